@@ -1,0 +1,79 @@
+"""What the journal is asked to write, as values. One `Journal.add` of several changes is atomic.
+
+`Accept` and `Complete` are the hot ones and are plain tuples in column order; everything else is a `Save` or a `Remove`
+of a record.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+from yurt.domain import records
+
+Record: TypeAlias = (
+    records.Environment
+    | records.App
+    | records.Function
+    | records.Revision
+    | records.Token
+    | records.Bundle
+    | records.Container
+    | records.AttemptRecord
+    | records.Progress
+    | records.Claim
+    | records.IdempotencyKey
+)
+"""The records that are written one at a time; calls and results have changes of their own."""
+
+
+class Accept(NamedTuple):
+    """A call is accepted and its input pending: a row in `calls` and one in `pending`."""
+
+    seq: int
+    function_id: str
+    app_id: str
+    kind: str
+    caller: str
+    priority: int
+    created_at: float
+    metadata_json: str | None
+    args: bytes | None
+    args_blob: str | None
+
+
+class Complete(NamedTuple):
+    """An input has ended: out of `pending`, `claims` and `progress`, a row into `results` unless it has one.
+
+    `function_id`, `caller` and `priority` are those of its `Accept`: they are the key of its pending row.
+    """
+
+    seq: int
+    function_id: str
+    caller: str
+    priority: int
+    outcome: str
+    started_at: float | None
+    finished_at: float
+    attempts: int
+    revision: int | None
+    container_id: str | None
+    value: bytes | None
+    value_blob: str | None
+    error_json: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """Write a record whole: insert it, or replace the one with its key."""
+
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Delete the record of `kind` with that key, if it is there. `key` is in the order of the record's key."""
+
+    kind: type[Record]
+    key: tuple[str | int, ...]
+
+
+Change: TypeAlias = Accept | Complete | Save | Remove

@@ -1,0 +1,60 @@
+"""What the heart knows of a function: effective values, ready to use."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """How many containers a function may have.
+
+    Args:
+        min_containers: kept warm always.
+        max_containers: never more; 0 means paused.
+        buffer_containers: idle ones kept beyond need while the function is active.
+        scaledown_window_s: how long an idle container is kept above the floor, in seconds.
+    """
+
+    min_containers: int = 0
+    max_containers: int = 10
+    buffer_containers: int = 0
+    scaledown_window_s: float = 60
+
+
+@dataclass(frozen=True, slots=True)
+class LiveFunction:
+    """One revision of a live function, as calls and containers need it.
+
+    Args:
+        source_bundle: sha256 of the zip archive with its source, or None.
+        timeout_s: the limit of one attempt's user code, in seconds.
+        startup_timeout_s: the limit from a container's start to `ready`, in seconds.
+        memory_mib: the limit of a container, in MiB.
+        cpu: the request of a container, in cores.
+        slots: inputs that one container runs at once.
+        scaling: the effective scaling: default, then definition, then override.
+    """
+
+    function_id: str
+    app_id: str
+    environment: str
+    app: str
+    name: str
+    revision: int
+    entrypoint: str
+    source_bundle: str | None
+    scaling: Scaling
+    timeout_s: float = 300
+    startup_timeout_s: float = 300
+    memory_mib: int = 512
+    cpu: float = 0.125
+    gpu: tuple[str, ...] = ()
+    image: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    single_use_containers: bool = False
+    slots: int = 1
+
+    @property
+    def address(self) -> str:
+        """`app:function`, as people write it."""
+        return f"{self.app}:{self.name}"

@@ -1,0 +1,290 @@
+"""What the store keeps, as frozen values: one class is one table, one field one column.
+
+Times are seconds since 1970 (UTC) as floats; `None` stands for "not (yet)". Text that is JSON says so in its name.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class AppState(StrEnum):
+    """The states of an app that the contract names."""
+
+    EPHEMERAL = "ephemeral"
+    DEPLOYED = "deployed"
+    STOPPED = "stopped"
+
+
+class Role(StrEnum):
+    """What a token may do; each contains the one before it."""
+
+    READ = "read"
+    INVOKE = "invoke"
+    DEPLOY = "deploy"
+    ADMIN = "admin"
+
+
+class ContainerState(StrEnum):
+    """What was last seen of a container (`yurt.domain.states` has the moves)."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    ENDED = "ended"
+
+
+class Outcome(StrEnum):
+    """How an attempt or an input ended; `CONTAINER_LOST` is of attempts only."""
+
+    SUCCESS = "success"
+    USER_ERROR = "user_error"
+    TIMEOUT = "timeout"
+    INIT_FAILURE = "init_failure"
+    OUT_OF_MEMORY = "out_of_memory"
+    CRASHED = "crashed"
+    INTERNAL_ERROR = "internal_error"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    CONTAINER_LOST = "container_lost"
+
+
+class CallKind(StrEnum):
+    """How a call came to be."""
+
+    INVOKE = "invoke"
+    SPAWN = "spawn"
+    MAP = "map"
+    SCHEDULE = "schedule"
+
+
+class CallStatus(StrEnum):
+    """The contract's five words for a call."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCESS = "success"
+    FAILURE = "failure"
+    TERMINATED = "terminated"
+
+
+def status_of(outcome: str) -> CallStatus:
+    """The contract's word for an outcome (the table "Outcomes" of the REST reference)."""
+    if outcome == Outcome.SUCCESS:
+        return CallStatus.SUCCESS
+    return CallStatus.TERMINATED if outcome == Outcome.CANCELLED else CallStatus.FAILURE
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A named space of apps. Key: name."""
+
+    name: str
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """A named bundle of functions. Key: id. Of the live apps of an environment, one bears a name.
+
+    `ttl_s` and `expires_at` are set for ephemeral apps; `stopped_at` ends the life of any app.
+    """
+
+    id: str
+    environment: str
+    name: str
+    tags_json: str
+    created_at: float
+    created_by: str
+    ttl_s: float | None = None
+    expires_at: float | None = None
+    stopped_at: float | None = None
+    stopped_by: str | None = None
+
+    @property
+    def state(self) -> AppState:
+        """The contract's state, derived."""
+        if self.stopped_at is not None:
+            return AppState.STOPPED
+        return AppState.EPHEMERAL if self.ttl_s is not None else AppState.DEPLOYED
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One callable of an app. Key: id. Of the live functions of an app, one bears a name.
+
+    `revision` is the number of the current revision; `override_json` is the live autoscaler override, or None;
+    `deploy_error_json` is set while the newest revision fails to start and an older one serves.
+    """
+
+    id: str
+    app_id: str
+    name: str
+    revision: int
+    created_at: float
+    updated_at: float
+    override_json: str | None = None
+    deploy_error_json: str | None = None
+    deleted_at: float | None = None
+    deleted_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """An immutable, numbered definition of a function. Key: (function_id, number).
+
+    `definition_json` is what was sent; `bundle` is the sha256 of its source as a zip archive in the blobs, or None
+    where the code is in the image; `rollback_of` is the number whose definition a rollback repeats.
+    """
+
+    function_id: str
+    number: int
+    definition_json: str
+    bundle: str | None
+    created_at: float
+    created_by: str
+    rollback_of: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A credential. Key: id. Only the sha256 of its secret is kept (hex). `environment` None means all."""
+
+    id: str
+    name: str
+    role: str
+    environment: str | None
+    secret_sha256: str
+    created_at: float
+    expires_at: float | None = None
+    revoked_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Source code as a zip archive, known by content. Key: (environment, sha256)."""
+
+    environment: str
+    sha256: str
+    size_bytes: int
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One running worker, wanted and seen. Key: id.
+
+    `fenced` is committed before a container is given up: what it says afterwards is refused. `engine_ref` is the
+    engine's own name for it, opaque here. The two hashes are the sha256 (hex) of its credentials; `instance` is the
+    random id that its runner chose.
+    """
+
+    id: str
+    function_id: str
+    revision: int
+    engine: str
+    state: str
+    created_at: float
+    start_token_sha256: str
+    reconnect_token_sha256: str | None = None
+    instance: str | None = None
+    engine_ref: str | None = None
+    fenced: bool = False
+    ready_at: float | None = None
+    ended_at: float | None = None
+    end_reason: str | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """User bytes: inline, or in a blob file named by sha256. Exactly one of the two is set."""
+
+    data: bytes | None
+    blob: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An accepted call, as it never changes again. Key: seq."""
+
+    seq: int
+    function_id: str
+    app_id: str
+    kind: str
+    caller: str
+    priority: int
+    created_at: float
+    metadata_json: str | None
+    args: Payload
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The visible end of an input. Key: seq.
+
+    `value` is set on success (a JSON text), `error_json` otherwise. `started_at` is None where no attempt began.
+    """
+
+    seq: int
+    outcome: str
+    started_at: float | None
+    finished_at: float
+    attempts: int
+    revision: int | None
+    container_id: str | None
+    value: Payload | None
+    error_json: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """An attempt that ended without ending its input. Key: (seq, number)."""
+
+    seq: int
+    number: int
+    outcome: str
+    container_id: str | None
+    started_at: float | None
+    ended_at: float
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an input that was queued more than once has come. Key: seq; deleted with its end.
+
+    Args:
+        number: the number of the next attempt.
+        user_failures: attempts that used a retry.
+        losses: attempts whose container was lost.
+        min_token: attempts with a token below it can no longer be adopted.
+    """
+
+    seq: int
+    number: int
+    user_failures: int
+    losses: int
+    min_token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An input known to run somewhere, written once it has run for over a second. Key: seq; deleted with its end."""
+
+    seq: int
+    container_id: str
+    token: int
+    started_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """A caller's name for a call. Key: (token_id, function_id, key)."""
+
+    token_id: str
+    function_id: str
+    key: str
+    seq: int
+    body_sha256: str
+    expires_at: float

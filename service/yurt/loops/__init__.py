@@ -1,0 +1,1 @@
+"""Endless tasks: observe, decide, apply."""

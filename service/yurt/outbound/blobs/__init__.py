@@ -1,0 +1,1 @@
+"""Large payloads and bundles as files, named by their sha256."""

@@ -1,0 +1,1 @@
+"""Containers as subprocess trees of this machine."""

@@ -1,0 +1,1 @@
+"""The heart, in memory: queues, matching of inputs to slots, leases and timers."""

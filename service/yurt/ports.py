@@ -1,0 +1,330 @@
+"""What the heart and the use cases need from outside, as small Protocols. Adapters live in `yurt.outbound`."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from yurt.domain.changes import Change, Record
+from yurt.domain.functions import LiveFunction, Scaling
+from yurt.domain.records import AttemptRecord, Call, Claim, IdempotencyKey, Progress, Result
+
+R = TypeVar("R", bound=Record)
+
+
+class Clock(Protocol):
+    """The time. Injected, so that tests may hold it."""
+
+    def now(self) -> float:
+        """Seconds since 1970, UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds of a clock that never goes back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a store is and which life of it this is.
+
+    Args:
+        installation: the random id made with the store.
+        key: its secret, 32 bytes; call ids are tagged with it.
+        epoch: committed at this start; larger than in every earlier life.
+    """
+
+    installation: str
+    key: bytes = field(repr=False)
+    epoch: int
+
+
+class Journal(Protocol):
+    """Durable writes in groups. Everything added within one turn of the loop is one transaction."""
+
+    def add(self, changes: Sequence[Change], done: Callable[[Exception | None], None] | None = None) -> None:
+        """Write `changes`, all or none of them, in the order of all adds.
+
+        Args:
+            changes: what to write.
+            done: called once on the loop, after the commit with None, or with the reason of the refusal: a
+                `YurtError` (a unique name is taken: `AlreadyExists`; the store is away or full: `Unavailable`). It must
+                not raise and not block.
+
+        Raises:
+            Unavailable: the journal is closed, or has 10,000 adds waiting.
+        """
+
+    async def write(self, *changes: Change) -> None:
+        """`add`, awaited: returns after the commit and raises what refused it."""
+
+    async def next_epoch(self) -> int:
+        """Commit and return a further epoch of this life, for when the counter of the last one is used up."""
+
+    async def flush(self) -> None:
+        """Return when everything added so far is committed or refused."""
+
+
+class Records(Protocol):
+    """Reads of records, always as committed."""
+
+    async def get(self, kind: type[R], *key: str | int) -> R | None:
+        """The record with that key (in the key's order), or None."""
+
+    async def find(
+        self,
+        kind: type[R],
+        where: Mapping[str, str | int | float | None],
+        *,
+        before: tuple[str | int, ...] | None = None,
+        limit: int | None = None,
+    ) -> list[R]:
+        """Records whose fields equal `where` (None: is not set), by key downwards: ids of things made later first.
+
+        Args:
+            kind: the record class.
+            where: field name to value. A name with the suffix `__set` tests whether the field is set (value 1 or 0).
+            before: only records whose key is below this one: the cursor of a page.
+            limit: at most so many; None for all.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class CallFilter:
+    """Which calls to list; every field that is set must match.
+
+    Args:
+        environment: of the call's app.
+        statuses: of the contract's words; `pending` and `running` both mean "has no result".
+        since: accepted at or after, seconds since 1970.
+        metadata: each pair must be in the call's metadata.
+    """
+
+    function_id: str | None = None
+    app_id: str | None = None
+    environment: str | None = None
+    kinds: tuple[str, ...] = ()
+    statuses: tuple[str, ...] = ()
+    since: float | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCall:
+    """A call and its result, if it has ended."""
+
+    call: Call
+    result: Result | None
+
+
+@dataclass(frozen=True, slots=True)
+class PendingInput:
+    """An input of an earlier life that has not ended, with what is known of its attempts."""
+
+    call: Call
+    progress: Progress | None
+    claim: Claim | None
+
+
+class Calls(Protocol):
+    """Reads of calls, always as committed."""
+
+    async def get(self, seq: int) -> StoredCall | None:
+        """One call, or None."""
+
+    async def find(self, wanted: CallFilter, *, before: int | None, limit: int, values: bool) -> list[StoredCall]:
+        """Calls by seq downwards, below `before`. Without `values`, arguments and values stay in the store (the
+        payloads are empty)."""
+
+    async def pending(self, *, after: int, limit: int) -> list[PendingInput]:
+        """Pending inputs of all queues by seq upwards, above `after`."""
+
+    async def key(self, token_id: str, function_id: str, key: str) -> IdempotencyKey | None:
+        """The call that a caller named so, or None. An expired one is not found."""
+
+    async def attempts(self, seq: int) -> list[AttemptRecord]:
+        """The attempts that did not end their input, by number upwards."""
+
+
+class Store(Protocol):
+    """The open store: one writer and its readers."""
+
+    identity: Identity
+    journal: Journal
+    records: Records
+    calls: Calls
+
+    async def check(self) -> str | None:
+        """None while reads and writes work, else the reason, for `/readyz`."""
+
+    async def close(self) -> None:
+        """Commit what waits, and let go of the store. Safe to call twice."""
+
+
+class Blobs(Protocol):
+    """Bytes by content."""
+
+    async def put(self, data: bytes) -> str:
+        """Store `data` durably; returns its sha256 (hex). Storing the same again is free."""
+
+    async def get(self, sha256: str) -> bytes:
+        """The bytes.
+
+        Raises:
+            NotFound: no such blob.
+        """
+
+    async def has(self, sha256: str) -> bool:
+        """Whether it is there."""
+
+    async def remove(self, sha256: str) -> None:
+        """Delete it, if it is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line that a container, or the system about it, wrote.
+
+    Args:
+        time: seconds since 1970.
+        stream: `stdout`, `stderr` or `system`.
+        seq: the input it belongs to, or 0.
+        number: the attempt's number, or 0.
+    """
+
+    time: float
+    stream: str
+    container_id: str
+    function_id: str
+    seq: int
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogQuery:
+    """Which lines to read; every field that is set must match. `tail`: only the last so many."""
+
+    function_id: str | None = None
+    container_id: str | None = None
+    seq: int | None = None
+    since: float | None = None
+    until: float | None = None
+    search: str | None = None
+    tail: int | None = None
+
+
+class Logs(Protocol):
+    """What containers print. Bounded, never in the journal's database."""
+
+    def append(self, lines: Sequence[LogLine]) -> None:
+        """Take lines; never blocks. They are written soon; beyond the bounds the oldest segments go."""
+
+    async def read(self, query: LogQuery) -> list[LogLine]:
+        """Lines in order of time."""
+
+    def follow(self, query: LogQuery) -> AsyncIterator[LogLine]:
+        """What `read` gives, then lines as they come, until the caller closes the iterator. A slow reader loses lines
+        and is told so by a line of the stream `system`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """What an engine needs to start a container.
+
+    Args:
+        url: where the runner dials, without path.
+        start_token: the runner's first credential; handed over where no other user can read it.
+        grace_s: how long the runner lives without a server, in seconds.
+    """
+
+    container_id: str
+    installation: str
+    function: LiveFunction
+    url: str
+    start_token: str = field(repr=False)
+    grace_s: float = 60
+
+
+class EngineRefused(Exception):
+    """The engine could not start a container. Nobody's fault; becomes a pending reason.
+
+    Args:
+        code: a code of pending reasons, such as `no_capacity` or `engine_unreachable`.
+        message: for people: what is missing, and what would help.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The engine's word that a container is gone. `oom` is True only where the engine can prove it."""
+
+    container_id: str
+    reason: str
+    exit_code: int | None = None
+    signal: int | None = None
+    oom: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A container of this installation that the engine sees alive."""
+
+    container_id: str
+    engine_ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an engine can do and tell. `notes` are sentences for people, such as what it does not isolate."""
+
+    name: str
+    isolates: bool
+    honours_image: bool
+    memory_limit: bool
+    notes: tuple[str, ...] = ()
+
+
+class Engine(Protocol):
+    """Where containers come from. It reports what it sees and never decides."""
+
+    capabilities: Capabilities
+
+    async def open(self, ended: Callable[[Ended], None]) -> list[Observed]:
+        """Begin; returns the containers of this installation that are alive. From now on `ended` is called once, on the
+        loop, for each container that goes, those included."""
+
+    async def start(self, spec: ContainerSpec) -> str:
+        """Start a container; returns the engine's reference to it. It counts as started when its runner calls home.
+
+        Raises:
+            EngineRefused: it cannot, with the reason.
+        """
+
+    async def stop(self, container_id: str, *, grace_s: float) -> None:
+        """Ask it to end, and make it end after `grace_s` seconds, children included. Returns at once; `ended` follows.
+        Unknown or gone: nothing happens."""
+
+    async def check(self) -> str | None:
+        """None while it works, else the reason, for `/readyz`."""
+
+    async def close(self, *, stop_all: bool) -> None:
+        """Let go: with `stop_all` every container is gone when this returns."""
+
+
+class Deployments(Protocol):
+    """What the use cases for functions tell the heart, after their commit."""
+
+    def deploy(self, function: LiveFunction) -> None:
+        """This revision is now the function's current one; an older one serves until it is ready, then drains."""
+
+    def rescale(self, function_id: str, scaling: Scaling) -> None:
+        """The effective scaling of the function changed."""
+
+    def retire(self, function_id: str, *, by: str) -> None:
+        """The function is gone: `app_stopped` or `function_deleted`. Its inputs end `cancelled`, its containers drain."""
+
+    def containers_running(self, function_id: str) -> int:
+        """How many containers of the function live."""
