@@ -1,0 +1,75 @@
+"""How handlers answer: bytes by msgspec, times in RFC 3339, pages with opaque cursors."""
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+from aiohttp import web
+from pydantic import BaseModel
+
+from yurt.domain.errors import Malformed
+
+_ENCODER = msgspec.json.Encoder()
+_JSON = "application/json; charset=utf-8"
+
+CursorKey = tuple[str | int, ...]
+"""The key of the last record of a page, as `Records.find` takes it."""
+
+
+def rfc3339(seconds: float) -> str:
+    """A time (seconds since 1970) as clients see it: UTC, milliseconds, `Z`."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def encode(value: object) -> bytes:
+    """JSON of builtins, msgspec structs and `msgspec.Raw`; of a model what is set and not None."""
+    if isinstance(value, BaseModel):
+        return value.model_dump_json(exclude_none=True).encode()
+    return _ENCODER.encode(value)
+
+
+def json_answer(status: int, value: object, headers: Mapping[str, str] | None = None) -> web.Response:
+    """A JSON answer. `value` is what `encode` takes, or bytes that are JSON already."""
+    body = value if isinstance(value, bytes) else encode(value)
+    out = web.Response(status=status, body=body, headers=headers)
+    out.headers["Content-Type"] = _JSON
+    return out
+
+
+def nothing() -> web.Response:
+    """204: done, and there is nothing to say."""
+    return web.Response(status=204)
+
+
+def page(items: Sequence[object], next_cursor: str | None = None) -> web.Response:
+    """One page of a list: `{data, next_cursor?}`. Items are mappings, models, or `msgspec.Raw`."""
+    data = [item.model_dump(mode="json", exclude_none=True) if isinstance(item, BaseModel) else item for item in items]
+    return json_answer(200, {"data": data, **({"next_cursor": next_cursor} if next_cursor else {})})
+
+
+def cursor(name: str, key: CursorKey) -> str:
+    """The cursor that continues the list `name` after the record with `key`."""
+    return base64.urlsafe_b64encode(_ENCODER.encode([name, *key])).rstrip(b"=").decode()
+
+
+def cursor_key(name: str, text: str | None) -> CursorKey | None:
+    """The key inside a cursor of the list `name`, or None where there is no cursor.
+
+    Raises:
+        Malformed: it is no cursor, or one of another list.
+    """
+    if text is None:
+        return None
+    try:
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        listed, *key = msgspec.json.decode(raw, type=list[str | int])
+    except (binascii.Error, ValueError, msgspec.MsgspecError):
+        listed, key = None, []
+    if listed != name or not key:
+        raise Malformed(
+            f"This cursor is not one of {name}. Send the next_cursor of the page before, unchanged, or none for the "
+            "first page."
+        )
+    return tuple(key)

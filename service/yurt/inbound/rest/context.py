@@ -1,0 +1,51 @@
+"""What a handler is given: one request, read and checked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from aiohttp import web
+
+from yurt.usecases.environments import Environments
+from yurt.usecases.principals import Principal
+from yurt.usecases.tokens import Tokens
+
+Q_co = TypeVar("Q_co", covariant=True)
+B_co = TypeVar("B_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The use cases that handlers call."""
+
+    environments: Environments
+    tokens: Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Context(Generic[Q_co, B_co]):
+    """One request, after credentials, role, query and body were found right.
+
+    Args:
+        request: for headers and streaming; path, query and body are better read from the other fields.
+        principal: who asks; `NOBODY` where the operation is open.
+        query: the validated query, or None where the operation declares none.
+        body: the validated body (`JsonBody`), its bytes (`RawJsonBody`), an `Upload` (`BinaryBody`), or None.
+        request_id: what the answer's `X-Request-Id` will say.
+    """
+
+    request: web.Request
+    principal: Principal
+    query: Q_co
+    body: B_co
+    services: Services
+    request_id: str
+
+    @property
+    def path(self) -> Mapping[str, str]:
+        """The path's parameters, decoded; each matches the pattern of its name in `yurt.inbound.rest.paths`."""
+        return self.request.match_info
+
+    def header(self, name: str) -> str | None:
+        """One header of the request, or None."""
+        return self.request.headers.get(name)

@@ -1,0 +1,34 @@
+"""Who is asking."""
+
+from dataclasses import dataclass
+
+from yurt.domain.records import Role
+
+_RANK = {role: rank for rank, role in enumerate((Role.READ, Role.INVOKE, Role.DEPLOY, Role.ADMIN))}
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A caller, known by a token.
+
+    Args:
+        token_id: the token's id; calls and changes are recorded under it.
+        role: what it may do; None for somebody unknown, who may do nothing.
+        environment: the only one it may see, or None for all of them.
+    """
+
+    token_id: str
+    role: Role | None
+    environment: str | None
+
+    def allows(self, role: Role) -> bool:
+        """Whether this caller may do what needs `role`."""
+        return self.role is not None and _RANK[self.role] >= _RANK[role]
+
+    def sees(self, environment: str) -> bool:
+        """Whether this caller may know of what is in `environment`; if not, the answer is `NotFound`."""
+        return self.environment is None or self.environment == environment
+
+
+NOBODY = Principal(token_id="", role=None, environment="")
+"""The caller of an open operation: no role, and no environment bears an empty name."""
