@@ -1,0 +1,163 @@
+"""The settings of the server: one frozen tree, and the only place in the server that reads the environment.
+
+Each field can be set by `YURT_<FIELD>` and by the flag of `yurt serve` with its name. The tree is made once, at the
+start, and passed to whoever needs it; nothing imports a global of it.
+"""
+
+import difflib
+import hashlib
+import ipaddress
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "YURT_"
+
+OF_OTHERS = frozenset({"URL", "TOKEN", "ENVIRONMENT", "APP", "FUNCTION", "REVISION", "CONTAINER_ID"})
+"""What follows the prefix in variables of the command line and of containers; the server leaves them alone."""
+
+
+class Address(NamedTuple):
+    """Where to listen. Port 0 lets the system choose."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can connect."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def parse_address(text: object) -> object:
+    """Read `host:port`, with an IPv6 host in brackets; anything that is not text passes.
+
+    Raises:
+        ValueError: it is not of that form.
+    """
+    if not isinstance(text, str):
+        return text
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"{text!r} is not host:port, such as 127.0.0.1:7600")
+    return Address(host, int(port))
+
+
+def expand(path: object) -> object:
+    """A path as given by a person, made absolute."""
+    return Path(path).expanduser().absolute() if isinstance(path, str | Path) else path
+
+
+def default_run_dir(data_dir: Path) -> Path:
+    """A directory outside the data directory, one for each, that containers of another user can pass through."""
+    mark = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]
+    if os.getuid() == 0:
+        return Path("/run") / f"yurt-{mark}"
+    session = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(session) / f"yurt-{mark}" if session else Path("/tmp") / f"yurt-{os.getuid()}-{mark}"  # noqa: S108
+
+
+HumanPath = Annotated[Path, BeforeValidator(expand)]
+
+
+class Settings(BaseSettings):
+    """What the operator decides. Values come from flags, then the environment, then these defaults."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, use_attribute_docstrings=True
+    )
+
+    data_dir: HumanPath = Field(default=Path("~/.local/share/yurt"), validate_default=True)
+    """The store, blobs, logs and the administrator's token. Made with mode 0700."""
+
+    run_dir: HumanPath = Field(default_factory=lambda values: default_run_dir(values["data_dir"]))
+    """What containers need: scratch directories and the runner. Made with mode 0711, never inside the data directory;
+    by default under /run for root, else under $XDG_RUNTIME_DIR or /tmp."""
+
+    listen: Annotated[Address, BeforeValidator(parse_address), NoDecode] = Address("127.0.0.1", 7600)
+    """`host:port` of the REST API. Port 0: the system chooses, and the start says which."""
+
+    public_url: str | None = None
+    """The address that clients use, where a proxy stands before the server, such as `https://yurt.example.org`."""
+
+    engine: Literal["local"] = "local"
+    """Where containers come from. `local`: subprocesses of this machine, which are not isolated from it."""
+
+    python: HumanPath = Field(default_factory=lambda: Path(sys.executable))
+    """The interpreter (3.9 or newer) that runs functions on the local engine; by default the server's own."""
+
+    container_user: str = "nobody"
+    """The user that containers of the local engine share when the server runs as root."""
+
+    allow_unisolated: bool = False
+    """Allow the local engine to serve more than this machine: whoever may deploy owns the server's account."""
+
+    max_containers: int = Field(default=10, ge=1, le=10_000)
+    """Containers of a function whose definition does not say how many it may have."""
+
+    grace_s: float = Field(default=60, gt=0, le=3600)
+    """How long containers live without a server, in seconds."""
+
+    cancel_grace_s: float = Field(default=5, gt=0, le=300)
+    """How long a cancelled input may take to end before its worker is killed, in seconds."""
+
+    body_limit_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
+    """The largest request body, in bytes."""
+
+    open_metrics: bool = False
+    """Serve `/metrics` without credentials."""
+
+    log_format: Literal["auto", "text", "json"] = "auto"
+    """How the server logs to stderr: `auto` is text on a terminal and JSON elsewhere."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe event that is logged."""
+
+    @model_validator(mode="after")
+    def _check_places(self) -> "Settings":
+        if self.run_dir.is_relative_to(self.data_dir):
+            raise ValueError(
+                f"run_dir {self.run_dir} is inside data_dir {self.data_dir}, which containers must not reach;"
+                " choose a directory outside it"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_reach(self) -> "Settings":
+        if not self.listen.loopback and not self.allow_unisolated:
+            raise ValueError(
+                f"listening on {self.listen} lets other machines run code as this user: the local engine does not"
+                " isolate containers. Add --allow-unisolated if everyone who can reach it may do that"
+            )
+        return self
+
+
+def load(**flags: Any) -> Settings:
+    """The settings of this start.
+
+    Args:
+        flags: fields given on the command line; None means not given.
+
+    Raises:
+        ValueError: a variable of the prefix that no setting has, or a value that breaks a rule.
+    """
+    for variable in os.environ:
+        name = variable.removeprefix(PREFIX)
+        if name != variable and name not in OF_OTHERS and name.lower() not in Settings.model_fields:
+            known = [PREFIX + field.upper() for field in Settings.model_fields]
+            nearest = difflib.get_close_matches(variable, known, n=1)
+            raise ValueError(f"unknown setting {variable}." + (f" Did you mean {nearest[0]}?" if nearest else ""))
+    return Settings(**{name: value for name, value in flags.items() if value is not None})

@@ -1,0 +1,73 @@
+from pathlib import Path
+
+import pytest
+
+from yurt.settings import Address, Settings, load
+
+
+def test_the_defaults_serve_this_machine_alone() -> None:
+    settings = load()
+
+    assert str(settings.listen) == "127.0.0.1:7600"
+    assert settings.listen.loopback
+    assert settings.data_dir == Path.home() / ".local/share/yurt"
+    assert not settings.run_dir.is_relative_to(settings.data_dir)
+
+
+def test_flags_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("YURT_LISTEN", "127.0.0.1:1")
+    monkeypatch.setenv("YURT_MAX_CONTAINERS", "3")
+
+    settings = load(listen="[::1]:2", max_containers=None)
+
+    assert settings.listen == Address("::1", 2)
+    assert str(settings.listen) == "[::1]:2"
+    assert settings.max_containers == 3
+
+
+def test_each_data_directory_has_a_run_directory_of_its_own() -> None:
+    first, second = load(data_dir="/srv/a").run_dir, load(data_dir="/srv/b").run_dir
+
+    assert first != second
+    assert first == load(data_dir="/srv/a").run_dir
+
+
+def test_a_misspelt_variable_is_refused_with_the_nearest_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("YURT_DATADIR", "/srv/yurt")
+
+    with pytest.raises(ValueError, match=r"unknown setting YURT_DATADIR\. Did you mean YURT_DATA_DIR\?"):
+        load()
+
+
+def test_variables_of_the_command_line_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("YURT_TOKEN", "tk:secret")
+
+    assert load().engine == "local"
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:7600", "[::]:7600", "192.168.1.4:7600", "yurt.example.org:7600"])
+def test_the_local_engine_is_not_served_beyond_this_machine(listen: str) -> None:
+    with pytest.raises(ValueError, match="--allow-unisolated"):
+        load(listen=listen)
+
+    assert str(load(listen=listen, allow_unisolated=True).listen) == listen
+
+
+@pytest.mark.parametrize("listen", ["7600", ":7600", "localhost:", "localhost:x", "localhost:65536"])
+def test_a_malformed_address_is_refused(listen: str) -> None:
+    with pytest.raises(ValueError, match="is not host:port"):
+        load(listen=listen)
+
+
+def test_the_run_directory_may_not_lie_in_the_data_directory() -> None:
+    with pytest.raises(ValueError, match="which containers must not reach"):
+        load(data_dir="/srv/yurt", run_dir="/srv/yurt/run")
+
+
+def test_every_setting_says_what_it_is() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        setattr(load(), "engine", "local")  # noqa: B010 - the type checker would not let an assignment pass
