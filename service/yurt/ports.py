@@ -20,6 +20,9 @@ class Clock(Protocol):
     def monotonic(self) -> float:
         """Seconds of a clock that never goes back."""
 
+    async def sleep(self, seconds: float) -> None:
+        """Return after so many seconds of that clock."""
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
