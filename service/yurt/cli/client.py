@@ -1,0 +1,202 @@
+"""A small client of the REST API, as far as the commands need it."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import aiohttp
+
+from yurt import __version__
+from yurt.cli.failures import Refused, Unreachable
+from yurt.cli.target import Target
+
+CONNECT_S = 10
+ANSWER_S = 60
+"""How long an ordinary answer may take."""
+SILENCE_S = 60
+"""How long a stream may be silent; the server sends a sign of life every 15 s."""
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer with a status below 400; `body` is its JSON, or None where it has none."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One server-sent event."""
+
+    id: str
+    name: str
+    data: Any
+
+
+def function_path(address: str) -> str:
+    """The path of a function, by its id or as `app:function`."""
+    return f"/functions/{quote(address, safe=':')}"
+
+
+def app_path(app: str) -> str:
+    """The path of an app, by its id or its name."""
+    return f"/apps/{quote(app, safe='')}"
+
+
+def call_path(call_id: str) -> str:
+    """The path of a call."""
+    return f"/function-calls/{quote(call_id, safe='')}"
+
+
+def container_path(container_id: str) -> str:
+    """The path of a container."""
+    return f"/containers/{quote(container_id, safe='')}"
+
+
+class Client:
+    """One server, seen by one token. Use it with `async with`.
+
+    Every method raises `Unreachable` where no answer comes and `Refused` where the answer is an error.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self._session = aiohttp.ClientSession(
+            headers={"Authorization": f"Bearer {target.token}", "User-Agent": f"yurt/{__version__}"},
+            json_serialize=lambda value: json.dumps(value, ensure_ascii=False),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: object = None,
+        data: bytes | None = None,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float | None = ANSWER_S,
+    ) -> Reply:
+        """Send one request and read the whole answer.
+
+        Args:
+            method: of HTTP.
+            path: below `/v1`, already quoted.
+            body: sent as JSON unless it is None.
+            data: sent as it is.
+            query: parameters beside the environment, which is always sent.
+            headers: beside those of every request.
+            timeout_s: how long the whole exchange may take; None for as long as it needs.
+        """
+        content: dict[str, Any] = {"json": body} if body is not None else {"data": data}
+        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_S)
+        async with self._request(method, path, query or {}, headers=headers, timeout=timeout, **content) as response:
+            answer = await response.read()
+            if response.content_type.endswith("json") and answer.strip():
+                return Reply(response.status, response.headers, json.loads(answer))
+            return Reply(response.status, response.headers, None)
+
+    async def get(self, path: str, **query: str) -> Any:
+        """The JSON under a path."""
+        return (await self.send("GET", path, query=query)).body
+
+    async def items(self, path: str, **query: str) -> AsyncIterator[Json]:
+        """Every item of a list, page after page."""
+        while True:
+            page = await self.get(path, **query)
+            for item in page["data"]:
+                yield item
+            if "next_cursor" not in page:
+                return
+            query["cursor"] = page["next_cursor"]
+
+    async def lines(self, path: str, **query: str) -> AsyncIterator[Json]:
+        """The JSON lines of a stream, as they come, until it ends."""
+        headers = {"Accept": "application/x-ndjson"}
+        async with self._stream(path, query, headers) as response:
+            async for line in _split_lines(response):
+                if line.strip():
+                    yield json.loads(line)
+
+    async def events(self, path: str, *, last_id: str = "") -> AsyncIterator[Event]:
+        """The events of a stream, after the one with `last_id`, until it ends."""
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_id} if last_id else {})
+        async with self._stream(path, {}, headers) as response:
+            fields: dict[str, str] = {}
+            async for raw in _split_lines(response):
+                line = raw.decode()
+                if line:
+                    key, _, value = line.partition(":")
+                    fields[key] = value.removeprefix(" ")
+                elif "data" in fields:
+                    yield Event(fields.get("id", ""), fields.get("event", "message"), json.loads(fields["data"]))
+                    fields = {}
+
+    @asynccontextmanager
+    async def _stream(
+        self, path: str, query: Mapping[str, str], headers: Mapping[str, str]
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
+        async with self._request("GET", path, query, headers=headers, timeout=timeout) as response:
+            yield response
+
+    @asynccontextmanager
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        **options: Any,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        params = dict(query)
+        if self.target.environment:
+            params.setdefault("environment", self.target.environment)
+        url = f"{self.target.url}/v1{path}"
+        try:
+            async with self._session.request(method, url, params=params, allow_redirects=False, **options) as response:
+                if response.status >= 300:
+                    raise Refused(response.status, await _problem(response))
+                yield response
+        except aiohttp.ClientError as error:
+            raise Unreachable(self.target.url, str(error) or type(error).__name__) from error
+        except TimeoutError as error:
+            raise Unreachable(self.target.url, "the answer took too long") from error
+
+
+async def _problem(response: aiohttp.ClientResponse) -> Json:
+    """The problem document of an answer, or what can be said where it has none (a proxy's page, a HEAD)."""
+    content = await response.read()
+    if response.content_type == "application/problem+json":
+        problem = json.loads(content)
+        if isinstance(problem, dict):
+            return problem
+    return {"detail": f"{response.url.path} was answered with {response.status} {response.reason}"}
+
+
+async def _split_lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """Lines of any length; the reader's own `readline` has a limit, and a result has none."""
+    parts: list[bytes] = []
+    async for chunk in response.content.iter_any():
+        *whole, rest = chunk.split(b"\n")
+        for line in whole:
+            yield b"".join([*parts, line]).removesuffix(b"\r")
+            parts = []
+        parts.append(rest)
+    if any(parts):
+        yield b"".join(parts)
