@@ -1,8 +1,8 @@
 """Identifiers: a prefix, a dash and Crockford base32 in lower case.
 
 Things that are made rarely bear a ULID (https://github.com/ulid/spec): 48 bits of milliseconds and 80 random bits, so
-they sort by creation. Calls and inputs bear their sequence number and a tag of 64 bits: not guessable, and no random key
-stands in an index.
+they sort by creation. Calls and inputs bear their sequence number and a tag of 64 bits: not guessable, and no random
+key stands in an index.
 """
 
 import hashlib

@@ -1,0 +1,115 @@
+"""How many containers a function should have: one pure decision, made again every second and on events."""
+
+from dataclasses import dataclass
+from math import ceil
+
+from yurt.domain.functions import Scaling
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """A ready container with nothing to do, and for how long, in seconds."""
+
+    container_id: str
+    for_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a pool looks like at one moment.
+
+    Args:
+        waiting: inputs whose user code has not begun: queued, and handed out beyond a container's slots.
+        running: inputs in slots.
+        busy: ready containers with something to do.
+        idle: the other ready ones.
+        starting: containers that are not ready yet.
+        draining: containers that take nothing new; they still use the machine.
+        slots: inputs that one container runs at once.
+        mean_run_s: how long an input lately ran, or None where none has.
+        startup_s: how long a start lately took, or None.
+        quiet_s: since the last input ended or came; 0 while there are any.
+        upgrading: containers of an older revision serve while the new one starts: one more container is allowed.
+    """
+
+    waiting: int
+    running: int
+    busy: int
+    idle: tuple[Idle, ...]
+    starting: int
+    draining: int
+    slots: int = 1
+    mean_run_s: float | None = None
+    startup_s: float | None = None
+    quiet_s: float = 0.0
+    upgrading: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do now.
+
+    Args:
+        desired: containers that should live, for people to see.
+        start: how many to start.
+        drain: which idle ones to drain.
+        excess: how many busy ones to drain as well, because the maximum was lowered.
+        capped: more were needed than `max_containers` allows.
+    """
+
+    desired: int
+    start: int
+    drain: tuple[str, ...]
+    excess: int = 0
+    capped: bool = False
+
+
+def autoscale(sample: Sample, scaling: Scaling) -> Decision:
+    """Decide what a pool starts and drains.
+
+    Up: room for every input that the ready containers would not reach before a new container could be ready, never less
+    than the floor, never more than the maximum. Down: idle containers whose window is over, longest idle first, never
+    below the floor. The floor is `min_containers`, and `buffer_containers` above the need while there is work.
+    """
+    ready = sample.busy + len(sample.idle)
+    alive = ready + sample.starting
+    need = _need(sample, ready)
+    active = sample.waiting + sample.running > 0 or sample.quiet_s < scaling.scaledown_window_s
+    buffer = scaling.buffer_containers if active else 0
+    wanted = max(need + buffer, scaling.min_containers)
+    desired = min(wanted, scaling.max_containers)
+    room = scaling.max_containers - alive - sample.draining + sample.upgrading
+    start = max(0, min(desired - alive, room))
+    drain = _drain(sample, scaling, alive, desired)
+    excess = max(0, alive - len(drain) - scaling.max_containers - sample.upgrading)
+    return Decision(max(desired, alive + start - len(drain) - excess), start, drain, excess, wanted > desired)
+
+
+def _need(sample: Sample, ready: int) -> int:
+    """Containers that have, or would get, something to do."""
+    slots = sample.slots
+    free = ready * slots - sample.running
+    unmet = sample.waiting - max(0, free) - _reached_soon(sample, ready)
+    if unmet <= 0:
+        return min(ready, ceil((sample.running + sample.waiting) / slots))
+    return ready + ceil(unmet / slots)
+
+
+def _reached_soon(sample: Sample, ready: int) -> int:
+    """Waiting inputs that the ready containers finish in the time a further one would need to start."""
+    if not sample.mean_run_s or sample.startup_s is None:
+        return 0
+    return int(ready * sample.slots * sample.startup_s / sample.mean_run_s)
+
+
+def _drain(sample: Sample, scaling: Scaling, alive: int, desired: int) -> tuple[str, ...]:
+    """Idle containers that should go: those over the maximum at once, the others after their window."""
+    over_max = max(0, alive - scaling.max_containers - sample.upgrading)
+    over_floor = max(0, alive - max(desired, scaling.min_containers))
+    longest_first = sorted(sample.idle, key=lambda idle: -idle.for_s)
+    chosen: list[str] = []
+    for idle in longest_first:
+        expired = idle.for_s >= scaling.scaledown_window_s
+        if len(chosen) < over_max or (expired and len(chosen) < over_floor):
+            chosen.append(idle.container_id)
+    return tuple(chosen)

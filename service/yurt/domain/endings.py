@@ -1,0 +1,85 @@
+"""How an input ends: its outcome and the error that a caller sees."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from yurt.domain.records import Outcome
+
+MAX_TEXT = 64 << 10
+"""Characters kept of a message or a traceback that a container sent."""
+
+_HINTS = {
+    Outcome.USER_ERROR: "The function raised. Logs: yurt logs --call {call}",
+    Outcome.TIMEOUT: "Raise the function's timeout, or make the work smaller. Logs: yurt logs --call {call}",
+    Outcome.CRASHED: "The process that ran the function ended. Logs: yurt logs --call {call}",
+    Outcome.OUT_OF_MEMORY: "Raise the function's memory. Logs: yurt logs --call {call}",
+    Outcome.INIT_FAILURE: "No container of the function could start. Logs: yurt logs {function}",
+    Outcome.INTERNAL_ERROR: "This is not the function's fault. Call it again.",
+}
+
+_FROM_CONTAINER = frozenset(
+    {"type", "module", "message", "traceback", "exit_code", "signal", "last_output", "limit_s", "limit_mib", "phase"}
+)
+"""What a container may say about an error; everything else is the server's to say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an attempt that ends its input ended.
+
+    Args:
+        value: the returned value as JSON, on success.
+        error: what is known of the error, otherwise.
+        run_s: how long user code ran, where it did.
+    """
+
+    outcome: Outcome
+    value: bytes | None = None
+    error: Mapping[str, object] = field(default_factory=dict)
+    run_s: float | None = None
+
+
+def cancelled(by: str) -> Ending:
+    """The ending of an input that was cancelled, by: token, app_stopped, function_deleted, disconnect."""
+    message = {
+        "app_stopped": "The app was stopped.",
+        "function_deleted": "The function was deleted.",
+        "disconnect": "The caller went away, and had asked that this cancels the call.",
+    }.get(by, "The call was cancelled.")
+    return Ending(Outcome.CANCELLED, error={"type": "Cancelled", "message": message, "by": by})
+
+
+def from_container(said: Mapping[str, object]) -> dict[str, object]:
+    """What is kept of an error that a container reported: known members only, texts cut."""
+    kept: dict[str, object] = {}
+    for name in _FROM_CONTAINER & said.keys():
+        value = said[name]
+        if isinstance(value, str):
+            kept[name] = value if len(value) <= MAX_TEXT else value[:MAX_TEXT] + "…"
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            kept[name] = value
+    kept.setdefault("type", "Error")
+    kept.setdefault("message", "")
+    return kept
+
+
+def describe(
+    ending: Ending,
+    *,
+    call_id: str,
+    input_id: str,
+    attempt: int,
+    container_id: str | None,
+    address: str,
+) -> dict[str, object]:
+    """The error as a caller sees it: what happened, to which input, where, and what to do."""
+    error: dict[str, object] = {"outcome": ending.outcome.value, **ending.error}
+    error |= {"input_id": input_id, "index": 0, "attempt": attempt}
+    if container_id is not None:
+        error["container_id"] = container_id
+    if ending.outcome is not Outcome.CANCELLED:
+        error["retries_left"] = 0
+    hint = _HINTS.get(ending.outcome)
+    if hint is not None:
+        error["hint"] = hint.format(call=call_id, function=address)
+    return error

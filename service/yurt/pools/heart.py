@@ -1,0 +1,277 @@
+"""The heart: every pool and every input that has not ended, behind the calls that the use cases make."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from yurt.domain.autoscale import autoscale
+from yurt.domain.changes import Change
+from yurt.domain.endings import Ending
+from yurt.domain.errors import AppStopped, TooManyPending, Unavailable
+from yurt.domain.functions import LiveFunction, Scaling
+from yurt.domain.ids import Tags
+from yurt.domain.reasons import PendingReason, Waiting, explain
+from yurt.domain.records import ContainerState
+from yurt.domain.startup import Startup
+from yurt.pools.background import Background
+from yurt.pools.inputs import Input
+from yurt.pools.ledger import Ledger
+from yurt.pools.lives import STOP_GRACE_S, Lives
+from yurt.pools.members import Member
+from yurt.pools.numbers import Numbers
+from yurt.pools.pool import Desk, Pool
+from yurt.pools.recovery import Recovery
+from yurt.ports import Blobs, Clock
+
+CANCEL_BATCH = 500
+"""Inputs that are ended in one turn of the loop when a whole function is retired."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewCall:
+    """A call to accept. `args` or `blob` holds the envelope `{"args": […], "kwargs": {…}}`."""
+
+    kind: str
+    caller: str
+    args: bytes | None
+    blob: str | None = None
+    metadata_json: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much may wait: inputs of one function, and callers in all."""
+
+    pending: int = 5_000_000
+    waiting: int = 25_000
+
+
+class Heart:
+    """Accepts calls, knows what is open, and is told which functions live.
+
+    Attributes:
+        inputs: every input that has not ended, by seq.
+        pools: the pools of live functions and of retired ones that still have containers, by function id.
+    """
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        blobs: Blobs,
+        clock: Clock,
+        numbers: Numbers,
+        tags: Tags,
+        background: Background,
+        limits: Limits,
+    ) -> None:
+        self.inputs: dict[int, Input] = {}
+        self.pools: dict[str, Pool] = {}
+        self.recovery = Recovery(self.inputs, clock)
+        self.waiting = 0
+        self._clock = clock
+        self._numbers = numbers
+        self._tags = tags
+        self._ledger = ledger
+        self._limits = limits
+        self._background = background
+        self._lives: Lives | None = None
+        self._to_scale: set[Pool] = set()
+        self._closed = False
+        self.scale_wanted: Callable[[], None] = lambda: None
+        self._desk = Desk(
+            ledger=ledger,
+            blobs=blobs,
+            clock=clock,
+            numbers=numbers,
+            background=background,
+            scale=self._want_scale,
+            forget=self._forget,
+            retire=self._retire_member,
+        )
+
+    def attach(self, lives: Lives) -> None:
+        """Say who starts and ends containers."""
+        self._lives = lives
+
+    @property
+    def lives(self) -> Lives:
+        """Who starts and ends containers."""
+        if self._lives is None:
+            raise RuntimeError("the heart has no engine yet")
+        return self._lives
+
+    # ------------------------------------------------------------------ calls
+
+    def accept(
+        self, live: LiveFunction, call: NewCall, more: Sequence[Change], done: Callable[[Exception | None], None]
+    ) -> Input:
+        """Accept a call: durable first, then queued; `done` is called after the commit, or with what refused it.
+
+        Raises:
+            AppStopped: the function has just been retired.
+            TooManyPending: the function's queue is full.
+            Unavailable: the server is stopping, or the journal takes nothing now.
+        """
+        pool = self.pools.get(live.function_id)
+        if pool is None or pool.retired_by is not None:
+            raise AppStopped(f"{live.address} was stopped or deleted.")
+        if self._closed:
+            raise Unavailable("The server is shutting down.", code="shutting_down", retry_after_s=5)
+        if len(pool.queue) >= self._limits.pending:
+            raise TooManyPending(
+                f"{live.address} has {len(pool.queue)} pending inputs, which is the limit.", retry_after_s=5
+            )
+        seq = self._numbers.next()
+        item = Input(
+            seq=seq,
+            suffix=self._tags.suffix(seq),
+            function_id=live.function_id,
+            app_id=live.app_id,
+            kind=call.kind,
+            caller=call.caller,
+            priority=0,
+            created_at=self._clock.now(),
+            metadata_json=call.metadata_json,
+            args=call.args,
+            blob=call.blob,
+        )
+
+        def committed(error: Exception | None) -> None:
+            if error is None:
+                self.inputs[seq] = item
+                pool.enqueue(item)
+            done(error)
+
+        self._ledger.accept(item, more, committed)
+        return item
+
+    def cancel(self, item: Input, by: str) -> bool:
+        """End an input as cancelled; False if it is already ending."""
+        pool = self.pools.get(item.function_id)
+        return pool is not None and pool.cancel(item, by, grace_s=self.lives.cancel_grace_s)
+
+    def pending_reason(self, item: Input) -> PendingReason | None:
+        """Why the input does not run, or None if it does."""
+        pool = self.pools.get(item.function_id)
+        if pool is None or item.running:
+            return None
+        return explain(self._waiting(pool, item))
+
+    def _waiting(self, pool: Pool, item: Input) -> Waiting:
+        now, mono = self._clock.now(), self._clock.monotonic()
+        current = [m for m in pool.members.values() if m.state is not ContainerState.DRAINING]
+        starting = [m for m in current if m.state is ContainerState.STARTING]
+        begun = min((m.record.created_at for m in starting), default=None)
+        ahead, exact = pool.queue.ahead(item)
+        error = pool.start_error.error if pool.start_error is not None else {}
+        retry = pool.startup.not_before
+        return Waiting(
+            address=pool.live.address,
+            ahead=ahead,
+            ahead_exact=exact,
+            since=item.queued_at,
+            ready=len(current) - len(starting),
+            starting=len(starting),
+            starting_since=begun,
+            max_containers=pool.live.scaling.max_containers,
+            recovering=item.seq in pool.recovering,
+            start_failures=pool.startup.failures,
+            start_error=f"{error.get('type')}: {error.get('message')}"[:500] if error else None,
+            retry_at=now + retry - mono if retry > mono else None,
+            refusal=pool.refusal[:2] if pool.refusal is not None else None,
+            refused_since=pool.refusal[2] if pool.refusal is not None else None,
+        )
+
+    def _forget(self, item: Input) -> None:
+        self.inputs.pop(item.seq, None)
+
+    # ------------------------------------------------------------------ functions
+
+    def deploy(self, function: LiveFunction) -> None:
+        """This revision is now the function's current one."""
+        pool = self.pools.get(function.function_id)
+        if pool is None:
+            self.pools[function.function_id] = pool = Pool(function, self._desk)
+        elif function.revision != pool.live.revision:
+            pool.startup, pool.start_error, pool.refusal = Startup(), None, None
+            pool.mean_run_s = None
+        pool.live = function
+        self._drop_starting(pool)
+        self._want_scale(pool)
+
+    def _drop_starting(self, pool: Pool) -> None:
+        """Containers of an older revision that are not ready serve nobody."""
+        for member in list(pool.members.values()):
+            if member.function.revision < pool.live.revision and not member.ready:
+                self.lives.drain(pool, member, "a newer revision was deployed", grace_s=0)
+
+    def rescale(self, function_id: str, scaling: Scaling) -> None:
+        """The effective scaling of a function changed."""
+        pool = self.pools.get(function_id)
+        if pool is not None:
+            pool.rescale(scaling)
+            self._want_scale(pool)
+
+    def retire(self, function_id: str, *, by: str) -> None:
+        """The function is gone: its inputs end `cancelled`, in batches, and its containers drain."""
+        pool = self.pools.get(function_id)
+        if pool is None or pool.retired_by is not None:
+            return
+        pool.retired_by = by
+        self._background.run("retire-function", self._retire(pool, by))
+
+    async def _retire(self, pool: Pool, by: str) -> None:
+        mine = [item for item in self.inputs.values() if item.function_id == pool.live.function_id]
+        for index, item in enumerate(mine):
+            pool.cancel(item, by, grace_s=self.lives.cancel_grace_s)
+            if index % CANCEL_BATCH == CANCEL_BATCH - 1:
+                await self._clock.sleep(0)
+        for member in list(pool.members.values()):
+            self.lives.drain(pool, member, by, grace_s=STOP_GRACE_S)
+
+    def containers_running(self, function_id: str) -> int:
+        """How many containers of the function live."""
+        return self.lives.running(function_id)
+
+    def deploy_error(self, function_id: str) -> Ending | None:
+        """Why the current revision does not start, while it does not."""
+        pool = self.pools.get(function_id)
+        return pool.start_error if pool is not None and pool.startup.gives_up else None
+
+    # ------------------------------------------------------------------ scaling
+
+    def _want_scale(self, pool: Pool) -> None:
+        self._to_scale.add(pool)
+        self.scale_wanted()
+
+    def _retire_member(self, pool: Pool, member: Member, why: str) -> None:
+        self.lives.drain(pool, member, why)
+
+    def scale(self, pools: Iterable[Pool] | None = None) -> None:
+        """Decide and apply for `pools`, or for those that asked."""
+        asked, self._to_scale = self._to_scale, set()
+        for pool in asked if pools is None else list(pools):
+            self._scale(pool)
+
+    def _scale(self, pool: Pool) -> None:
+        if pool.retired_by is not None:
+            if not pool.members and self.pools.get(pool.live.function_id) is pool:
+                del self.pools[pool.live.function_id]
+            return
+        if self._closed:
+            return
+        now = self._clock.monotonic()
+        sample = pool.sample(now)
+        decision = autoscale(sample, pool.live.scaling)
+        pool.apply(decision)
+        wanted = decision.start
+        if sample.upgrading and not pool.has_current and pool.live.scaling.max_containers:
+            wanted = max(wanted, 1)
+        if wanted and pool.startup.may_start(now):
+            starting = sample.starting if pool.startup.failures else 0
+            for _ in range(pool.startup.at_once(wanted) - min(starting, 1)):
+                self.lives.start(pool)
+
+    def close(self) -> None:
+        """Accept nothing more and start nothing more."""
+        self._closed = True

@@ -1,0 +1,306 @@
+"""The lives of containers: begun, ready, drained, given up, ended."""
+
+import hashlib
+import secrets
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+import structlog
+
+from yurt.domain import ids
+from yurt.domain.changes import Save
+from yurt.domain.endings import Ending
+from yurt.domain.records import Container, ContainerState, Outcome
+from yurt.domain.startup import Startup
+from yurt.pools.background import Background
+from yurt.pools.ledger import Ledger
+from yurt.pools.members import LEASE_S, Member
+from yurt.pools.pool import Pool
+from yurt.ports import Clock, ContainerSpec, Ended, Engine, EngineRefused
+from yurt_runner import wire
+
+STOP_GRACE_S = 30.0
+"""What exit hooks and running inputs get when their app is stopped, in seconds."""
+
+LAST_WORDS_S = 1.0
+"""How long the last messages of a container that has ended may take to be read, in seconds."""
+
+CLAIM_AFTER_S = 1.0
+SERVER_TIMEOUT_SLACK_S = 5.0
+"""The runner enforces a timeout; the server steps in this much later, in seconds."""
+
+log = structlog.get_logger(__name__)
+
+
+class Lives:
+    """Starts containers through the engine and follows each to its end.
+
+    Args:
+        engine: where containers come from.
+        url: where runners dial, without path.
+        installation: marks what is ours.
+        grace_s: how long a runner lives without a server, in seconds.
+        cancel_grace_s: how long user code may go on after it was told to stop, in seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        ledger: Ledger,
+        clock: Clock,
+        background: Background,
+        url: str,
+        installation: str,
+        grace_s: float,
+        cancel_grace_s: float,
+    ) -> None:
+        self._engine = engine
+        self._ledger = ledger
+        self._clock = clock
+        self._background = background
+        self._url = url
+        self._installation = installation
+        self._grace_s = grace_s
+        self.cancel_grace_s = cancel_grace_s
+        self._members: dict[str, tuple[Pool, Member]] = {}
+        self._stop_at: dict[str, float] = {}
+
+    def get(self, container_id: str) -> tuple[Pool, Member] | None:
+        """A container that has not ended, and its pool."""
+        return self._members.get(container_id)
+
+    def __iter__(self) -> Iterator[tuple[Pool, Member]]:
+        return iter(list(self._members.values()))
+
+    def running(self, function_id: str) -> int:
+        """How many containers of a function live."""
+        return sum(1 for pool, _ in self._members.values() if pool.live.function_id == function_id)
+
+    def adopt(self, pool: Pool, member: Member) -> None:
+        """Take over a container of an earlier life of the server."""
+        self._members[member.id] = (pool, member)
+        pool.members[member.id] = member
+
+    # ------------------------------------------------------------------ begin
+
+    def start(self, pool: Pool) -> None:
+        """Begin a container of the pool's current revision: first its row, then the engine."""
+        token = secrets.token_urlsafe(32)
+        record = Container(
+            id=ids.ulid(ids.CONTAINER, self._clock.now(), secrets.token_bytes),
+            function_id=pool.live.function_id,
+            revision=pool.live.revision,
+            engine=self._engine.capabilities.name,
+            state=ContainerState.STARTING,
+            created_at=self._clock.now(),
+            start_token_sha256=sha256_hex(token),
+        )
+        member = Member(record, pool.live, self._clock.monotonic())
+        self.adopt(pool, member)
+        self._ledger.soon((Save(record),), partial(self._recorded, pool, member, token))
+
+    def _recorded(self, pool: Pool, member: Member, token: str, error: Exception | None) -> None:
+        if error is None:
+            self._background.run("start-container", self._launch(pool, member, token))
+        else:
+            self._refused(pool, member, EngineRefused("engine_unreachable", f"The store did not take it: {error}"))
+
+    async def _launch(self, pool: Pool, member: Member, token: str) -> None:
+        spec = ContainerSpec(member.id, self._installation, member.function, self._url, token, self._grace_s)
+        try:
+            ref = await self._engine.start(spec)
+        except EngineRefused as refused:
+            self._refused(pool, member, refused)
+            return
+        pool.refusal = None
+        self.save(member, engine_ref=ref)
+        if member.stopping:
+            await self._engine.stop(member.id, grace_s=0)
+
+    def _refused(self, pool: Pool, member: Member, refused: EngineRefused) -> None:
+        since = pool.refusal[2] if pool.refusal is not None else self._clock.now()
+        pool.refusal = (refused.code, refused.message, since)
+        pool.startup = pool.startup.refused(self._clock.monotonic())
+        log.warning("container_refused", container_id=member.id, code=refused.code, reason=refused.message)
+        self._finish(pool, member, Ended(member.id, refused.message))
+
+    def save(self, member: Member, **changes: object) -> None:
+        """Write changed fields of a container's row, without waiting."""
+        member.record = replace(member.record, **changes)  # type: ignore[arg-type]  # names are the record's own
+        self._ledger.soon((Save(member.record),))
+
+    def ready(self, pool: Pool, member: Member, startup_s: float) -> None:
+        """The runner has loaded the function: the container takes inputs, and relieves an older revision."""
+        if member.state is not ContainerState.STARTING:
+            return
+        member.ready = True
+        member.state = ContainerState.READY
+        now = self._clock.monotonic()
+        member.idle_since = pool.active_at = now
+        pool.startup, pool.start_error, pool.startup_s = Startup(), None, now - member.begun
+        pool.stats.started(now, now - member.begun)
+        self.save(member, state=ContainerState.READY, ready_at=self._clock.now())
+        log.info("container_ready", container_id=member.id, function_id=pool.live.function_id, startup_s=startup_s)
+        if member.function.revision == pool.live.revision:
+            for other in list(pool.members.values()):
+                if other.function.revision < pool.live.revision:
+                    self.drain(pool, other, "a newer revision serves")
+        pool.freed(member)
+
+    def start_failed(self, pool: Pool, member: Member, ending: Ending) -> None:
+        """The container could not load the function.
+
+        The third failure in a row ends what is queued, unless an older revision serves.
+        """
+        if member.startup_failed or member.stopping or member.ready:
+            return
+        member.startup_failed = True
+        log.info("container_start_failed", container_id=member.id, function_id=pool.live.function_id)
+        if member.function.revision == pool.live.revision:
+            pool.startup = pool.startup.failed(self._clock.monotonic())
+            pool.start_error = ending
+            older = any(other.ready for other in pool.members.values())
+            if pool.startup.gives_up and not older:
+                pool.fail_queued(ending)
+        self.stop(member, grace_s=0)
+
+    # ------------------------------------------------------------------ end
+
+    def drain(self, pool: Pool, member: Member, why: str, *, grace_s: float | None = None) -> None:
+        """Let a container finish what it runs, within `grace_s` (default: the function's own timeout), then end."""
+        if member.state is ContainerState.DRAINING and grace_s is None:
+            return
+        grace = grace_s if grace_s is not None else member.function.timeout_s + self.cancel_grace_s
+        pool.free.pop(member.id, None)
+        member.stopping = True
+        if member.state is ContainerState.STARTING or member.link is None:
+            self.stop(member, grace_s=min(grace, self.cancel_grace_s))
+            return
+        if member.state is not ContainerState.DRAINING:
+            member.state = ContainerState.DRAINING
+            self.save(member, state=ContainerState.DRAINING, end_reason=why)
+        self._stop_at[member.id] = self._clock.monotonic() + grace + self.cancel_grace_s
+        member.link.send(wire.pack(wire.DRAIN, meta=wire.meta(grace_s=grace, reason=why)))
+
+    def stop(self, member: Member, *, grace_s: float) -> None:
+        """Make a container end, through the engine."""
+        member.stopping = True
+        self._background.run("stop-container", self._engine.stop(member.id, grace_s=grace_s))
+
+    def fence(self, pool: Pool, member: Member, message: str) -> None:
+        """Give a container up: what it says from now on is refused, and its inputs run elsewhere."""
+        if member.fencing:
+            return
+        member.fencing = True
+        member.record = replace(member.record, fenced=True, end_reason=message)
+        log.warning("container_fenced", container_id=member.id, reason=message)
+        pool.lost(member, message, (Save(member.record),))
+        if member.link is not None:
+            member.link.close("fenced")
+            member.link = None
+        self.stop(member, grace_s=0)
+
+    def ended(self, ended: Ended) -> None:
+        """The engine's word that a container is gone. What it had sent before is read first."""
+        entry = self._members.get(ended.container_id)
+        if entry is None:
+            return
+        pool, member = entry
+        member.ended = ended
+        if member.link is None:
+            self._finish(pool, member, ended)
+        else:
+            self._background.run("last-words", self._after_last_words(pool, member, ended))
+
+    async def _after_last_words(self, pool: Pool, member: Member, ended: Ended) -> None:
+        await self._clock.sleep(LAST_WORDS_S)
+        self._finish(pool, member, ended)
+
+    def disconnected(self, pool: Pool, member: Member) -> None:
+        """The session is broken: the lease goes on, unless the container is known to have ended."""
+        member.link = None
+        if member.ended is not None:
+            self._finish(pool, member, member.ended)
+
+    def _finish(self, pool: Pool, member: Member, ended: Ended) -> None:
+        if self._members.pop(member.id, None) is None:
+            return
+        self._stop_at.pop(member.id, None)
+        if member.link is not None:
+            member.link.close("ended")
+            member.link = None
+        reason = member.record.end_reason or ended.reason
+        record = replace(
+            member.record,
+            state=ContainerState.ENDED,
+            ended_at=self._clock.now(),
+            end_reason=reason,
+            exit_code=ended.exit_code if member.record.exit_code is None else member.record.exit_code,
+            signal=ended.signal if member.record.signal is None else member.record.signal,
+        )
+        member.record, member.state = record, ContainerState.ENDED
+        if not member.ready and not member.stopping and pool.refusal is None:
+            self.start_failed(pool, member, _ended_in_startup(ended))
+        pool.lost(member, f"Container {member.id} ended: {reason}.", (Save(record),))
+
+    # ------------------------------------------------------------------ watch
+
+    def tick(self, now: float, *, renew: bool) -> None:
+        """Look after every container, once a second; `renew` starts all leases anew (the server itself was away)."""
+        for pool, member in self:
+            if renew:
+                member.last_seen = now
+            if member.ended is not None or member.fencing:
+                continue
+            if member.id in self._stop_at and now >= self._stop_at[member.id]:
+                self._stop_at[member.id] = now + STOP_GRACE_S
+                self.stop(member, grace_s=self.cancel_grace_s)
+            elif not member.ready:
+                self._watch_start(pool, member, now)
+            elif now - member.last_seen > LEASE_S:
+                self.fence(pool, member, f"Nothing was heard of the container for {LEASE_S:.0f} s.")
+            else:
+                self._watch_inputs(pool, member)
+
+    def _watch_start(self, pool: Pool, member: Member, now: float) -> None:
+        limit = member.function.startup_timeout_s
+        if now - member.begun > limit + SERVER_TIMEOUT_SLACK_S + self.cancel_grace_s:
+            self.start_failed(pool, member, start_timeout(limit))
+
+    def _watch_inputs(self, pool: Pool, member: Member) -> None:
+        now = self._clock.now()
+        limit = member.function.timeout_s
+        for item in list(member.held.values()):
+            started = item.started_at
+            if started is None:
+                continue
+            if now - started > CLAIM_AFTER_S and not item.claimed and not item.ending:
+                pool.desk.ledger.claim(item)
+            if now - started > limit + SERVER_TIMEOUT_SLACK_S + self.cancel_grace_s and not item.ending:
+                pool.overran(item, member)
+                self.fence(pool, member, "Its input ran over the timeout and could not be stopped.")
+                return
+
+
+def sha256_hex(token: str) -> str:
+    """How a credential is kept."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def start_timeout(limit_s: float) -> Ending:
+    """The ending of inputs whose container did not get ready in time."""
+    message = f"The container was not ready within startup_timeout, {limit_s:g} s."
+    error = {"type": "StartupTimeout", "message": message, "limit_s": limit_s, "phase": "startup"}
+    return Ending(Outcome.TIMEOUT, error=error)
+
+
+def _ended_in_startup(ended: Ended) -> Ending:
+    message = f"The container ended before it was ready: {ended.reason}"
+    error: dict[str, object] = {"type": "ContainerEnded", "message": message}
+    if ended.exit_code is not None:
+        error["exit_code"] = ended.exit_code
+    if ended.signal is not None:
+        error["signal"] = ended.signal
+    return Ending(Outcome.INIT_FAILURE, error=error)

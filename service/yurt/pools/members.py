@@ -1,0 +1,125 @@
+"""A container as a member of a pool: its session, its slots, what it holds."""
+
+from itertools import islice
+from typing import Protocol
+
+from yurt.domain.blame import runs_alone
+from yurt.domain.functions import LiveFunction
+from yurt.domain.records import Container, ContainerState
+from yurt.pools.inputs import Input
+from yurt.ports import Ended
+
+MAX_PREFETCH = 32
+"""Inputs a container may hold beyond its slots."""
+
+PREFETCH_S = 0.002
+"""How much work, in seconds, is handed out ahead: it hides the way to the container and back."""
+
+LEASE_S = 15.0
+"""How long after its last sign of life a container counts as alive, in seconds."""
+
+
+class Link(Protocol):
+    """The server's end of a container's session."""
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame; those of one turn of the loop leave in one message. Never blocks, and is silent once closed."""
+
+    def acknowledge(self, seq: int, token: int) -> None:
+        """Tell the runner that an output is committed; rides with the next frames or leaves within 50 ms."""
+
+    def close(self, reason: str) -> None:
+        """End the session."""
+
+
+class Member:
+    """One container of a pool.
+
+    Args:
+        record: as committed last.
+        function: the revision it runs.
+        now: the monotonic clock, in seconds.
+    """
+
+    __slots__ = (
+        "begun",
+        "cpu_s",
+        "ended",
+        "engine_closed",
+        "fencing",
+        "function",
+        "greeted",
+        "held",
+        "idle_since",
+        "last_seen",
+        "link",
+        "ready",
+        "recalled",
+        "record",
+        "rss_mib",
+        "slots",
+        "startup_failed",
+        "state",
+        "stopping",
+        "used",
+    )
+
+    def __init__(self, record: Container, function: LiveFunction, now: float) -> None:
+        self.record = record
+        self.function = function
+        self.state = ContainerState(record.state)
+        self.link: Link | None = None
+        self.slots = function.slots
+        self.held: dict[int, Input] = {}
+        self.begun = now
+        self.last_seen = now
+        self.idle_since = now
+        self.ready = self.state is not ContainerState.STARTING
+        self.greeted = False
+        self.recalled = False
+        self.stopping = False
+        self.fencing = False
+        self.used = False
+        self.startup_failed = False
+        self.ended: Ended | None = None
+        self.engine_closed = False
+        self.rss_mib: float | None = None
+        self.cpu_s: float | None = None
+
+    @property
+    def id(self) -> str:
+        """The container's id."""
+        return self.record.id
+
+    @property
+    def works(self) -> bool:
+        """Whether it takes inputs now."""
+        return self.state is ContainerState.READY and self.link is not None and not self.fencing and not self.used
+
+    @property
+    def running(self) -> int:
+        """Slots in use."""
+        return min(len(self.held), self.slots)
+
+    @property
+    def prefetched(self) -> int:
+        """Inputs it holds beyond its slots."""
+        return max(0, len(self.held) - self.slots)
+
+    def has_slot(self, item: Input) -> bool:
+        """Whether `item` is among those that the container runs: it takes them in the order they were given."""
+        return item.seq in islice(self.held, self.slots)
+
+    def _first(self) -> list[Input]:
+        return list(islice(self.held.values(), self.slots))
+
+    def room(self, mean_run_s: float | None) -> int:
+        """How many more inputs it may hold, with what is prefetched: the faster the function, the more."""
+        if (
+            mean_run_s is None
+            or self.function.single_use_containers
+            or any(runs_alone(i.history) for i in self._first())
+        ):
+            return self.slots - len(self.held)
+        ahead = MAX_PREFETCH if mean_run_s * MAX_PREFETCH <= PREFETCH_S else int(PREFETCH_S / mean_run_s)
+        return self.slots + ahead - len(self.held)

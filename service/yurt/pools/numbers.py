@@ -1,0 +1,39 @@
+"""Sequence numbers and tokens: never used twice, whatever happens to the store's rows."""
+
+from collections.abc import Awaitable, Callable
+
+COUNTER_BITS = 32
+RENEW_AT = 1 << 31
+"""How far the counter may go before the next epoch is asked for: half of what there is."""
+
+
+class Numbers:
+    """Hands out `epoch << 32 | counter`.
+
+    Args:
+        epoch: committed for this life of the server.
+        next_epoch: commits and returns a further one.
+    """
+
+    def __init__(self, epoch: int, next_epoch: Callable[[], Awaitable[int]]) -> None:
+        self._next_epoch = next_epoch
+        self._base = epoch << COUNTER_BITS
+        self._used = 0
+        self._epochs = {epoch}
+
+    def next(self) -> int:
+        """A number larger than every one before it."""
+        self._used += 1
+        return self._base | self._used
+
+    def of_this_life(self, number: int) -> bool:
+        """Whether this process handed it out."""
+        return number >> COUNTER_BITS in self._epochs
+
+    async def renew(self) -> None:
+        """Go on to a further epoch once the counter is half used up; called now and then by a loop."""
+        if self._used < RENEW_AT:
+            return
+        epoch = await self._next_epoch()
+        self._base, self._used = epoch << COUNTER_BITS, 0
+        self._epochs.add(epoch)

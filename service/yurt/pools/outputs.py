@@ -1,0 +1,87 @@
+"""Reading what a container says about an input: nothing it sends is trusted."""
+
+import msgspec
+
+from yurt.domain.endings import Ending, from_container
+from yurt.domain.records import Outcome
+from yurt_runner.wire import OUTCOMES, Frame
+
+MAX_DEPTH = 512
+_raw = msgspec.json.Decoder(msgspec.Raw).decode
+_object = msgspec.json.Decoder(dict[str, object]).decode
+_head = msgspec.json.Decoder(dict[str, object]).decode
+
+
+def is_json_value(text: bytes) -> bool:
+    """Whether `text` is exactly one JSON value in UTF-8, at most `MAX_DEPTH` deep.
+
+    The check is what lets the server splice values into its answers without decoding them.
+    """
+    try:
+        _raw(text)
+        text.decode()
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return text.count(b"[") + text.count(b"{") <= MAX_DEPTH or _depth(text) <= MAX_DEPTH
+
+
+def _depth(text: bytes) -> int:
+    """How deep a valid JSON text is nested."""
+    deepest = depth = 0
+    in_string = escaped = False
+    for byte in text:
+        if in_string:
+            in_string = escaped or byte != 0x22  # a quotation mark
+            escaped = not escaped and byte == 0x5C  # a backslash
+        elif byte == 0x22:
+            in_string = True
+        elif byte in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in b"]}":
+            depth -= 1
+    return deepest
+
+
+def read_meta(frame: Frame) -> dict[str, object]:
+    """The meta part of a frame, empty where it is missing or not an object."""
+    if not frame.meta:
+        return {}
+    try:
+        return _head(frame.meta)
+    except msgspec.DecodeError:
+        return {}
+
+
+def seconds(value: object) -> float | None:
+    """A duration that a container reported, or None where it is no sane number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e9:
+        return None
+    return float(value)
+
+
+def read_output(frame: Frame) -> Ending:
+    """The ending that an OUTPUT frame tells of; what cannot be believed becomes an `internal_error`."""
+    run_s = seconds(read_meta(frame).get("run_s"))
+    if frame.flags == 0:
+        if is_json_value(frame.payload):
+            return Ending(Outcome.SUCCESS, value=frame.payload, run_s=run_s)
+        return Ending(Outcome.INTERNAL_ERROR, error=_forged("a value that is not one JSON value"), run_s=run_s)
+    outcome = Outcome(OUTCOMES[frame.flags]) if frame.flags < len(OUTCOMES) else None
+    error = read_error(frame.payload)
+    if outcome is None or error is None or outcome in {Outcome.INTERNAL_ERROR, Outcome.EXPIRED}:
+        return Ending(Outcome.INTERNAL_ERROR, error=_forged("an error that cannot be read"), run_s=run_s)
+    return Ending(outcome, error=error, run_s=run_s)
+
+
+def read_error(payload: bytes) -> dict[str, object] | None:
+    """The error object of a frame, or None where it is none."""
+    try:
+        payload.decode()
+        return from_container(_object(payload))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _forged(what: str) -> dict[str, object]:
+    return {"type": "ProtocolError", "message": f"The container answered with {what}; the answer was not taken."}

@@ -1,0 +1,381 @@
+"""The queue of a function and the containers that serve it: which input goes where."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import structlog
+
+from yurt.domain.autoscale import Decision, Idle, Sample
+from yurt.domain.blame import History, Verdict, container_lost
+from yurt.domain.changes import Change
+from yurt.domain.endings import Ending, cancelled
+from yurt.domain.functions import LiveFunction, Scaling
+from yurt.domain.records import ContainerState, Outcome, Result
+from yurt.domain.startup import Startup
+from yurt.pools.background import Background
+from yurt.pools.inputs import Input
+from yurt.pools.ledger import Ledger
+from yurt.pools.members import Member
+from yurt.pools.numbers import Numbers
+from yurt.pools.outputs import read_output
+from yurt.pools.queue import Queue
+from yurt.pools.stats import Stats
+from yurt.ports import Blobs, Clock
+from yurt_runner import wire
+
+log = structlog.get_logger(__name__)
+_WEIGHT = 0.2
+"""How much the newest run counts in the mean that prefetch and scaling go by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What every pool uses.
+
+    Args:
+        scale: asks for a scaling decision soon.
+        forget: called when an input has ended.
+        retire: called when a container is to take nothing new and end.
+    """
+
+    ledger: Ledger
+    blobs: Blobs
+    clock: Clock
+    numbers: Numbers
+    background: Background
+    scale: Callable[["Pool"], None]
+    forget: Callable[[Input], None]
+    retire: Callable[["Pool", Member, str], None]
+
+
+class Pool:
+    """Queue and containers of one function.
+
+    Attributes:
+        live: the current revision.
+        members: its containers by id, those of an older revision included while they drain.
+        startup: how the starts of the current revision went.
+        start_error: the ending of the last failed start, while starts fail.
+        refusal: code, message and since when the engine has refused to start a container.
+        recovering: inputs of an earlier life that a container may hold, until that is known.
+    """
+
+    def __init__(self, live: LiveFunction, desk: Desk) -> None:
+        self.live = live
+        self.desk = desk
+        self.queue = Queue()
+        self.members: dict[str, Member] = {}
+        self.free: dict[str, Member] = {}
+        self.recovering: dict[int, Input] = {}
+        self.startup = Startup()
+        self.start_error: Ending | None = None
+        self.refusal: tuple[str, str, float] | None = None
+        self.stats = Stats()
+        self.mean_run_s: float | None = None
+        self.startup_s: float | None = None
+        self.active_at = desk.clock.monotonic()
+        self.desired = 0
+        self.capped = False
+        self.retired_by: str | None = None
+
+    # ------------------------------------------------------------------ inputs in
+
+    def enqueue(self, item: Input) -> None:
+        """Take an input whose acceptance is committed."""
+        if self.retired_by is not None:
+            self._end(item, cancelled(self.retired_by))
+            return
+        self.queue.push(item)
+        self.pump()
+
+    def pump(self) -> None:
+        """Hand out inputs while somebody has room; ask for more containers if some are left."""
+        queue = self.queue
+        if queue.has_alone:
+            self._pump_alone()
+        while len(queue) and (member := self._with_room()) is not None:
+            item = queue.pop()
+            if item is None:
+                break
+            self._hand_out(item, member)
+        if len(queue):
+            self.desk.scale(self)
+
+    def _with_room(self) -> Member | None:
+        """A container with a free slot, else the one with the least to do that may hold an input ahead of its turn.
+
+        Of the free ones it is the one that was freed last, so that the others may become idle.
+        """
+        free = self.free
+        while free:
+            member = next(reversed(free.values()))
+            if member.works and len(member.held) < member.slots:
+                return member
+            free.popitem()
+        mean = self.mean_run_s
+        best, room = None, 0
+        for member in self.members.values():
+            if member.works and (here := member.room(mean)) > room:
+                best, room = member, here
+        return best
+
+    def _pump_alone(self) -> None:
+        for member in list(self.members.values()):
+            if member.works and not member.held:
+                item = self.queue.pop_alone()
+                if item is None:
+                    return
+                self._hand_out(item, member)
+
+    def _hand_out(self, item: Input, member: Member) -> None:
+        item.token = self.desk.numbers.next()
+        item.member = member
+        item.dispatched_at = self.desk.clock.now()
+        item.started_at = None
+        member.held[item.seq] = item
+        if len(member.held) >= member.slots:
+            self.free.pop(member.id, None)
+        member.used = member.function.single_use_containers
+        if item.watchers:
+            item.changed()
+        if item.blob is not None:
+            self.desk.background.run("send-input", self._send_blob(item, item.blob, member, item.token))
+        elif member.link is not None and item.args is not None:
+            member.link.send(input_frame(item, item.args))
+
+    async def _send_blob(self, item: Input, blob: str, member: Member, token: int) -> None:
+        args = await self.desk.blobs.get(blob)
+        if item.token == token and member.link is not None:
+            member.link.send(input_frame(item, args))
+
+    # ------------------------------------------------------------------ what containers say
+
+    def output(self, member: Member, frame: wire.Frame) -> None:
+        """An attempt has ended. Only the one that holds the input's current token can speak for it."""
+        item = member.held.get(frame.seq)
+        if item is None or item.token != frame.token:
+            if member.link is not None:
+                member.link.acknowledge(frame.seq, frame.token)
+            return
+        del member.held[frame.seq]
+        ending = read_output(frame)
+        if ending.run_s is not None:
+            self._observe(ending.run_s)
+        if item.ending:
+            self._acknowledge(member, item)
+        else:
+            self._end(item, ending, member)
+        self.freed(member)
+
+    def _observe(self, run_s: float) -> None:
+        mean = self.mean_run_s
+        self.mean_run_s = run_s if mean is None else mean + _WEIGHT * (run_s - mean)
+
+    def freed(self, member: Member) -> None:
+        """A slot of the container is free again."""
+        if not member.held:
+            member.recalled = False
+            member.idle_since = self.active_at = self.desk.clock.monotonic()
+            if member.used:
+                self.desk.retire(self, member, "single use")
+                return
+        if member.works and len(member.held) < member.slots:
+            self.free[member.id] = member
+        if len(self.queue):
+            self.pump()
+        elif not member.held:
+            self._recall_stuck()
+
+    def started(self, member: Member, seq: int, token: int, for_s: float) -> None:
+        """User code of an input has begun and takes a while: what waits behind it goes elsewhere if that helps."""
+        item = member.held.get(seq)
+        if item is None or item.token != token:
+            return
+        if item.started_at is None:
+            item.started_at = self.desk.clock.now() - for_s
+            item.changed()
+        self._observe_long(for_s)
+        if member.prefetched and not member.recalled and (self.free or self._may_grow()):
+            self._recall(member)
+
+    def _observe_long(self, for_s: float) -> None:
+        if self.mean_run_s is None or for_s > self.mean_run_s:
+            self._observe(for_s)
+
+    def _may_grow(self) -> bool:
+        return len(self.members) < self.live.scaling.max_containers
+
+    def _recall_stuck(self) -> None:
+        """Nothing is queued and a container is free: take back what waits behind an input that takes long."""
+        for member in self.members.values():
+            if member.prefetched and not member.recalled and any(i.started_at for i in member.held.values()):
+                self._recall(member)
+
+    def _recall(self, member: Member) -> None:
+        if member.link is not None:
+            member.recalled = True
+            member.link.send(wire.pack(wire.RECALL))
+
+    def returned(self, member: Member, seq: int, token: int) -> None:
+        """An input comes back before its user code began: nobody's fault, it waits at its old place."""
+        item = member.held.get(seq)
+        if item is None or item.token != token:
+            return
+        del member.held[seq]
+        member.recalled = member.recalled and bool(member.prefetched)
+        if not item.ending:
+            self._requeue(item)
+        self.freed(member)
+
+    def _requeue(self, item: Input) -> None:
+        item.member, item.started_at = None, None
+        item.min_token = item.token + 1
+        item.changed()
+        if item.claimed:
+            item.claimed = False
+            self.desk.ledger.unclaim(item, lambda error: self.enqueue(item) if error is None else None)
+        else:
+            self.enqueue(item)
+
+    # ------------------------------------------------------------------ ends
+
+    def _end(self, item: Input, ending: Ending, member: Member | None = None) -> None:
+        revision = member.function.revision if member is not None else self._revision_of(item)
+        seen = partial(self._seen, item, member, ending.run_s)
+        self.desk.ledger.end(item, ending, self.live.address, revision, seen)
+
+    def _revision_of(self, item: Input) -> int:
+        member = self.members.get(item.member.id) if item.member is not None else None
+        return (member.function if member is not None else self.live).revision
+
+    def _seen(self, item: Input, member: Member | None, run_s: float | None, result: Result) -> None:
+        """The result is committed: now, and only now, it is shown."""
+        if member is not None:
+            self._acknowledge(member, item)
+        waited = item.dispatched_at - item.queued_at if item.dispatched_at is not None else None
+        self.stats.ended(self.desk.clock.monotonic(), result.outcome, waited, run_s)
+        self.desk.forget(item)
+        for waiter in item.waiters:
+            waiter(result)
+        if item.watchers:
+            item.changed()
+
+    @staticmethod
+    def _acknowledge(member: Member, item: Input) -> None:
+        if member.link is not None:
+            member.link.acknowledge(item.seq, item.token)
+
+    def cancel(self, item: Input, by: str, *, grace_s: float) -> bool:
+        """End an input as cancelled; its container is told to stop the work, which keeps the slot until it has.
+
+        Returns False where the input is already ending in another way.
+        """
+        if item.ending:
+            return False
+        self.queue.discard(item)
+        self.recovering.pop(item.seq, None)
+        item.cancelled_by = by
+        self._end(item, cancelled(by))
+        member = self.members.get(item.member.id) if item.member is not None else None
+        if member is not None and member.link is not None:
+            frame = wire.pack(wire.CANCEL, item.seq, item.token, meta=wire.meta(grace_s=grace_s))
+            member.link.send(frame)
+        return True
+
+    def overran(self, item: Input, member: Member) -> None:
+        """End an input that ran over its timeout although its container should have seen to that."""
+        limit = member.function.timeout_s
+        message = f"The function ran over its timeout of {limit:g} s and could not be stopped."
+        error = {"type": "FunctionTimeout", "message": message, "limit_s": limit, "phase": "run"}
+        self._end(item, Ending(Outcome.TIMEOUT, error=error), member)
+
+    def fail_queued(self, ending: Ending) -> None:
+        """End everything that waits."""
+        for item in self.queue.clear():
+            self._end(item, ending)
+
+    def lost(self, member: Member, message: str, first: Iterable[Change]) -> None:
+        """The container is gone, or given up: its inputs run elsewhere, with blame for those that it ran.
+
+        `first` is committed in the same transaction, before any of them runs elsewhere.
+        """
+        held = [item for item in member.held.values() if not item.ending]
+        ran = {item.seq for item in held if item.started_at is not None or member.has_slot(item)}
+        member.held.clear()
+        self.members.pop(member.id, None)
+        self.free.pop(member.id, None)
+        again: list[tuple[Input, History]] = []
+        for item in held:
+            verdict = container_lost(item.history) if item.seq in ran else Verdict(None, item.history)
+            if verdict.final is not None:
+                error = {"type": "ContainerLost", "message": f"{message} This was loss {verdict.history.losses}."}
+                self._end(item, Ending(Outcome.INTERNAL_ERROR, error=error), member)
+            else:
+                again.append((item, verdict.history))
+        self.desk.ledger.again(again, Outcome.CONTAINER_LOST, message, tuple(first), partial(self._again, again))
+        self.desk.scale(self)
+
+    def _again(self, items: list[tuple[Input, History]], error: Exception | None) -> None:
+        if error is not None:
+            log.error("requeue_refused", function_id=self.live.function_id, inputs=len(items), error=str(error))
+            return
+        for item, history in items:
+            item.history = history
+            item.member, item.started_at, item.claimed = None, None, False
+            item.min_token = item.token + 1
+            item.changed()
+            if not item.ending:
+                self.enqueue(item)
+
+    # ------------------------------------------------------------------ scaling
+
+    def sample(self, now: float) -> Sample:
+        """What the autoscaler decides by."""
+        current = [m for m in self.members.values() if m.state is not ContainerState.DRAINING]
+        ready = [m for m in current if m.state is ContainerState.READY]
+        idle = tuple(Idle(m.id, now - m.idle_since) for m in ready if not m.held)
+        waiting = len(self.queue) + sum(m.prefetched for m in ready) + len(self.recovering)
+        running = sum(m.running for m in ready)
+        older = any(m.function.revision < self.live.revision for m in ready)
+        return Sample(
+            waiting=waiting,
+            running=running,
+            busy=len(ready) - len(idle),
+            idle=idle,
+            starting=len(current) - len(ready),
+            draining=len(self.members) - len(current),
+            slots=self.live.slots,
+            mean_run_s=self.mean_run_s,
+            startup_s=self.startup_s,
+            quiet_s=0.0 if waiting + running else now - self.active_at,
+            upgrading=older,
+        )
+
+    @property
+    def has_current(self) -> bool:
+        """Whether a container of the current revision is there, ready or starting."""
+        return any(m.function.revision == self.live.revision for m in self.members.values())
+
+    def rescale(self, scaling: Scaling) -> None:
+        """The effective scaling changed."""
+        self.live = replace(self.live, scaling=scaling)
+
+    def apply(self, decision: Decision) -> None:
+        """Drain what the decision says, and remember what it says about the rest."""
+        self.desired, self.capped = decision.desired, decision.capped
+        for container_id in decision.drain:
+            member = self.members.get(container_id)
+            if member is not None and not member.held:
+                self.desk.retire(self, member, "idle")
+        busy = [m for m in self.members.values() if m.state is ContainerState.READY and m.held]
+        for member in busy[: decision.excess]:
+            self.desk.retire(self, member, "max_containers was lowered")
+
+
+def input_frame(item: Input, args: bytes) -> bytes:
+    """The frame that gives an input to a container."""
+    more = f',"metadata":{item.metadata_json}' if item.metadata_json else ""
+    suffix = item.suffix
+    head = f'{{"number":{item.history.number},"call_id":"fc-{suffix}","input_id":"in-{suffix}"{more}}}'
+    return wire.pack(wire.INPUT, item.seq, item.token, args, meta=head.encode())

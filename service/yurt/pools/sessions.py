@@ -1,0 +1,238 @@
+"""What containers say in their sessions, and what they are told: the heart's side of the runner protocol."""
+
+import hmac
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import msgspec
+import structlog
+
+from yurt.domain.changes import Save
+from yurt.domain.endings import Ending
+from yurt.domain.errors import NotFound, Unauthenticated, YurtError
+from yurt.domain.records import ContainerState, Outcome
+from yurt.pools.lives import Lives, sha256_hex
+from yurt.pools.members import Link, Member
+from yurt.pools.outputs import read_error, read_meta, seconds
+from yurt.pools.pool import Pool
+from yurt.ports import Blobs, Clock, Journal, LogLine, Logs
+from yurt_runner import wire
+
+INLINE_SOURCE_BYTES = 1 << 20
+"""Source up to this size travels in the welcome; larger is fetched by hash."""
+
+BEAT_S = 3.0
+_log_lines = msgspec.json.Decoder(list[tuple[float, str, int, int, str]]).decode
+log = structlog.get_logger(__name__)
+
+
+class SessionRefused(YurtError):
+    """The session cannot be: another instance holds it, or the runner speaks another protocol."""
+
+    code = "session_refused"
+    title = "The session is refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a reconnecting runner says of one input it holds."""
+
+    seq: int
+    token: int
+    number: int
+    for_s: float | None
+    done: bool
+
+
+class Sessions:
+    """Checks who a container is, welcomes it, and acts on its frames.
+
+    Args:
+        adopt: what to do with what a reconnecting container holds.
+        hello: called when a container has said hello, after its holdings were adopted.
+    """
+
+    def __init__(
+        self,
+        *,
+        lives: Lives,
+        journal: Journal,
+        blobs: Blobs,
+        logs: Logs,
+        clock: Clock,
+        adopt: Callable[[Pool, Member, Iterable[Held]], None],
+    ) -> None:
+        self._lives = lives
+        self._journal = journal
+        self._blobs = blobs
+        self._logs = logs
+        self._clock = clock
+        self._adopt = adopt
+
+    def authenticate(self, container_id: str, credential: str) -> tuple[Pool, Member]:
+        """The container that the credential belongs to.
+
+        Raises:
+            Unauthenticated: there is no such live container, it was given up, or the credential is not its own.
+        """
+        entry = self._lives.get(container_id)
+        if entry is None or entry[1].fencing or entry[1].ended is not None:
+            raise Unauthenticated("This container is not, or no longer, one of this server's.")
+        record = entry[1].record
+        known = (record.reconnect_token_sha256, record.start_token_sha256)
+        offered = sha256_hex(credential)
+        if not any(kept is not None and hmac.compare_digest(kept, offered) for kept in known):
+            raise Unauthenticated("The credential is not this container's.")
+        return entry
+
+    async def hello(self, pool: Pool, member: Member, said: Mapping[str, object], link: Link, credential: str) -> None:
+        """Open a session: bind the runner's instance, welcome it, take over what it holds.
+
+        Raises:
+            SessionRefused: another protocol, a malformed hello, or another instance while the lease lives.
+        """
+        instance = said.get("instance")
+        if said.get("protocol") != wire.PROTOCOL:
+            raise SessionRefused(f"This server speaks {wire.PROTOCOL}; the runner speaks {said.get('protocol')!r:.40}.")
+        if not isinstance(instance, str) or not 16 <= len(instance) <= 64:
+            raise SessionRefused("The hello names no instance.")
+        holds = read_holds(said.get("holds"))
+        if member.record.instance not in {None, instance}:
+            raise SessionRefused("Another instance of this container holds the session.")
+        token = credential
+        if sha256_hex(credential) == member.record.start_token_sha256:
+            token = secrets.token_urlsafe(32)
+        record = replace(member.record, instance=instance, reconnect_token_sha256=sha256_hex(token))
+        if record != member.record:
+            await self._journal.write(Save(record))
+            member.record = replace(
+                member.record, instance=instance, reconnect_token_sha256=record.reconnect_token_sha256
+            )
+        if member.link is not None:
+            member.link.close("replaced")
+        member.link = link
+        member.greeted = True
+        member.last_seen = self._clock.monotonic()
+        link.send(await self._welcome(member, token))
+        self._adopt(pool, member, holds)
+        if member.state is ContainerState.DRAINING:
+            link.send(wire.pack(wire.DRAIN, meta=wire.meta(grace_s=member.function.timeout_s, reason="draining")))
+        pool.freed(member)
+
+    async def _welcome(self, member: Member, token: str) -> bytes:
+        function = member.function
+        source, payload = None, b""
+        if function.source_bundle is not None:
+            data = await self.source(member)
+            source = {"sha256": function.source_bundle, "size": len(data)}
+            if len(data) <= INLINE_SOURCE_BYTES and not member.ready:
+                payload = data
+        head = wire.meta(
+            reconnect_token=token,
+            environment=function.environment,
+            app=function.app,
+            function=function.name,
+            function_id=function.function_id,
+            revision=function.revision,
+            entrypoint=function.entrypoint,
+            kind="function",
+            timeout_s=function.timeout_s,
+            startup_timeout_s=function.startup_timeout_s,
+            memory_mib=function.memory_mib,
+            env=dict(function.env),
+            source=source,
+            slots=function.slots,
+            interpreter_hint="--python",
+            cancel_grace_s=self._lives.cancel_grace_s,
+            beat_s=BEAT_S,
+        )
+        return wire.pack(wire.WELCOME, payload=payload, meta=head)
+
+    async def source(self, member: Member) -> bytes:
+        """The source of a container's function, as a zip archive.
+
+        Raises:
+            NotFound: the function's code is in its image.
+        """
+        bundle = member.function.source_bundle
+        if bundle is None:
+            raise NotFound("The code of this function is in its image.")
+        return await self._blobs.get(bundle)
+
+    def frames(self, pool: Pool, member: Member, frames: Iterable[wire.Frame]) -> None:
+        """Act on what a container said."""
+        member.last_seen = self._clock.monotonic()
+        for frame in frames:
+            kind = frame.kind
+            if kind == wire.OUTPUT:
+                pool.output(member, frame)
+            elif kind == wire.LOG:
+                self._log(member, frame)
+            elif kind == wire.BEAT:
+                self._beat(member, frame)
+            elif kind == wire.STARTED:
+                for_s = seconds(read_meta(frame).get("for_s")) or 0.0
+                pool.started(member, frame.seq, frame.token, for_s)
+            elif kind == wire.RETURN:
+                pool.returned(member, frame.seq, frame.token)
+            elif kind == wire.READY:
+                self._lives.ready(pool, member, seconds(read_meta(frame).get("startup_s")) or 0.0)
+            elif kind == wire.FAILED:
+                self._failed(pool, member, frame)
+            elif kind == wire.BYE:
+                self._bye(member, frame)
+
+    def _failed(self, pool: Pool, member: Member, frame: wire.Frame) -> None:
+        said = read_meta(frame)
+        error = read_error(frame.payload) or {"type": "Error", "message": "The container did not say why."}
+        outcome = Outcome.TIMEOUT if said.get("outcome") == Outcome.TIMEOUT else Outcome.INIT_FAILURE
+        self._lives.start_failed(pool, member, Ending(outcome, error=error))
+
+    def _beat(self, member: Member, frame: wire.Frame) -> None:
+        said = read_meta(frame)
+        member.rss_mib = seconds(said.get("rss_mib"))
+        member.cpu_s = seconds(said.get("cpu_s"))
+
+    def _bye(self, member: Member, frame: wire.Frame) -> None:
+        said = read_meta(frame)
+        member.state = ContainerState.DRAINING
+        code, signal = said.get("exit_code"), said.get("signal")
+        self._lives.save(
+            member,
+            end_reason=member.record.end_reason or str(said.get("reason", ""))[:200] or None,
+            exit_code=code if isinstance(code, int) else None,
+            signal=signal if isinstance(signal, int) else None,
+        )
+
+    def _log(self, member: Member, frame: wire.Frame) -> None:
+        try:
+            said = _log_lines(frame.payload)
+        except (msgspec.DecodeError, RecursionError):
+            log.warning("log_lines_unreadable", container_id=member.id)
+            return
+        now = self._clock.now()
+        dropped = read_meta(frame).get("dropped")
+        lines = [self._line(member, now - age, stream, seq, token, text) for age, stream, seq, token, text in said]
+        if isinstance(dropped, int) and dropped > 0:
+            lines.append(self._line(member, now, "system", 0, 0, f"{dropped} lines were dropped: too many at once."))
+        self._logs.append(lines)
+
+    @staticmethod
+    def _line(member: Member, time: float, stream: str, seq: int, token: int, text: str) -> LogLine:
+        item = member.held.get(seq)
+        number = item.history.number if item is not None and item.token == token else 0
+        stream = stream if stream in {"stdout", "stderr"} else "system"
+        return LogLine(time, stream, member.id, member.function.function_id, seq, number, text)
+
+
+def read_holds(said: object) -> list[Held]:
+    """What a runner says that it holds; entries that make no sense are left out."""
+    holds = []
+    for entry in said if isinstance(said, list) else ():
+        if not isinstance(entry, list) or len(entry) != 5:
+            continue
+        seq, token, number, for_s, done = entry
+        if all(isinstance(value, int) and value >= 0 for value in (seq, token, number)):
+            holds.append(Held(seq, token, number, seconds(for_s), bool(done)))
+    return holds
