@@ -1,0 +1,291 @@
+"""The definition of a function, as callers send it: read, checked, and completed with defaults.
+
+Where a limit has no source beside it, it is Modal's, as the REST reference adopts it.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+
+from yurt.domain import gpu, later
+from yurt.domain.bundle import path_problem, tree_problem
+from yurt.domain.errors import FieldError, Invalid, NotSupported
+from yurt.domain.naming import did_you_mean, pointer, shown
+from yurt.domain.validation import broken_key, broken_rule, field_errors, type_name
+
+INLINE_SOURCE_BYTES = 1 << 20
+"""Paths and contents of inline files together; more travels as a bundle."""
+
+ENV_BYTES = 64 << 10
+"""Names and values of `env` together; the kernel gives a process a few times that for arguments and environment."""
+
+MAX_CONTAINERS = 1000
+"""A bound against slips of the finger."""
+
+MAX_GPU_CHOICES = 16
+
+ENTRYPOINT_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$"
+
+_RESERVED_ENV = "YURT_"
+_ENTRYPOINT = re.compile(ENTRYPOINT_PATTERN[:-1] + r"\Z")
+
+
+def _entrypoint(text: str) -> str:
+    if not _ENTRYPOINT.match(text):
+        raise broken_rule(f"must be module:name, as in main:resize, got {shown(text)}")
+    return text
+
+
+def _env_name(name: str) -> str:
+    if not name or "=" in name or "\0" in name:
+        raise broken_key("the name of a variable must not be empty, nor contain = or NUL")
+    if name.startswith(_RESERVED_ENV):
+        raise broken_key(f"names that begin with {_RESERVED_ENV} are the server's own")
+    return name
+
+
+def _env_value(value: str) -> str:
+    if "\0" in value:
+        raise broken_rule("the value of a variable must not contain NUL")
+    return value
+
+
+def _env(env: dict[str, str]) -> dict[str, str]:
+    size = sum(len(name.encode()) + len(value.encode()) + 2 for name, value in env.items())
+    if size > ENV_BYTES:
+        raise broken_rule(f"must be at most {ENV_BYTES >> 10} KiB in all, is {size} bytes")
+    return env
+
+
+def _file_path(path: str) -> str:
+    problem = path_problem(path)
+    if problem:
+        raise broken_key(problem)
+    return path
+
+
+def _files(files: dict[str, str]) -> dict[str, str]:
+    size = sum(len(path.encode()) + len(text.encode()) for path, text in files.items())
+    if size > INLINE_SOURCE_BYTES:
+        raise broken_rule(
+            f"inline files must be at most 1 MiB in all, are {size} bytes; upload a zip archive with "
+            "PUT /v1/bundles/{sha256} and name it by bundle"
+        )
+    clash = tree_problem(files)
+    if clash:
+        raise broken_rule(clash)
+    return files
+
+
+def _gpu(value: object) -> object:
+    """Any accepted form as a tuple of canonical names, in order of preference."""
+    match value:
+        case None:
+            return ()
+        case str():
+            return (_one_gpu(value),)
+        case list() if 0 < len(value) <= MAX_GPU_CHOICES:
+            return tuple(_one_gpu(choice, at) for at, choice in enumerate(value))
+        case tuple():
+            return value
+        case _:
+            raise broken_rule(
+                f"must be a type such as H100 or H100:2, or a list of 1 to {MAX_GPU_CHOICES} of them, "
+                f"got {'an empty list' if value == [] else type_name(value)}"
+            )
+
+
+def _one_gpu(choice: object, *at: int) -> str:
+    if not isinstance(choice, str):
+        raise broken_rule(f"must be a type such as H100 or H100:2, got {type_name(choice)}", *at)
+    try:
+        return gpu.canonical(choice)
+    except ValueError as error:
+        raise broken_rule(str(error), *at) from error
+
+
+_GPU_NAME = {"type": "string", "maxLength": 20}
+_GPU_SCHEMA = {
+    "anyOf": [
+        _GPU_NAME,
+        {"type": "array", "items": _GPU_NAME, "minItems": 1, "maxItems": MAX_GPU_CHOICES},
+        {"type": "null"},
+    ],
+    "description": "`TYPE` or `TYPE:n` (n 1 to 8) in any letter case, or a list in order of preference. Types: "
+    + ", ".join(gpu.TYPES)
+    + ".",
+    "examples": ["H100:2", ["H100", "A100-80GB"]],
+}
+
+Seconds: TypeAlias = Annotated[int, Field(ge=1, le=86_400)]
+Containers: TypeAlias = Annotated[int, Field(ge=0, le=MAX_CONTAINERS)]
+Window: TypeAlias = Annotated[int, Field(ge=2, le=1200)]
+EnvName: TypeAlias = Annotated[str, AfterValidator(_env_name)]
+EnvValue: TypeAlias = Annotated[str, AfterValidator(_env_value)]
+FilePath: TypeAlias = Annotated[str, AfterValidator(_file_path)]
+Sha256: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Image: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,512}$")]
+Files: TypeAlias = Annotated[dict[FilePath, str], Field(min_length=1), AfterValidator(_files)]
+Gpus: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_gpu), WithJsonSchema(_GPU_SCHEMA)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Source(_Strict):
+    """Where the code is: inline files, or a bundle that was uploaded before."""
+
+    files: Files | None = Field(
+        None, description="Text files by their relative POSIX paths, at most 1 MiB in all.", examples=[{"main.py": "…"}]
+    )
+    bundle: Sha256 | None = Field(None, description="The sha256 (hex) of a zip archive uploaded to this environment.")
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> "Source":
+        if (self.files is None) == (self.bundle is None):
+            raise broken_rule("must have either files or bundle")
+        return self
+
+
+class FunctionDefinition(_Strict):
+    """What a function is. Absent keys have the defaults shown; units are seconds, MiB and cores."""
+
+    entrypoint: Annotated[str, AfterValidator(_entrypoint), Field(max_length=255)] = Field(
+        description="`module:name` of the callable.", json_schema_extra={"pattern": ENTRYPOINT_PATTERN}
+    )
+    source: Source | None = Field(None, description="The code; absent where the image holds it.")
+    image: Image | None = Field(
+        None, description="A registry reference. The local engine ignores it and answers with a warning."
+    )
+    gpu: Gpus = ()
+    cpu: float = Field(0.125, ge=0.01, le=256, description="Cores that a container asks for.")
+    memory: int = Field(512, ge=32, le=1 << 20, description="The limit of a container in MiB.")
+    timeout: Seconds = Field(300, description="The limit of one attempt's user code in seconds.")
+    startup_timeout: Seconds = Field(300, description="The limit from a container's start to readiness in seconds.")
+    min_containers: Containers = Field(0, description="Containers kept warm always.")
+    max_containers: Containers | None = Field(
+        None, description="Never more containers than this; 0 pauses. Absent: the server's setting."
+    )
+    buffer_containers: Containers = Field(
+        0, description="Idle containers kept beyond need while the function is active."
+    )
+    scaledown_window: Window = Field(60, description="Seconds for which an idle container is kept.")
+    env: Annotated[dict[EnvName, EnvValue], AfterValidator(_env)] = Field(
+        default_factory=dict, description="Environment variables, 64 KiB in all; names beginning with `YURT_` are ours."
+    )
+    single_use_containers: bool = Field(default=False, description="Each container runs one input and ends.")
+
+
+_KEYS = (*FunctionDefinition.model_fields, *later.LATER)
+
+
+def parse_definition(value: object, *, at: tuple[str | int, ...] = (), default_max: int = 10) -> FunctionDefinition:
+    """Read a definition and check all that it says by itself.
+
+    Args:
+        value: the decoded JSON.
+        at: where it stands in the body, so that pointers lead there.
+        default_max: the server's `max_containers`, for definitions that name none.
+
+    Raises:
+        NotSupported: all that is wrong with it is that it asks for features this server does not have.
+        Invalid: anything else; its errors name every bad field at once.
+    """
+    found = check_definition(value, at=at, default_max=default_max)
+    if isinstance(found, FunctionDefinition):
+        return found
+    raise refusal(found)
+
+
+def check_definition(
+    value: object, *, at: tuple[str | int, ...], default_max: int
+) -> FunctionDefinition | list[FieldError]:
+    """As `parse_definition`, but what is wrong is returned: for callers that have more to find."""
+    problem = None if isinstance(value, dict) else f"must be a definition, an object, got {type_name(value)}"
+    problem = problem or _text_problem(value)
+    if problem or not isinstance(value, dict):
+        return [FieldError(pointer(*at), problem or "")]
+    errors = [_unknown(key, at) for key in value if key not in _KEYS]
+    errors += later.refuse_later(value, at)
+    try:
+        known = {key: value[key] for key in value if key in FunctionDefinition.model_fields}
+        definition = FunctionDefinition.model_validate(known)
+    except ValidationError as error:
+        return errors + field_errors(error, FunctionDefinition, at) + _crossed(value, at, default_max)
+    errors += _crossed(value, at, default_max)
+    return errors or definition
+
+
+def refusal(errors: Sequence[FieldError]) -> Invalid:
+    """The error to raise for what is wrong with one definition or several."""
+    first = f"{errors[0].pointer}: {errors[0].message}" if errors[0].pointer else f"The body {errors[0].message}"
+    first += "" if first.endswith((".", "?")) else "."
+    more = "" if len(errors) == 1 else f" And {len(errors) - 1} more: see errors."
+    kind = NotSupported if all(error.code == "not_supported" for error in errors) else Invalid
+    return kind(first + more, errors=errors)
+
+
+def definition_schema() -> dict[str, Any]:
+    """JSON Schema of what `parse_definition` accepts, without references out of itself."""
+    schema = FunctionDefinition.model_json_schema()
+    schema["properties"] |= {key: dict(one.schema) for key, one in later.LATER.items()}
+    source = schema.pop("$defs")["Source"]["properties"]
+    either = [_source_schema(source, "files", "bundle"), _source_schema(source, "bundle", "files")]
+    schema["properties"]["source"]["anyOf"] = [*either, {"type": "null"}]
+    return schema
+
+
+def _source_schema(properties: Mapping[str, Any], present: str, absent: str) -> dict[str, Any]:
+    value = {**properties[present]["anyOf"][0], "description": properties[present]["description"]}
+    both = {present: value, absent: {"type": "null"}}
+    return {"type": "object", "required": [present], "properties": both, "additionalProperties": False}
+
+
+def changed_keys(one: FunctionDefinition, other: FunctionDefinition) -> list[str]:
+    """The keys in which two definitions differ once defaults are filled in, `source` apart."""
+    keys = (key for key in FunctionDefinition.model_fields if key != "source")
+    return [key for key in keys if getattr(one, key) != getattr(other, key)]
+
+
+def _unknown(key: str, at: tuple[str | int, ...]) -> FieldError:
+    hint = did_you_mean(key, _KEYS)
+    if key in later.CALL_OPTIONS:
+        hint = " It is an option of a call: send it beside args and kwargs."
+    return FieldError(pointer(*at, key), f"unknown key {shown(key)}.{hint}", "unknown_key")
+
+
+def _crossed(value: Mapping[str, Any], at: tuple[str | int, ...], default_max: int) -> list[FieldError]:
+    """Rules between keys, on the raw values, so that they are found together with the rest."""
+    low, high = value.get("min_containers", 0), value.get("max_containers")
+    told = "max_containers" if high is not None else "the server's default of max_containers"
+    high = default_max if high is None else high
+    if type(low) is int and type(high) is int and low > high:
+        return [FieldError(pointer(*at, "min_containers"), f"must not be above {told}: {low} > {high}")]
+    return []
+
+
+def _text_problem(value: object) -> str | None:
+    """Why `value` is not JSON that can be stored and answered again, or None."""
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:
+        return "has text that is not Unicode: half of a surrogate pair"
+    except ValueError:
+        return "has a number that JSON does not know"
+    except RecursionError:
+        return "is nested too deeply"
+    return None

@@ -1,0 +1,99 @@
+"""Keys of a definition that belong to features this server does not have yet.
+
+A known key is never silently ignored: values that ask for nothing are accepted, any other is refused as not supported.
+A feature that arrives takes its key out of here and into `FunctionDefinition`.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from yurt.domain.errors import FieldError
+from yurt.domain.naming import did_you_mean, pointer
+from yurt.domain.validation import type_name
+
+KINDS = ("function", "class", "asgi", "wsgi", "web_server")
+"""The kinds of the design; so far only the first runs."""
+
+CALL_OPTIONS = ("priority", "delay", "queue_timeout", "callback_url", "metadata")
+"""What belongs beside a call's arguments, and is easily taken for a key of a definition."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaterKey:
+    """A key of which only the values that ask for nothing are accepted.
+
+    Args:
+        accepted: those values, the plainest first.
+        schema: JSON Schema of the same values.
+    """
+
+    accepted: tuple[object, ...]
+    schema: Mapping[str, Any]
+
+
+def _only(*accepted: object) -> LaterKey:
+    return LaterKey(accepted, {"enum": [*accepted]})
+
+
+_NOTHING = LaterKey((None,), {"type": "null"})
+_EMPTY_LIST = LaterKey(([],), {"type": "array", "maxItems": 0})
+_ONE_INPUT = LaterKey(
+    ({"max_inputs": 1}, {"max_inputs": 1, "target_inputs": 1}, {"target_inputs": 1}, {}, None),
+    {
+        "type": ["object", "null"],
+        "properties": {"max_inputs": {"const": 1}, "target_inputs": {"const": 1}},
+        "additionalProperties": False,
+    },
+)
+
+LATER: Mapping[str, LaterKey] = {
+    "kind": _only("function"),
+    "retries": _only(0, {"max_retries": 0}),
+    "batching": _NOTHING,
+    "schedule": _NOTHING,
+    "concurrency": _ONE_INPUT,
+    "secrets": _EMPTY_LIST,
+    "requirements": _EMPTY_LIST,
+    "enter": _EMPTY_LIST,
+    "exit": _EMPTY_LIST,
+    "methods": _EMPTY_LIST,
+    "parameters": _EMPTY_LIST,
+    "factory": LaterKey((False,), {"const": False}),
+    "port": _NOTHING,
+    "web": _NOTHING,
+    "label": _NOTHING,
+    "requires_auth": _NOTHING,
+    "may_call": _EMPTY_LIST,
+    "callback": _NOTHING,
+}
+
+
+def refuse_later(definition: Mapping[str, Any], at: tuple[str | int, ...]) -> list[FieldError]:
+    """One error for each key of `LATER` whose value asks for something.
+
+    Args:
+        definition: the definition as it came.
+        at: where it stands in the body.
+    """
+    return [
+        _refusal(key, definition[key], later, at)
+        for key, later in LATER.items()
+        if key in definition and not any(_same(definition[key], accepted) for accepted in later.accepted)
+    ]
+
+
+def _same(one: object, other: object) -> bool:
+    """Equality as JSON has it: `false` is not 0."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+def _refusal(key: str, value: object, later: LaterKey, at: tuple[str | int, ...]) -> FieldError:
+    where = pointer(*at, key)
+    if key == "kind" and value not in KINDS:
+        hint = did_you_mean(value, KINDS) if isinstance(value, str) else ""
+        return FieldError(where, f"must be one of {', '.join(KINDS)}, got {type_name(value)}.{hint}")
+    plain = json.dumps(later.accepted[0])
+    got = f"{key} {type_name(value)}" if isinstance(value, str | int | float) else f"This value of {key}"
+    return FieldError(where, f"{got} is not supported yet: leave {key} out, or send {plain}.", "not_supported")
