@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from yurt import __version__
-from yurt.cli.failures import ExitCode, CommandError
+from yurt.cli.failures import CommandError, ExitCode
 from yurt.cli.lazy import LazyGroup
 
 COMMANDS = {

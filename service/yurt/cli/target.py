@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from yurt.cli.failures import ExitCode, CommandError
+from yurt.cli.failures import CommandError, ExitCode
 
 LOCAL_URL = "http://127.0.0.1:7600"
 """Where `yurt serve` listens unless told otherwise."""

@@ -1,0 +1,143 @@
+"""`yurt call`, `spawn`, `get` and `cancel`."""
+
+import uuid
+from pathlib import Path
+
+import click
+
+from yurt.cli import output
+from yurt.cli.arguments import parse_arguments
+from yurt.cli.client import Client, Json, call_path, function_path
+from yurt.cli.command import connected
+from yurt.cli.results import report
+from yurt.cli.watching import ENDED, Progress, watch
+
+SILENT_S = 1
+"""A call that takes longer says what it waits for."""
+
+LONGEST_WAIT_S = 60
+"""What the server grants in one request."""
+
+ARGUMENTS_HELP = """\b
+Each ARGUMENT is read as JSON where it parses, else as a string:
+  3  true  '{"a": 1}'  hello
+  width=200         by name
+  @photo.jpg  @-    the bytes of a file, of stdin
+  '"a=b"'           in JSON's quotes: always a string
+  -- a=b @c         after --: never a name or a file
+"""
+
+
+_output_option = click.option(
+    "--output", "save_to", type=click.Path(dir_okay=False, path_type=Path), help="Write the result to a file."
+)
+
+
+class WithArguments(click.Command):
+    """A command whose trailing words are arguments of a function: negative numbers pass, and `--` keeps its meaning."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Set aside what follows `--`, and let what is no option but a JSON number through."""
+        cut = args.index("--") if "--" in args else len(args)
+        words, ctx.meta["yurt.literal"] = args[:cut], args[cut + 1 :]
+        return super().parse_args(ctx, [_shielded(word) for word in words])
+
+
+_SHIELD = "\0"
+"""No argument of a process can hold it, so it marks words that only look like options."""
+
+
+def _shielded(word: str) -> str:
+    return _SHIELD + word if word[:1] == "-" and word[1:2].isdigit() else word
+
+
+def _body(arguments: tuple[str, ...]) -> Json:
+    words = [word.removeprefix(_SHIELD) for word in arguments]
+    return parse_arguments(words, click.get_current_context().meta["yurt.literal"])
+
+
+@click.command(cls=WithArguments, epilog=ARGUMENTS_HELP)
+@click.argument("function", metavar="APP:FUNCTION")
+@click.argument("arguments", nargs=-1, metavar="[ARGUMENT]...")
+@click.option(
+    "--output", "save_to", type=click.Path(dir_okay=False, path_type=Path), help="Write the result to a file."
+)
+@connected
+async def call(
+    client: Client, *, function: str, arguments: tuple[str, ...], save_to: Path | None, as_json: bool
+) -> None:
+    """Call a function and print its result.
+
+    The result alone goes to stdout; logs, and what the call waits for, to stderr.
+    """
+    with Progress() as progress:
+        ended = await _invoke(client, function, _body(arguments), progress)
+    report(ended, as_json=as_json, save_to=save_to)
+
+
+async def _invoke(client: Client, function: str, body: Json, progress: Progress) -> Json:
+    headers = {"Prefer": f"respond-async, wait={SILENT_S}", "Idempotency-Key": str(uuid.uuid4())}
+    reply = await client.send("POST", f"{function_path(function)}/invocations", body=body, headers=headers)
+    answer: Json = reply.body
+    if reply.status == 202:
+        return await watch(client, answer, progress)
+    return answer
+
+
+@click.command(cls=WithArguments, epilog=ARGUMENTS_HELP)
+@click.argument("function", metavar="APP:FUNCTION")
+@click.argument("arguments", nargs=-1, metavar="[ARGUMENT]...")
+@connected
+async def spawn(client: Client, *, function: str, arguments: tuple[str, ...], as_json: bool) -> None:
+    """Begin a call and print its id.
+
+    The call goes on by itself; `yurt get` fetches its result.
+    """
+    headers = {"Idempotency-Key": str(uuid.uuid4())}
+    reply = await client.send("POST", f"{function_path(function)}/spawn", body=_body(arguments), headers=headers)
+    if as_json:
+        output.print_json(reply.body)
+    else:
+        click.echo(reply.body["call_id"])
+
+
+@click.command()
+@click.argument("call_id", metavar="CALL")
+@click.option("--wait", type=click.FloatRange(min=0), default=0, metavar="SECONDS", help="Wait so long for its end.")
+@click.option(
+    "--output", "save_to", type=click.Path(dir_okay=False, path_type=Path), help="Write the result to a file."
+)
+@connected
+async def get(client: Client, *, call_id: str, wait: float, save_to: Path | None, as_json: bool) -> None:
+    """Print the result of a call.
+
+    Exits with 6 while it is pending or running.
+    """
+    report(await _fetch(client, call_id, wait), as_json=as_json, save_to=save_to)
+
+
+async def _fetch(client: Client, call_id: str, wait_s: float) -> Json:
+    """The call, once it has ended or `wait_s` seconds are over."""
+    while True:
+        share_s = min(wait_s, LONGEST_WAIT_S)
+        found: Json = await client.get(call_path(call_id), **({"wait": f"{share_s:g}"} if share_s else {}))
+        wait_s -= share_s
+        if found["status"] in ENDED or not wait_s:
+            return found
+
+
+@click.command()
+@click.argument("call_id", metavar="CALL")
+@click.option("--force", is_flag=True, help="End its containers at once, too.")
+@connected
+async def cancel(client: Client, *, call_id: str, force: bool, as_json: bool) -> None:
+    """Cancel a call.
+
+    Cancelling it again is no error; one that ended otherwise cannot be cancelled.
+    """
+    body = {"terminate_containers": True} if force else {}
+    reply = await client.send("POST", f"{call_path(call_id)}/cancel", body=body)
+    if as_json:
+        output.print_json(reply.body)
+    else:
+        output.notice(f"cancelled {call_id}")

@@ -1,0 +1,73 @@
+"""Printing how a call ended."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+from yurt.cli import output
+from yurt.cli.client import Json
+from yurt.cli.failures import CommandError, ExitCode
+from yurt.cli.watching import ENDED, pending_message
+
+
+def report(call: Json, *, as_json: bool, save_to: Path | None = None) -> None:
+    """Print a call's result alone on stdout, or say on stderr why there is none.
+
+    Args:
+        call: a FunctionCall, or the answer of an invocation.
+        as_json: print the whole answer instead, whatever the status.
+        save_to: write the result there: the bytes of bytes, else JSON.
+
+    Raises:
+        CommandError: the call failed, was cancelled, or is still pending.
+    """
+    if as_json:
+        output.print_json(call)
+    if call["status"] not in ENDED:
+        raise CommandError(
+            f"{call['call_id']} is still {call['status']}: {pending_message(call)}",
+            f"Wait for it: yurt get {call['call_id']} --wait 60",
+            ExitCode.PENDING,
+        )
+    if call["status"] != "success":
+        raise _failed(call)
+    if save_to:
+        save_to.write_bytes(_content(call.get("result")))
+        output.notice(f"wrote {save_to}")
+    elif not as_json:
+        _print_result(call)
+
+
+def _print_result(call: Json) -> None:
+    if "num_inputs" in call and "result" not in call and call.get("kind") == "map":
+        output.notice(f"{call['call_id']} has {call['num_inputs']} outputs: GET /v1/function-calls/…/outputs")
+        return
+    result = call.get("result")
+    if output.on_terminal() and _is_bytes(result):
+        output.notice(f"The result is {len(_content(result)):,} bytes; --output FILE saves them.")
+    else:
+        output.print_json(result)
+
+
+def _is_bytes(value: Any) -> bool:
+    return isinstance(value, dict) and value.keys() == {"$bytes"}
+
+
+def _content(value: Any) -> bytes:
+    if _is_bytes(value):
+        return base64.b64decode(value["$bytes"])
+    return output.compact(value).encode()
+
+
+def _failed(call: Json) -> CommandError:
+    """The error of a call, as words: the traceback first, then what it comes to."""
+    error = call.get("error") or {}
+    if trace := error.get("traceback"):
+        output.notice(str(trace).rstrip())
+    if last := error.get("last_output"):
+        output.notice(f"Last output:\n{str(last).rstrip()}")
+    what = error.get("message") or call["status"]
+    kind = error.get("type") or error.get("outcome") or call["status"]
+    return CommandError(
+        f"{call['call_id']} ended as {error.get('outcome', call['status'])}: {kind}: {what}", error.get("hint")
+    )

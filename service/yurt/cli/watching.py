@@ -1,0 +1,90 @@
+"""Waiting for a call: its result in the end, and meanwhile on stderr what it prints and what it waits for."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Self
+
+from rich.console import Console
+from rich.status import Status
+
+from yurt.cli import output
+from yurt.cli.client import Client, Event, Json, call_path
+from yurt.cli.failures import Unreachable
+
+ENDED = {"success", "failure", "terminated"}
+
+PATIENCE_S = 60
+"""How long a server may be away while a call is watched: the call itself goes on without us."""
+
+
+class Progress:
+    """Shows on stderr how a call goes: one changing line on a terminal, one line per change elsewhere."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._status: Status | None = None
+        self._said = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._status:
+            self._status.stop()
+
+    def waits_for(self, message: str) -> None:
+        """Say it, unless it was the last thing said."""
+        if message == self._said:
+            return
+        self._said = message
+        if not self._console.is_terminal:
+            output.notice(message)
+        elif self._status:
+            self._status.update(message)
+        else:
+            self._status = self._console.status(message)
+            self._status.start()
+
+    def log(self, line: Json) -> None:
+        """Print a line of the function's log."""
+        self._console.print(output.log_line(line), markup=False, highlight=False, soft_wrap=True)
+
+
+def pending_message(call: Json) -> str:
+    """What a call that has not ended is doing, in words."""
+    if call["status"] == "running":
+        return "running"
+    reason = call.get("pending_reason")
+    return str(reason["message"]) if reason else "waiting to be started"
+
+
+async def watch(client: Client, call: Json, progress: Progress) -> Json:
+    """Follow a call's events until it has ended, over broken connections; returns the ended call."""
+    last_id = ""
+    loop = asyncio.get_running_loop()
+    give_up_at = loop.time() + PATIENCE_S
+    progress.waits_for(pending_message(call))
+    while True:
+        try:
+            async for event in client.events(f"{call_path(call['call_id'])}/events", last_id=last_id):
+                give_up_at = loop.time() + PATIENCE_S
+                last_id = event.id or last_id
+                if event.name == "end":
+                    ended: Json = event.data
+                    return ended
+                show(event, progress)
+        except Unreachable:
+            if loop.time() > give_up_at:
+                raise
+        await asyncio.sleep(0.5)
+
+
+def show(event: Event, progress: Progress) -> None:
+    """Show what an event says; kinds that are unknown here say nothing."""
+    shown: dict[str, Callable[[Any], None]] = {
+        "log": progress.log,
+        "pending": lambda reason: progress.waits_for(str(reason["message"])),
+        "state": lambda state: progress.waits_for("running") if state["status"] == "running" else None,
+    }
+    if event.name in shown:
+        shown[event.name](event.data)
