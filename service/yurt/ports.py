@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from yurt.domain.changes import Change, Record
+from yurt.domain.endings import Ending
 from yurt.domain.functions import LiveFunction, Scaling
 from yurt.domain.records import AttemptRecord, Call, Claim, IdempotencyKey, Progress, Result
 
@@ -331,3 +332,6 @@ class Deployments(Protocol):
 
     def containers_running(self, function_id: str) -> int:
         """How many containers of the function live."""
+
+    def deploy_error(self, function_id: str) -> Ending | None:
+        """Why the current revision does not start, while it does not."""
