@@ -103,9 +103,16 @@ class Heart:
     # ------------------------------------------------------------------ calls
 
     def accept(
-        self, live: LiveFunction, call: NewCall, more: Sequence[Change], done: Callable[[Exception | None], None]
+        self,
+        live: LiveFunction,
+        call: NewCall,
+        more: Callable[[int], Sequence[Change]],
+        done: Callable[[Exception | None], None],
     ) -> Input:
         """Accept a call: durable first, then queued; `done` is called after the commit, or with what refused it.
+
+        Args:
+            more: given the call's sequence number, what to write in the same transaction.
 
         Raises:
             AppStopped: the function has just been retired.
@@ -142,7 +149,7 @@ class Heart:
                 pool.enqueue(item)
             done(error)
 
-        self._ledger.accept(item, more, committed)
+        self._ledger.accept(item, more(seq), committed)
         return item
 
     def cancel(self, item: Input, by: str) -> bool:

@@ -1,0 +1,92 @@
+"""The server's end of a container's session: frames of one turn of the loop leave in one message."""
+
+import asyncio
+
+import structlog
+from aiohttp import web
+
+from yurt_runner import wire
+
+ACK_DELAY_S = 0.05
+"""How long an acknowledgement waits for inputs to ride with, in seconds."""
+
+SEND_TIMEOUT_S = 30.0
+MAX_WAITING_BYTES = 256 << 20
+"""A runner that does not read for so long, or lets so much pile up, is disconnected; it dials again."""
+
+log = structlog.get_logger(__name__)
+
+
+class SessionLink:
+    """Sends frames from a task of its own, so that a slow container holds up nobody else.
+
+    Args:
+        socket: the open WebSocket.
+        container_id: for logs.
+    """
+
+    def __init__(self, socket: web.WebSocketResponse, container_id: str) -> None:
+        self._socket = socket
+        self._container_id = container_id
+        self._frames: list[bytes] = []
+        self._waiting_bytes = 0
+        self._acks: list[bytes] = []
+        self._wake = asyncio.Event()
+        self._closed: str | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame soon; nothing happens once the session is closed."""
+        if self._closed is not None:
+            return
+        self._frames.append(frame)
+        self._waiting_bytes += len(frame)
+        if self._waiting_bytes > MAX_WAITING_BYTES:
+            self.close("the container does not read")
+        self._wake.set()
+
+    def acknowledge(self, seq: int, token: int) -> None:
+        """Say that an output is committed, with the next frames or soon."""
+        self._acks.append(wire.PAIR.pack(seq, token))
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(ACK_DELAY_S, self._wake.set)
+
+    def close(self, reason: str) -> None:
+        """End the session after what waits was sent."""
+        if self._closed is None:
+            self._closed = reason
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Send what comes until the session is closed from here, or breaks."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            message = self._take()
+            try:
+                async with asyncio.timeout(SEND_TIMEOUT_S):
+                    if message:
+                        await self._socket.send_bytes(message)
+                    if self._closed is not None and not self._frames:
+                        await self._socket.close(message=self._closed.encode()[:120])
+                        return
+            except (ConnectionError, TimeoutError) as error:
+                log.info("session_send_failed", container_id=self._container_id, error=str(error))
+                self._closed = self._closed or "broken"
+                return
+
+    def _take(self) -> bytes:
+        frames, self._frames, self._waiting_bytes = self._frames, [], 0
+        if self._acks:
+            frames.append(wire.pack(wire.ACK, payload=b"".join(self._acks)))
+            self._acks.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        return b"".join(frames)
+
+    def stop(self) -> None:
+        """Forget the timer: the session is over."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,364 @@
+"""Calls: begun, waited for, looked at, listed, cancelled."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from yurt.domain.changes import Change, Save
+from yurt.domain.errors import NotCancellable, NotFound, Unavailable
+from yurt.domain.functions import LiveFunction
+from yurt.domain.ids import Tags
+from yurt.domain.reasons import PendingReason
+from yurt.domain.records import (
+    AttemptRecord,
+    Call,
+    CallKind,
+    CallStatus,
+    IdempotencyKey,
+    Outcome,
+    Payload,
+    Result,
+    status_of,
+)
+from yurt.pools.heart import Heart, NewCall
+from yurt.pools.inputs import Input
+from yurt.pools.ledger import BLOB_ABOVE_BYTES
+from yurt.ports import Blobs, CallFilter, Clock, Store
+from yurt.usecases.keys import KeyDesk, Named
+from yurt.usecases.places import Place, Places
+from yurt.usecases.principals import Principal
+
+COMMIT_TIMEOUT_S = 5.0
+"""How long a caller waits for a commit before it is told that the store is away, in seconds."""
+
+KEPT_S = 7 * 86400.0
+"""How long results and idempotency keys are kept, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What a caller sends: the arguments as one JSON object, and the options that are served.
+
+    Args:
+        payload: `{"args": […], "kwargs": {…}}`, either may be missing.
+        metadata_json: a JSON object of strings, or None.
+    """
+
+    payload: bytes
+    metadata_json: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A call as it stands.
+
+    Args:
+        result: how it ended, or None while it has not.
+        running: whether it runs; False means that it waits.
+        started_at: of the running attempt, seconds since 1970.
+        attempts: begun so far.
+        pending_reason: why it waits.
+    """
+
+    call: Call
+    result: Result | None
+    running: bool = False
+    started_at: float | None = None
+    attempts: int = 0
+    pending_reason: PendingReason | None = None
+
+    @property
+    def status(self) -> CallStatus:
+        """The contract's word for it."""
+        if self.result is not None:
+            return status_of(self.result.outcome)
+        return CallStatus.RUNNING if self.running else CallStatus.PENDING
+
+
+def _nothing_more(_seq: int) -> tuple[Change, ...]:
+    return ()
+
+
+class Begun:
+    """A call that was asked for: accepted once `committed`, ended once `result` is done.
+
+    Attributes:
+        replayed: an idempotency key found it; nothing new was accepted.
+    """
+
+    __slots__ = ("accepted", "item", "replayed", "result", "seq")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.accepted: asyncio.Future[None] = loop.create_future()
+        self.result: asyncio.Future[Result] = loop.create_future()
+        self.item: Input | None = None
+        self.seq = 0
+        self.replayed = False
+
+    def committed(self, error: Exception | None) -> None:
+        """The journal's word on the acceptance."""
+        if error is None:
+            if not self.accepted.done():
+                self.accepted.set_result(None)
+            return
+        for future in (self.accepted, self.result):
+            if not future.done():
+                future.set_exception(error)
+                future.exception()  # not every caller waits for both
+
+    def ended(self, result: Result) -> None:
+        """The result is committed."""
+        if not self.result.done():
+            self.result.set_result(result)
+
+
+class Calls:
+    """What a caller can ask of calls.
+
+    Args:
+        heart: what is open, in memory.
+        store: what has ended.
+    """
+
+    def __init__(self, heart: Heart, store: Store, blobs: Blobs, tags: Tags, clock: Clock, places: Places) -> None:
+        self._heart = heart
+        self._store = store
+        self._blobs = blobs
+        self._tags = tags
+        self._clock = clock
+        self._places = places
+        self._keys = KeyDesk(store.calls)
+
+    # ------------------------------------------------------------------ begin
+
+    async def begin(
+        self, principal: Principal, live: LiveFunction, envelope: Envelope, kind: CallKind, key: str | None = None
+    ) -> Begun:
+        """Ask for a call. It is accepted when `Begun.accepted` is done, which `spawn` waits for.
+
+        Raises:
+            Invalid: the key was used with another body.
+            AppStopped, TooManyPending, Unavailable: it cannot be accepted.
+        """
+        begun = Begun(asyncio.get_running_loop())
+        if key is None:
+            await self._accept(principal, live, envelope, kind, begun)
+            return begun
+        name = Named(principal.token_id, live.function_id, key)
+        digest = hashlib.sha256(envelope.payload + (envelope.metadata_json or "").encode()).hexdigest()
+        async with self._keys.reserve(name, digest) as reservation:
+            if reservation.seq is not None:
+                return await self._replay(reservation.seq, begun)
+            expires = self._clock.now() + KEPT_S
+
+            def keep(seq: int) -> tuple[Change, ...]:
+                return (Save(IdempotencyKey(name.token_id, name.function_id, key, seq, digest, expires)),)
+
+            await self._accept(principal, live, envelope, kind, begun, keep)
+            await begun.accepted
+            reservation.seq = begun.seq
+        return begun
+
+    async def _accept(
+        self,
+        principal: Principal,
+        live: LiveFunction,
+        envelope: Envelope,
+        kind: CallKind,
+        begun: Begun,
+        more: Callable[[int], tuple[Change, ...]] = _nothing_more,
+    ) -> None:
+        args: bytes | None = envelope.payload
+        blob = None
+        if len(envelope.payload) > BLOB_ABOVE_BYTES:
+            args, blob = None, await self._blobs.put(envelope.payload)
+        call = NewCall(kind, principal.token_id, args, blob, envelope.metadata_json)
+        item = self._heart.accept(live, call, more, begun.committed)
+        item.waiters.append(begun.ended)
+        begun.item, begun.seq = item, item.seq
+
+    async def _replay(self, seq: int, begun: Begun) -> Begun:
+        """Join the call that the key found."""
+        begun.seq, begun.replayed = seq, True
+        begun.accepted.set_result(None)
+        item = self._heart.inputs.get(seq)
+        if item is not None:
+            begun.item = item
+            item.waiters.append(begun.ended)
+            return begun
+        stored = await self._store.calls.get(seq)
+        if stored is None or stored.result is None:
+            raise Unavailable("The call that this key names is being settled. Ask again.", retry_after_s=1)
+        begun.ended(stored.result)
+        return begun
+
+    @staticmethod
+    async def accepted(begun: Begun) -> None:
+        """Wait until the call is accepted.
+
+        Raises:
+            Unavailable: the store did not commit it in time. It may still appear.
+        """
+        try:
+            async with asyncio.timeout(COMMIT_TIMEOUT_S):
+                await asyncio.shield(begun.accepted)
+        except TimeoutError as error:
+            raise not_committed() from error
+
+    # ------------------------------------------------------------------ look
+
+    async def get(self, principal: Principal, call_id: str, *, wait_s: float = 0.0) -> tuple[View, Place]:
+        """A call as it stands, at the latest `wait_s` seconds from now; sooner if it ends.
+
+        Raises:
+            NotFound: there is none, or the caller may not know of it.
+        """
+        seq = self._tags.seq(call_id)
+        if seq is None:
+            raise _no_call(call_id)
+        item = self._heart.inputs.get(seq)
+        if item is not None:
+            place = await self._visible(principal, item.function_id, call_id)
+            if wait_s > 0:
+                await self.wait(item, wait_s)
+            if item.seq in self._heart.inputs:
+                return self.view(item), place
+        stored = await self._store.calls.get(seq)
+        if stored is None:
+            raise _no_call(call_id)
+        place = await self._visible(principal, stored.call.function_id, call_id)
+        if stored.result is None and (item := self._heart.inputs.get(seq)) is not None:
+            return self.view(item), place
+        return View(stored.call, stored.result), place
+
+    async def open_input(self, principal: Principal, call_id: str) -> Input | None:
+        """The input of a call that has not ended, or None if it has.
+
+        Raises:
+            NotFound: there is no such call, or the caller may not know of it.
+        """
+        seq = self._tags.seq(call_id)
+        item = self._heart.inputs.get(seq) if seq is not None else None
+        if item is None:
+            await self.get(principal, call_id)
+            return None
+        await self._visible(principal, item.function_id, call_id)
+        return item
+
+    async def _visible(self, principal: Principal, function_id: str, call_id: str) -> Place:
+        place = await self._places.of(function_id)
+        if place is None or not principal.sees(place.environment):
+            raise _no_call(call_id)
+        return place
+
+    @staticmethod
+    async def wait(item: Input, seconds: float) -> Result | None:
+        """The result of an open input, or None if it does not end within `seconds`."""
+        ended: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+
+        def tell(result: Result) -> None:
+            if not ended.done():
+                ended.set_result(result)
+
+        item.waiters.append(tell)
+        try:
+            async with asyncio.timeout(seconds):
+                return await ended
+        except TimeoutError:
+            return None
+        finally:
+            item.waiters.remove(tell)
+
+    def view(self, item: Input) -> View:
+        """An open input as it stands."""
+        call = Call(
+            item.seq,
+            item.function_id,
+            item.app_id,
+            item.kind,
+            item.caller,
+            item.priority,
+            item.created_at,
+            item.metadata_json,
+            Payload(item.args, item.blob),
+        )
+        running = item.running
+        started = (item.started_at or item.dispatched_at) if running else None
+        attempts = item.history.number if running else item.history.number - 1
+        reason = None if running else self._heart.pending_reason(item)
+        return View(call, None, running, started, attempts, reason)
+
+    async def find(
+        self, principal: Principal, wanted: CallFilter, *, before: int | None, limit: int, values: bool
+    ) -> list[View]:
+        """Calls that the caller may know of, newest first."""
+        if principal.environment is not None:
+            wanted = replace(wanted, environment=principal.environment)
+        found: list[View] = []
+        while len(found) < limit:
+            rows = await self._store.calls.find(wanted, before=before, limit=limit, values=values)
+            for row in rows:
+                item = self._heart.inputs.get(row.call.seq) if row.result is None else None
+                view = View(row.call, row.result) if item is None else self.view(item)
+                if not wanted.statuses or view.status in wanted.statuses:
+                    found.append(view)
+            if len(rows) < limit:
+                break
+            before = rows[-1].call.seq
+        return found[:limit]
+
+    async def attempts(self, seq: int) -> list[AttemptRecord]:
+        """The attempts of an input that did not end it."""
+        return await self._store.calls.attempts(seq)
+
+    async def bytes_of(self, payload: Payload) -> bytes:
+        """The bytes of a payload, wherever they are."""
+        if payload.data is not None:
+            return payload.data
+        return await self._blobs.get(payload.blob) if payload.blob is not None else b""
+
+    # ------------------------------------------------------------------ cancel
+
+    async def cancel(
+        self, principal: Principal, call_id: str, *, terminate: Callable[[Input], None] | None = None
+    ) -> tuple[View, Place]:
+        """End a call as cancelled; a cancelled one stays so.
+
+        Args:
+            terminate: what to do to the container that runs it, beyond telling it to stop.
+
+        Raises:
+            NotFound: there is none, or the caller may not know of it.
+            NotCancellable: it has ended otherwise.
+        """
+        item = await self.open_input(principal, call_id)
+        if item is not None:
+            if terminate is not None and item.running:
+                terminate(item)
+            self._heart.cancel(item, "token")
+            if item.seq in self._heart.inputs and await self.wait(item, COMMIT_TIMEOUT_S) is None:
+                raise not_committed()
+        view, place = await self.get(principal, call_id)
+        if view.result is not None and view.result.outcome != Outcome.CANCELLED:
+            status = view.status.value
+            raise NotCancellable(f"{call_id} has already ended: {status}.", extra={"status_of_call": status})
+        return view, place
+
+    def disconnected(self, item: Input) -> None:
+        """The caller of an invocation went away and had asked that this cancels it."""
+        self._heart.cancel(item, "disconnect")
+
+
+def not_committed() -> Unavailable:
+    """The store did not take a write in time."""
+    return Unavailable(
+        "The store did not commit this within 5 s. It may still happen: look before you ask again, or send an "
+        "Idempotency-Key, which makes asking again safe.",
+        code="store_unavailable",
+        retry_after_s=5,
+    )
+
+
+def _no_call(call_id: str) -> NotFound:
+    return NotFound(f"There is no call {call_id[:80]!r} that this token can see.")
