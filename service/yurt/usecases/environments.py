@@ -1,19 +1,16 @@
 """Environments: named spaces of apps."""
 
-import re
 from collections.abc import Iterable
 
 from yurt.domain.changes import Remove, Save
 from yurt.domain.errors import FieldError, Forbidden, InUse, Invalid, NotFound
+from yurt.domain.naming import name_problem, shown
 from yurt.domain.records import App, Environment
 from yurt.ports import Clock, Store
 from yurt.usecases.principals import Principal
 
 MAIN = "main"
 """The environment that is always there, and is meant where none is named."""
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-"""Names of apps, functions, environments and secrets."""
 
 
 class Environments:
@@ -69,9 +66,8 @@ class Environments:
             Invalid: the name is not one.
             Forbidden: the caller's token is bound to another environment.
         """
-        if not NAME.fullmatch(name):
-            message = "1 to 64 letters, digits, dots, dashes and underscores, beginning with a letter or a digit"
-            raise Invalid(f"{name!r} cannot name an environment: {message}.", errors=[FieldError("{name}", message)])
+        if message := name_problem(name):
+            raise Invalid(message, errors=[FieldError("{name}", message)])
         if name in self._known and principal.sees(name):
             return self._known[name], False
         self._must_see_all(principal)
@@ -127,6 +123,6 @@ class Environments:
     def _unknown(name: str, visible: Iterable[str]) -> NotFound:
         known = ", ".join(visible) or "none"
         return NotFound(
-            f"There is no environment {name!r} that this token can see. There are: {known}.",
+            f"There is no environment {shown(name)} that this token can see. There are: {known}.",
             code="environment_not_found",
         )

@@ -1,11 +1,14 @@
 """What a handler is given: one request, read and checked."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from aiohttp import web
 
+from yurt.inbound.rest.pages import Pages
+from yurt.inbound.rest.readiness import Health
+from yurt.metrics import Metrics
 from yurt.usecases.environments import Environments
 from yurt.usecases.principals import Principal
 from yurt.usecases.tokens import Tokens
@@ -16,10 +19,13 @@ B_co = TypeVar("B_co", covariant=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """The use cases that handlers call."""
+    """The use cases that handlers call, and what the server knows of itself."""
 
     environments: Environments
     tokens: Tokens
+    health: Health
+    metrics: Metrics
+    pages: Pages = field(default_factory=Pages)
 
 
 @dataclass(frozen=True, slots=True)

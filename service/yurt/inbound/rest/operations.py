@@ -17,7 +17,7 @@ from yurt.inbound.rest.context import Context
 M = TypeVar("M", bound=BaseModel)
 
 BODY_LIMIT_BYTES = 64 << 20
-"""The largest request body, 64 MiB, as the REST reference promises."""
+"""The largest request body unless set otherwise: 64 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class JsonBody(Generic[M]):
 
 @dataclass(frozen=True, slots=True)
 class RawJsonBody:
-    """A JSON body that the handler decodes itself; `Context.body` is its bytes, at most `BODY_LIMIT_BYTES` of them.
+    """A JSON body that the handler decodes itself; `Context.body` is its bytes.
 
     Args:
         schema: for the document.
@@ -106,11 +106,11 @@ class Upload(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BinaryBody:
-    """A body of other bytes; `Context.body` is an `Upload`."""
+    """A body of other bytes; `Context.body` is an `Upload`. `limit_bytes`: its own limit, below the server's."""
 
     media: str
     empty: str
-    limit_bytes: int = BODY_LIMIT_BYTES
+    limit_bytes: int | None = None
 
 
 AnyBody: TypeAlias = JsonBody[Any] | RawJsonBody | BinaryBody

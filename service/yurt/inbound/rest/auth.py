@@ -1,0 +1,73 @@
+"""Credentials of a request: from the `Authorization` header to a `Principal`."""
+
+import base64
+import binascii
+import hashlib
+
+from aiohttp import web
+
+from yurt.domain.errors import Forbidden, Unauthenticated
+from yurt.domain.records import Role
+from yurt.inbound.rest import paths
+from yurt.usecases.principals import Principal
+from yurt.usecases.tokens import Tokens
+
+_MISSING = "Send credentials: -H 'Authorization: Bearer <token_id>:<token_secret>'."
+_UNREADABLE = (
+    "The Authorization header cannot be read. Send Bearer <token_id>:<token_secret>, Bearer "
+    "yurt_<token_id>_<token_secret>, or Basic with the id as the user and the secret as the password."
+)
+
+
+def read_credentials(header: str) -> tuple[str, str]:
+    """The token's id and secret in any of the three forms.
+
+    Raises:
+        Unauthenticated: it is none of them.
+    """
+    scheme, _, value = header.partition(" ")
+    value = value.strip()
+    if scheme.lower() == "basic":
+        value = _basic(value)
+    elif scheme.lower() != "bearer":
+        value = ""
+    if value.startswith("yurt_"):
+        token_id, _, secret = value.removeprefix("yurt_").partition("_")
+    else:
+        token_id, _, secret = value.partition(":")
+    if not (token_id and secret and value.isascii()):
+        raise Unauthenticated(_UNREADABLE)
+    return token_id, secret
+
+
+def _basic(value: str) -> str:
+    try:
+        return base64.b64decode(value, validate=True).decode("ascii")
+    except (binascii.Error, ValueError):
+        return ""
+
+
+async def authenticate(request: web.Request, tokens: Tokens) -> Principal:
+    """Who sent this request.
+
+    Raises:
+        Unauthenticated: no credentials, or wrong ones.
+    """
+    header = request.headers.get("Authorization")
+    if header is None:
+        raise Unauthenticated(_MISSING)
+    proof = hashlib.sha256(header.encode("utf-8", "surrogateescape")).digest()
+    return tokens.recall(proof) or await _verify(header, tokens, proof)
+
+
+async def _verify(header: str, tokens: Tokens, proof: bytes) -> Principal:
+    token_id, secret = read_credentials(header)
+    if not paths.fits("token_id", token_id):
+        raise Unauthenticated(_UNREADABLE)
+    return await tokens.verify(token_id, secret, proof)
+
+
+def require(principal: Principal, role: Role) -> None:
+    """Raise `Forbidden` where the caller's role does not contain `role`."""
+    if not principal.allows(role):
+        raise Forbidden(f"This needs the role {role}; the token {principal.token_id} has {principal.role}.")
