@@ -1,1 +1,8 @@
 """Containers as subprocess trees of this machine."""
+
+from yurt.outbound.engines.local.engine import LocalEngine
+from yurt.outbound.engines.local.launch import InterpreterUnusable
+from yurt.outbound.engines.local.places import RunDirRefused
+from yurt.outbound.engines.local.settings import LocalSettings
+
+__all__ = ["InterpreterUnusable", "LocalEngine", "LocalSettings", "RunDirRefused"]

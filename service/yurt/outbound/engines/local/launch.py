@@ -1,0 +1,219 @@
+"""How a runner becomes a process: as whom, with which environment, and what it is told."""
+
+import errno
+import json
+import os
+import pwd
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from yurt.outbound.engines.local.processes import CONTAINER, INSTALLATION
+from yurt.ports import ContainerSpec, EngineRefused
+
+PROBE_MAY_TAKE_S = 20
+"""An interpreter from a cold disk takes a second or two."""
+
+PROBE = "import sys; open(sys.argv[1], 'rb').close(); sys.exit(0 if sys.version_info >= (3, 9) else 9)"
+"""Can this user run the interpreter and read the runner, and is the interpreter new enough?"""
+
+TOO_OLD = 9
+
+NO_ROOM = {errno.EAGAIN, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE}
+
+
+class InterpreterUnusable(Exception):
+    """No user that containers may run as can run the interpreter. The message says what was tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An unprivileged user of this machine."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Launcher:
+    """One way to run the interpreter.
+
+    Args:
+        python: the interpreter's path.
+        runner: the runner's path.
+        account: whom to become first, or None to stay.
+        setpriv: the path of setpriv(1), which becomes that user after the process was made. Without it the server's
+            memory map must be copied for each start (measured: 10 ms at 120 MiB, against 1 ms).
+    """
+
+    python: Path
+    runner: Path
+    account: Account | None = None
+    setpriv: str | None = None
+
+    @property
+    def owner(self) -> tuple[int, int] | None:
+        """User and group of what is made for containers, or None for the server's own."""
+        return (self.account.uid, self.account.gid) if self.account else None
+
+    def probe(self) -> str | None:
+        """Try it. None if it works, else what went wrong."""
+        command = [*self._prefix(), os.fspath(self.python), "-c", PROBE, os.fspath(self.runner)]
+        try:
+            done = subprocess.run(  # noqa: S603 - the operator's interpreter
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                env=self._common(),
+                cwd="/",
+                timeout=PROBE_MAY_TAKE_S,
+                check=False,
+                user=self._user,
+                group=self._group,
+                extra_groups=[] if self._group is not None else None,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return str(error)
+        if done.returncode == TOO_OLD:
+            return "it is older than Python 3.9"
+        last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        return None if done.returncode == 0 else last or f"it ended with {done.returncode}"
+
+    def start(self, spec: ContainerSpec, installation: str, scratch: Path, output: int) -> int:
+        """Start a container's runner; returns its pid.
+
+        Args:
+            spec: the container.
+            installation: whose it is.
+            scratch: its own directory, which exists.
+            output: a descriptor for what the runner itself prints.
+
+        Raises:
+            OSError: the process could not be made.
+        """
+        reader, writer = os.pipe()
+        try:
+            # A pipe takes 64 KiB at once; this is far less, and the end of file follows it.
+            os.write(writer, _greeting(spec, scratch))
+            os.close(writer)
+            writer = -1
+            process = subprocess.Popen(  # noqa: S603 - the operator's interpreter and our runner
+                [*self._prefix(), os.fspath(self.python), os.fspath(self.runner)],
+                stdin=reader,
+                stdout=output,
+                stderr=output,
+                env=self._environment(spec, installation, scratch),
+                cwd=scratch,
+                umask=0o077,
+                start_new_session=True,
+                user=self._user,
+                group=self._group,
+                extra_groups=[] if self._group is not None else None,
+            )
+        finally:
+            os.close(reader)
+            if writer >= 0:
+                os.close(writer)
+        # The engine waits by a process handle; Popen, told so, does not warn of a process that it never waited for.
+        process.returncode = 0
+        pid: int = process.pid
+        return pid
+
+    def _prefix(self) -> list[str]:
+        if not (self.account and self.setpriv):
+            return []
+        who = [f"--reuid={self.account.uid}", f"--regid={self.account.gid}"]
+        return [self.setpriv, *who, "--clear-groups", "--no-new-privs", "--inh-caps=-all", "--"]
+
+    @property
+    def _user(self) -> int | None:
+        return self.account.uid if self.account and not self.setpriv else None
+
+    @property
+    def _group(self) -> int | None:
+        return self.account.gid if self.account and not self.setpriv else None
+
+    def _common(self) -> dict[str, str]:
+        path = f"{self.python.parent}:/usr/local/bin:/usr/bin:/bin"
+        return {"PATH": path, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+
+    def _environment(self, spec: ContainerSpec, installation: str, scratch: Path) -> dict[str, str]:
+        return {
+            **self._common(),
+            "HOME": os.fspath(scratch),
+            "TMPDIR": os.fspath(scratch / "tmp"),
+            INSTALLATION: installation,
+            CONTAINER: spec.container_id,
+        }
+
+
+def _greeting(spec: ContainerSpec, scratch: Path) -> bytes:
+    """The one line that a runner reads first. It bears the credential, so it goes through a pipe and nowhere else."""
+    facts = {
+        "url": spec.url,
+        "container_id": spec.container_id,
+        "start_token": spec.start_token,
+        "grace_s": spec.grace_s,
+        "scratch": os.fspath(scratch),
+    }
+    return json.dumps(facts).encode() + b"\n"
+
+
+def choose(python: Path, runner: Path, user: str | None) -> tuple[Launcher, str]:
+    """The least privileged way that works, and a sentence about as whom containers run. Blocks: for threads.
+
+    Raises:
+        InterpreterUnusable: none works, or there is no such user.
+    """
+    wanted = _account(user) if user and os.geteuid() == 0 else None
+    failures: dict[str, str] = {}
+    for launcher in _ways(python, runner, wanted):
+        name = launcher.account.name if launcher.account else "the server's own user"
+        failure = launcher.probe()
+        if failure is None:
+            return launcher, _sentence(name, wanted, failures)
+        failures[name] = failure
+    raise InterpreterUnusable(
+        f"The interpreter {python} cannot run functions: "
+        + "; ".join(f"as {name}: {failure}" for name, failure in failures.items())
+        + ". Give another one, 3.9 or newer, with --python."
+    )
+
+
+def _ways(python: Path, runner: Path, wanted: Account | None) -> Iterator[Launcher]:
+    if wanted:
+        setpriv = shutil.which("setpriv")
+        if setpriv:
+            yield Launcher(python, runner, wanted, setpriv)
+        yield Launcher(python, runner, wanted)
+    yield Launcher(python, runner)
+
+
+def _sentence(name: str, wanted: Account | None, failures: dict[str, str]) -> str:
+    if wanted and name != wanted.name:
+        return (
+            f"Containers run as {name}, not as {wanted.name}, which cannot run the interpreter or reach the run"
+            f" directory ({failures[wanted.name]}). Give an interpreter that every user can run with --python,"
+            " such as /usr/bin/python3."
+        )
+    return f"Containers run as {name}; all of them share that user."
+
+
+def _account(name: str) -> Account:
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError as error:
+        raise InterpreterUnusable(
+            f"There is no user {name} for containers to run as. Name another one with --container-user."
+        ) from error
+    return Account(name, entry.pw_uid, entry.pw_gid)
+
+
+def refusal(error: OSError, what: str) -> EngineRefused:
+    """What the system's refusal means for whoever waits for the container."""
+    code = "no_capacity" if error.errno in NO_ROOM else "engine_unreachable"
+    place = f" ({error.filename})" if error.filename else ""
+    return EngineRefused(code, f"This machine could not {what}: {error.strerror}{place}.")

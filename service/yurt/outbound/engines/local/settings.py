@@ -1,0 +1,26 @@
+"""What the local engine is told once, when it is made."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSettings:
+    """Where and as whom containers run.
+
+    Args:
+        installation: the store's random id; it marks every process, so that a later server finds its own.
+        run_dir: what containers need lies here, outside the data directory.
+        python: the interpreter, 3.9 or newer, taken as given: a virtual environment's path keeps its packages.
+        runner: the runner as one zip file that Python can run.
+        runner_sha256: its hash (hex), which names the file, so that a newer server does not change it under
+            containers that still load from it.
+        user: whom containers run as when the server is root; None for the server's own user.
+    """
+
+    installation: str
+    run_dir: Path
+    python: Path
+    runner: bytes = field(repr=False)
+    runner_sha256: str
+    user: str | None = "nobody"
