@@ -77,7 +77,8 @@ async def call(
 
 async def _invoke(client: Client, function: str, body: Json, progress: Progress) -> Json:
     headers = {"Prefer": f"respond-async, wait={SILENT_S}", "Idempotency-Key": str(uuid.uuid4())}
-    reply = await client.send("POST", f"{function_path(function)}/invocations", body=body, headers=headers)
+    path = f"{function_path(function)}/invocations"
+    reply = await client.send("POST", path, body=body, query=client.scope, headers=headers)
     answer: Json = reply.body
     if reply.status == 202:
         return await watch(client, answer, progress)
@@ -94,7 +95,8 @@ async def spawn(client: Client, *, function: str, arguments: tuple[str, ...], as
     The call goes on by itself; `yurt get` fetches its result.
     """
     headers = {"Idempotency-Key": str(uuid.uuid4())}
-    reply = await client.send("POST", f"{function_path(function)}/spawn", body=_body(arguments), headers=headers)
+    path, body = f"{function_path(function)}/spawn", _body(arguments)
+    reply = await client.send("POST", path, body=body, query=client.scope, headers=headers)
     if as_json:
         output.print_json(reply.body)
     else:

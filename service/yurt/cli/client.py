@@ -82,6 +82,11 @@ class Client:
     ) -> None:
         await self._session.close()
 
+    @property
+    def scope(self) -> dict[str, str]:
+        """The query parameter that says in which environment names are looked up; none leaves it to the token."""
+        return {"environment": self.target.environment} if self.target.environment else {}
+
     async def send(
         self,
         method: str,
@@ -100,7 +105,7 @@ class Client:
             path: below `/v1`, already quoted.
             body: sent as JSON unless it is None.
             data: sent as it is.
-            query: parameters beside the environment, which is always sent.
+            query: parameters of the address.
             headers: beside those of every request.
             timeout_s: how long the whole exchange may take; None for as long as it needs.
         """
@@ -164,12 +169,9 @@ class Client:
         query: Mapping[str, str],
         **options: Any,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        params = dict(query)
-        if self.target.environment:
-            params.setdefault("environment", self.target.environment)
         url = f"{self.target.url}/v1{path}"
         try:
-            async with self._session.request(method, url, params=params, allow_redirects=False, **options) as response:
+            async with self._session.request(method, url, params=query, allow_redirects=False, **options) as response:
                 if response.status >= 300:
                     raise Refused(response.status, await _problem(response))
                 yield response

@@ -31,7 +31,11 @@ def connected(body: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., N
 
     @functools.wraps(body)
     def command(*, url: str | None, token: str | None, environment: str | None, **options: Any) -> None:
-        asyncio.run(within(url, token, environment, options))
+        try:
+            asyncio.run(within(url, token, environment, options))
+        except asyncio.CancelledError:
+            # Only a signal cancels a whole command.
+            raise click.Abort from None
 
     decorated: Callable[..., None] = json_option(command)
     for option in reversed(_CONNECTION):

@@ -33,10 +33,13 @@ class Manifest:
     exclude: tuple[str, ...]
     definitions: dict[str, Definition]
 
-    def place(self, *keys: str) -> str:
-        """`yurt.toml:9` for a key, or the file alone where the text does not show it."""
-        line = line_of(self.text, keys)
-        return f"{self.path}:{line}" if line else str(self.path)
+    def place(self, function: str, key: str) -> str:
+        """Where a key of a function is set, such as `yurt.toml:9`: by itself, else in the defaults, else its table."""
+        for keys in (("functions", function, key), ("defaults", key), ("functions", function)):
+            line, found = line_of(self.text, keys)
+            if found == len(keys):
+                return f"{self.path}:{line}"
+        return str(self.path)
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -86,7 +89,7 @@ class _Reader:
         self._text = text
 
     def error(self, what: str, *keys: str, todo: str | None = None) -> CommandError:
-        line = line_of(self._text, keys)
+        line, _ = line_of(self._text, keys)
         place = f"{self._path}:{line}" if line else str(self._path)
         return CommandError(f"{place}: {what}", todo, ExitCode.USAGE)
 
@@ -116,26 +119,28 @@ class _Reader:
         return tuple(value)
 
 
-def line_of(text: str, keys: tuple[str, ...]) -> int | None:
-    """The line in a TOML text where a key stands, or its nearest table that does; None where neither is seen.
+def line_of(text: str, keys: tuple[str, ...]) -> tuple[int, int]:
+    """Find a key in a TOML text: the line where it, or the nearest table around it, stands.
 
     Args:
         text: of the file.
         keys: the path to it, such as `("functions", "resize", "timeout")`.
+
+    Returns:
+        The number of the line, and how many of the keys it covers; both 0 where not even the first is seen.
     """
     table: list[str] = []
-    best, best_depth = None, 0
+    best, covered = 0, 0
     for number, line in enumerate(text.splitlines(), start=1):
         if header := re.match(r"\s*\[\[?([^\]]+)\]", line):
-            table = _split(header[1])
-            here = table
+            table = here = _split(header[1])
         elif assignment := re.match(r"\s*([\w.\"'-]+)\s*=", line):
             here = [*table, *_split(assignment[1])]
         else:
             continue
-        if len(here) > best_depth and here == list(keys[: len(here)]):
-            best, best_depth = number, len(here)
-    return best
+        if len(here) > covered and here == list(keys[: len(here)]):
+            best, covered = number, len(here)
+    return best, covered
 
 
 def _split(dotted: str) -> list[str]:

@@ -48,7 +48,7 @@ def _read_folder(root: Path) -> Project:
     files = collect(root.absolute(), manifest.include, manifest.exclude)
     if not files:
         raise CommandError(
-            f"{manifest.place('source')}: no file matches",
+            f"{manifest.path}: no file matches its source patterns",
             "Widen source.include, or look at .gitignore.",
             ExitCode.USAGE,
         )

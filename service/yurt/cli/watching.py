@@ -9,7 +9,7 @@ from rich.status import Status
 
 from yurt.cli import output
 from yurt.cli.client import Client, Event, Json, call_path
-from yurt.cli.failures import Unreachable
+from yurt.cli.failures import CommandError, ExitCode
 
 ENDED = {"success", "failure", "terminated"}
 
@@ -73,8 +73,8 @@ async def watch(client: Client, call: Json, progress: Progress) -> Json:
                     ended: Json = event.data
                     return ended
                 show(event, progress)
-        except Unreachable:
-            if loop.time() > give_up_at:
+        except CommandError as error:
+            if error.code is not ExitCode.UNREACHABLE or loop.time() > give_up_at:
                 raise
         await asyncio.sleep(0.5)
 
