@@ -1,0 +1,151 @@
+"""`yurt.ports.Calls`: reads of calls, their results, and what is known of inputs that have not ended."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from yurt.domain.records import (
+    AttemptRecord,
+    Call,
+    CallStatus,
+    Claim,
+    IdempotencyKey,
+    Outcome,
+    Payload,
+    Progress,
+    Result,
+)
+from yurt.outbound.store.readers import Readers
+from yurt.outbound.store.shapes import Row, compile_query, shape_of
+from yurt.outbound.store.tables import apps, attempts, calls, claims, pending, progress, results
+from yurt.ports import CallFilter, Clock, PendingInput, StoredCall
+
+_CALL_COLUMNS = len(calls.columns)
+_PROGRESS_COLUMNS = len(progress.columns)
+
+_WITH_RESULT = calls.outerjoin(results, results.c.seq == calls.c.seq)
+_GET = compile_query(sa.select(calls, results).select_from(_WITH_RESULT).where(calls.c.seq == sa.bindparam("seq")))
+_PENDING = compile_query(
+    sa.select(calls, progress, claims)
+    .select_from(
+        pending.join(calls, calls.c.seq == pending.c.seq)
+        .outerjoin(progress, progress.c.seq == pending.c.seq)
+        .outerjoin(claims, claims.c.seq == pending.c.seq)
+    )
+    .where(pending.c.seq > sa.bindparam("after"))
+    .order_by(pending.c.seq)
+    .limit(sa.bindparam("limit_rows"))
+)
+_ATTEMPTS = compile_query(sa.select(attempts).where(attempts.c.seq == sa.bindparam("seq")).order_by(attempts.c.number))
+
+
+class SqliteCalls:
+    """`yurt.ports.Calls` over the same readers as the records.
+
+    Args:
+        clock: says which idempotency keys have expired.
+    """
+
+    def __init__(self, readers: Readers, clock: Clock) -> None:
+        self._readers = readers
+        self._clock = clock
+
+    async def get(self, seq: int) -> StoredCall | None:
+        """One call, or None."""
+        rows = await self._readers.rows(_GET.sql, _GET.bind(seq=seq))
+        return _stored(rows[0]) if rows else None
+
+    async def find(self, wanted: CallFilter, *, before: int | None, limit: int, values: bool) -> list[StoredCall]:
+        """Calls by seq downwards, below `before`."""
+        query = compile_query(_listing(wanted, before=before, limit=limit, values=values))
+        return list(map(_stored, await self._readers.rows(query.sql, query.bind())))
+
+    async def pending(self, *, after: int, limit: int) -> list[PendingInput]:
+        """Pending inputs of all queues by seq upwards, above `after`."""
+        rows = await self._readers.rows(_PENDING.sql, _PENDING.bind(after=after, limit_rows=limit))
+        return list(map(_pending, rows))
+
+    async def key(self, token_id: str, function_id: str, key: str) -> IdempotencyKey | None:
+        """The call that a caller named so, or None."""
+        shape = shape_of(IdempotencyKey)
+        rows = await self._readers.rows(shape.get, (token_id, function_id, key))
+        found = shape.make(rows[0]) if rows else None
+        return found if found and found.expires_at > self._clock.now() else None
+
+    async def attempts(self, seq: int) -> list[AttemptRecord]:
+        """The attempts that did not end their input, by number upwards."""
+        rows = await self._readers.rows(_ATTEMPTS.sql, _ATTEMPTS.bind(seq=seq))
+        return list(map(shape_of(AttemptRecord).make, rows))
+
+
+def _listing(wanted: CallFilter, *, before: int | None, limit: int, values: bool) -> sa.Select[Any]:
+    columns = [*calls.columns, *results.columns]
+    if not values:
+        left_there = {calls.c.args, calls.c.args_blob, results.c.value, results.c.value_blob}
+        columns = [sa.null().label(column.name) if column in left_there else column for column in columns]
+    query = sa.select(*columns).select_from(_WITH_RESULT).where(*_conditions(wanted))
+    if before is not None:
+        query = query.where(calls.c.seq < before)
+    return query.order_by(calls.c.seq.desc()).limit(limit)
+
+
+def _conditions(wanted: CallFilter) -> list[sa.ColumnElement[bool]]:
+    found: list[sa.ColumnElement[bool]] = []
+    if wanted.function_id is not None:
+        found.append(calls.c.function_id == wanted.function_id)
+    if wanted.app_id is not None:
+        found.append(calls.c.app_id == wanted.app_id)
+    if wanted.environment is not None:
+        found.append(calls.c.app_id.in_(sa.select(apps.c.id).where(apps.c.environment == wanted.environment)))
+    if wanted.kinds:
+        found.append(calls.c.kind.in_(wanted.kinds))
+    if wanted.statuses:
+        found.append(sa.or_(*map(_has_status, wanted.statuses)))
+    if wanted.since is not None:
+        found.append(calls.c.created_at >= wanted.since)
+    return found + [_has_pair(*pair) for pair in wanted.metadata.items()]
+
+
+def _has_status(status: str) -> sa.ColumnElement[bool]:
+    match CallStatus(status):
+        case CallStatus.PENDING | CallStatus.RUNNING:
+            return results.c.seq.is_(None)
+        case CallStatus.SUCCESS:
+            return results.c.outcome == Outcome.SUCCESS.value
+        case CallStatus.TERMINATED:
+            return results.c.outcome == Outcome.CANCELLED.value
+        case CallStatus.FAILURE:
+            return results.c.outcome.not_in([Outcome.SUCCESS.value, Outcome.CANCELLED.value])
+
+
+def _has_pair(key: str, value: str) -> sa.ColumnElement[bool]:
+    """By comparing the pairs one by one: a key may hold what means something in a path or a pattern."""
+    pair = sa.func.json_each(calls.c.metadata_json).table_valued("key", "value")
+    return sa.exists(sa.select(sa.literal(1)).select_from(pair).where(pair.c.key == key, pair.c.value == value))
+
+
+def _call(row: Row) -> Call:
+    *plain, data, blob = row
+    return Call(*(*plain, Payload(data, blob)))
+
+
+def _result(row: Row) -> Result | None:
+    seq, outcome, *plain, data, blob, error_json = row
+    if seq is None:
+        return None
+    value = Payload(data, blob) if outcome == Outcome.SUCCESS else None
+    return Result(*(seq, outcome, *plain, value, error_json))
+
+
+def _stored(row: Row) -> StoredCall:
+    return StoredCall(_call(row[:_CALL_COLUMNS]), _result(row[_CALL_COLUMNS:]))
+
+
+def _pending(row: Row) -> PendingInput:
+    call, rest = row[:_CALL_COLUMNS], row[_CALL_COLUMNS:]
+    made, held = rest[:_PROGRESS_COLUMNS], rest[_PROGRESS_COLUMNS:]
+    return PendingInput(
+        call=_call(call),
+        progress=None if made[0] is None else shape_of(Progress).make(made),
+        claim=None if held[0] is None else shape_of(Claim).make(held),
+    )

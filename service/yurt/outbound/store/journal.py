@@ -1,0 +1,286 @@
+"""Group commit: everything added within one turn of the loop is one transaction, and callbacks run after it.
+
+This part knows nothing of SQL. It needs a writer that commits a group at once or says that the store is away.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, TypeAlias
+
+import structlog
+
+from yurt.domain.changes import Change, Complete
+from yurt.domain.errors import Unavailable
+from yurt.outbound.store.errors import StoreAway, unavailable
+from yurt.ports import Clock
+
+Done: TypeAlias = Callable[[Exception | None], None]
+
+MAX_WAITING = 10_000
+"""Adds that may wait for a commit; beyond, the doors answer 503."""
+PATIENCE_S = 5.0
+"""How long a callback waits for a store that is away."""
+FIRST_RETRY_S = 0.25
+LAST_RETRY_S = 1.0
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class Writer(Protocol):
+    """What commits a group; `yurt.outbound.store.writer` has the words of the methods."""
+
+    def commit(self, adds: Sequence[Sequence[Change]]) -> dict[int, Exception]:
+        """Write all adds in one transaction; returns the refused ones by place."""
+
+    def next_epoch(self) -> int:
+        """Commit the next epoch."""
+
+
+@dataclass(slots=True)
+class _Add:
+    changes: Sequence[Change]
+    done: Done | None
+    away_since: float | None = None
+    told: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class JournalStats:
+    """What the journal has done since the store was opened.
+
+    Args:
+        commits: transactions.
+        changes: changes in them.
+        waiting: adds that wait for their commit now.
+        last_commit_s: how long the last transaction held the loop, in seconds.
+        peak_commit_s: the longest so far, in seconds.
+        away: why the store cannot be written now, or None.
+    """
+
+    commits: int
+    changes: int
+    waiting: int
+    last_commit_s: float
+    peak_commit_s: float
+    away: str | None
+
+
+class GroupJournal:
+    """`yurt.ports.Journal`, committing on the loop at the end of the turn.
+
+    While the store is away (disk full, I/O error, locked by another program) everything is kept in order and tried
+    again, after 0.25 s at first and then up to every second, by one task. An add that has waited for over 5 s gets
+    `Unavailable` with the code `store_unavailable`, and **stays in the queue**: it is written when the store is back
+    (`on_late_commit` tells), or dropped if it turns out to be refused. An add with a `Complete` in it, or without a
+    callback, is never given up on: a result that has arrived has no other way to go.
+
+    Args:
+        writer: commits; called on the loop only.
+        clock: measures the waiting.
+    """
+
+    def __init__(self, writer: Writer, clock: Clock) -> None:
+        self._writer = writer
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[_Add] = []
+        self._armed = self._held = self._closed = False
+        self._away: str | None = None
+        self._retry: asyncio.Task[None] | None = None
+        self._late: Callable[[Sequence[Change]], None] | None = None
+        self._commits = self._changes = 0
+        self._last_s = self._peak_s = 0.0
+
+    def add(self, changes: Sequence[Change], done: Done | None = None) -> None:
+        """Write `changes`, all or none of them, in the order of all adds.
+
+        Args:
+            changes: what to write; not to be changed afterwards.
+            done: called once on the loop, after the commit with None, or with the reason of the refusal. See the class
+                for what `Unavailable` means.
+
+        Raises:
+            Unavailable: the journal is closed, or has 10,000 adds waiting.
+        """
+        if self._closed:
+            raise unavailable("The server is shutting down.")
+        if len(self._waiting) >= MAX_WAITING:
+            raise unavailable(f"{MAX_WAITING} writes wait for the store. Try again when it has caught up.")
+        self._take(_Add(changes, done))
+
+    async def write(self, *changes: Change) -> None:
+        """`add`, awaited. A caller that is cancelled meanwhile takes nothing back."""
+        future = self._loop.create_future()
+        self.add(changes, partial(_settle, future))
+        await future
+
+    def on_late_commit(self, tell: Callable[[Sequence[Change]], None]) -> None:
+        """Have `tell` called on the loop with the changes of each add whose callback had already got `Unavailable`."""
+        self._late = tell
+
+    async def next_epoch(self) -> int:
+        """Commit and return a further epoch of this life. It waits for the disk on the loop, some milliseconds.
+
+        Raises:
+            Unavailable: the store is away.
+        """
+        try:
+            return self._writer.next_epoch()
+        except StoreAway as error:
+            raise unavailable(f"The store cannot be written: {error}.") from error
+
+    async def flush(self) -> None:
+        """Return when everything added so far is committed or refused."""
+        if self._waiting:
+            future = self._loop.create_future()
+            self._take(_Add((), partial(_settle, future)))
+            await future
+
+    def stats(self) -> JournalStats:
+        """Figures for the metrics."""
+        waiting = len(self._waiting)
+        return JournalStats(self._commits, self._changes, waiting, self._last_s, self._peak_s, self._away)
+
+    def hold(self) -> None:
+        """Commit nothing until `release`; adds wait."""
+        self._held = True
+
+    def release(self) -> None:
+        """End a `hold`."""
+        self._held = False
+        self._arm()
+
+    async def close(self) -> None:
+        """Refuse further adds, try once more to commit what waits, and tell those that it could not be done."""
+        self._closed = True
+        if self._retry is not None:
+            self._retry.cancel()
+            await asyncio.wait([self._retry])
+        if self._commit():
+            return
+        lost, self._waiting = self._waiting, []
+        _log.error("store_closed_unwritten", adds=len(lost), reason=self._away)
+        error = unavailable("The server is shutting down, and could not write this.")
+        for add in lost:
+            self._tell(add, error)
+
+    def _take(self, add: _Add) -> None:
+        if self._away is not None:
+            add.away_since = self._clock.monotonic()
+        self._waiting.append(add)
+        if not self._armed:
+            self._arm()
+
+    def _arm(self) -> None:
+        if self._waiting and not (self._armed or self._held or self._away):
+            self._armed = True
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._armed = False
+        if not (self._held or self._away or self._closed):
+            self._commit()
+
+    def _commit(self) -> bool:
+        """Commit all that waits; False while the store is away."""
+        group = self._waiting
+        if not group:
+            return True
+        begun = time.perf_counter()
+        try:
+            refused = self._writer.commit([add.changes for add in group])
+        except StoreAway as reason:
+            self._gone(str(reason))
+            return False
+        self._waiting = []
+        self._count(group, time.perf_counter() - begun)
+        self._back()
+        if refused:
+            for place, add in enumerate(group):
+                self._tell(add, refused.get(place))
+        else:
+            for add in group:
+                self._tell(add, None)
+        return True
+
+    def _count(self, group: Sequence[_Add], seconds: float) -> None:
+        self._commits += 1
+        self._changes += sum(len(add.changes) for add in group)
+        self._last_s = seconds
+        self._peak_s = max(seconds, self._peak_s)
+
+    def _tell(self, add: _Add, error: Exception | None) -> None:
+        try:
+            if add.told:
+                self._tell_late(add, error)
+            elif add.done is not None:
+                add.done(error)
+            elif error is not None:
+                _log.error("journal_add_refused", kinds=_kinds(add), reason=str(error))
+        except Exception:  # noqa: BLE001  # one that raises must not keep the others of its group from hearing
+            _log.exception("journal_callback_failed", kinds=_kinds(add))
+
+    def _tell_late(self, add: _Add, error: Exception | None) -> None:
+        if error is not None:
+            _log.warning("journal_late_add_refused", kinds=_kinds(add), reason=str(error))
+        elif self._late is not None:
+            self._late(add.changes)
+
+    def _gone(self, reason: str) -> None:
+        now = self._clock.monotonic()
+        for add in self._waiting:
+            if add.away_since is None:
+                add.away_since = now
+        if self._away is None:
+            _log.error("store_away", reason=reason, waiting=len(self._waiting))
+        self._away = reason
+        if self._retry is None and not self._closed:
+            self._retry = self._loop.create_task(self._retry_until_back(), name="store-retry")
+
+    def _back(self) -> None:
+        if self._away is not None:
+            _log.info("store_back", reason=self._away)
+            self._away = None
+
+    async def _retry_until_back(self) -> None:
+        pause = FIRST_RETRY_S
+        while True:
+            await self._clock.sleep(pause)
+            pause = min(2 * pause, LAST_RETRY_S)
+            if not self._held and self._commit():
+                break
+            self._give_up_waiting()
+        self._retry = None
+        self._arm()
+
+    def _give_up_waiting(self) -> None:
+        """Tell those that have waited too long; their adds stay."""
+        overdue = self._clock.monotonic() - PATIENCE_S
+        for add in self._waiting:
+            if add.done is None or add.told or add.away_since is None or add.away_since > overdue or _has_end(add):
+                continue
+            self._tell(add, self._too_late())
+            add.told = True
+
+    def _too_late(self) -> Unavailable:
+        return unavailable(f"The store cannot be written now ({self._away}). It may still be written later.")
+
+
+def _has_end(add: _Add) -> bool:
+    return not add.changes or any(isinstance(change, Complete) for change in add.changes)
+
+
+def _kinds(add: _Add) -> list[str]:
+    return [type(change).__name__ for change in add.changes]
+
+
+def _settle(future: "asyncio.Future[None]", error: Exception | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)

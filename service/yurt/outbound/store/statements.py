@@ -1,0 +1,37 @@
+"""The statements of the hot path, by name; everything else is compiled from `tables`.
+
+Numbered parameters let a change be bound as the tuple it is, without a copy in column order.
+"""
+
+BEGIN = "BEGIN IMMEDIATE"
+COMMIT = "COMMIT"
+ROLLBACK = "ROLLBACK"
+
+SAVEPOINT = "SAVEPOINT one_add"
+ROLLBACK_TO_SAVEPOINT = "ROLLBACK TO one_add"
+RELEASE_SAVEPOINT = "RELEASE one_add"
+
+INSERT_CALL = "INSERT INTO calls VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+"""Bound to an `Accept`."""
+
+INSERT_PENDING = "INSERT INTO pending VALUES (?2, ?5, -?6, ?1)"
+"""Bound to the first six fields of an `Accept`."""
+
+DELETE_PENDING = "DELETE FROM pending WHERE function_id = ?2 AND caller = ?3 AND rank = -?4 AND seq = ?1"
+"""Bound to the first four fields of a `Complete`."""
+
+INSERT_RESULT = "INSERT OR IGNORE INTO results VALUES (?1, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
+"""Bound to a `Complete`. IGNORE: an input has one visible end, and it never changes."""
+
+DELETE_CLAIM = "DELETE FROM claims WHERE seq = ?"
+DELETE_PROGRESS = "DELETE FROM progress WHERE seq = ?"
+
+SELECT_TRACKED = "SELECT seq FROM claims UNION SELECT seq FROM progress"
+"""The inputs that have more to delete at their end than their pending row."""
+
+SELECT_IDENTITY = "SELECT installation, key, epoch FROM meta"
+INSERT_IDENTITY = "INSERT INTO meta (one, installation, key, epoch) VALUES (1, ?, ?, 0)"
+UPDATE_EPOCH = "UPDATE meta SET epoch = ?"
+
+PROBE = "SELECT 1 FROM meta"
+"""A read that is answered from one page."""

@@ -1,0 +1,78 @@
+"""The open store on SQLite, at the level `process`: it survives the death of the server at any moment."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import structlog
+
+from yurt.domain.errors import Unavailable
+from yurt.outbound.store import statements
+from yurt.outbound.store.calls import SqliteCalls
+from yurt.outbound.store.checkpoints import Checkpoints
+from yurt.outbound.store.journal import GroupJournal
+from yurt.outbound.store.opening import Opened, open_directory
+from yurt.outbound.store.readers import Readers
+from yurt.outbound.store.records import SqliteRecords
+from yurt.ports import Clock
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class SqliteStore:
+    """`yurt.ports.Store`. Made by `open_store`."""
+
+    def __init__(self, opened: Opened, clock: Clock) -> None:
+        self._opened = opened
+        self._readers = Readers(opened.path)
+        self._closing = asyncio.Lock()
+        self._closed = False
+        self.identity = opened.writer.identity()
+        self.journal = GroupJournal(opened.writer, clock)
+        self.records = SqliteRecords(self._readers)
+        self.calls = SqliteCalls(self._readers, clock)
+        self._checkpoints = Checkpoints(opened.path, self.journal, clock)
+
+    async def check(self) -> str | None:
+        """None while reads and writes work, else the reason."""
+        try:
+            await self._readers.rows(statements.PROBE)
+        except Unavailable as error:
+            return error.detail
+        away = self.journal.stats().away
+        if away is not None:
+            return f"The store in {self._opened.path.parent} cannot be written: {away}. It goes on when that has ended."
+        return self._checkpoints.trouble()
+
+    async def close(self) -> None:
+        """Commit what waits, bring the log into the database file, and let go of the store."""
+        async with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            await self._checkpoints.close()
+            await self.journal.close()
+            await asyncio.to_thread(self._let_go)
+
+    def _let_go(self) -> None:
+        self._readers.close()
+        try:
+            self._opened.writer.close()
+        except sqlite3.Error as error:
+            # The log stays beside the database with everything in it; the next start goes on from there.
+            _log.warning("store_log_left", reason=str(error))
+        finally:
+            self._opened.lock.release()
+
+
+async def open_store(path: Path, *, clock: Clock) -> SqliteStore:
+    """Open the store in the data directory `path`, and make both if they are not there.
+
+    Args:
+        path: the data directory; it will be 0700.
+        clock: tells epochs, expiry and how long writes have waited.
+
+    Raises:
+        StoreRefused: it is locked, read-only, damaged, not Yurt's, or from a newer release; nothing was changed.
+    """
+    return SqliteStore(await asyncio.to_thread(open_directory, path, clock), clock)

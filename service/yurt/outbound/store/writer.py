@@ -1,0 +1,170 @@
+"""The one writing connection: turns changes into rows, a transaction a group."""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from itertools import chain
+
+from yurt.domain.changes import Accept, Change, Complete, Remove, Save
+from yurt.domain.records import Claim, Progress
+from yurt.outbound.store import statements
+from yurt.outbound.store.errors import StoreAway, is_away, refusal
+from yurt.outbound.store.identity import following_epoch
+from yurt.outbound.store.shapes import shape_of
+from yurt.ports import Clock, Identity
+
+_TRACKED = (Claim, Progress)
+"""Records that end with their input."""
+
+
+class SqliteWriter:
+    """Writes groups of adds. Not for use by two threads at once.
+
+    Args:
+        db: a connection in autocommit mode, to a database with the newest schema.
+        clock: bounds epochs from below.
+    """
+
+    def __init__(self, db: sqlite3.Connection, clock: Clock) -> None:
+        self._db = db
+        self._clock = clock
+        self._tracked: set[int] = {seq for (seq,) in db.execute(statements.SELECT_TRACKED)}
+        self._ended: list[int] = []
+
+    def commit(self, adds: Sequence[Sequence[Change]]) -> dict[int, Exception]:
+        """Write all adds in one transaction; one that cannot be written takes no other with it.
+
+        Returns:
+            The reasons of those that were refused, by their place.
+
+        Raises:
+            StoreAway: nothing was written, and trying again makes sense.
+        """
+        try:
+            self._together(adds)
+        except Exception as error:  # whatever a value did to the driver: find out which add it was in
+            self._roll_back()
+            if is_away(error):
+                raise StoreAway(str(error)) from error
+            refused = self._one_by_one(adds)
+        else:
+            refused = {}
+        self._tracked.difference_update(self._ended)
+        self._ended.clear()
+        return refused
+
+    def next_epoch(self) -> int:
+        """Commit the next epoch so that it survives a power failure, and return it.
+
+        Raises:
+            StoreAway: it could not be committed.
+            StoreRefused: epochs are used up, or the clock says so.
+        """
+        ((_, _, stored),) = self._db.execute(statements.SELECT_IDENTITY).fetchall()
+        epoch = following_epoch(stored, self._clock.now())
+        self._db.execute("PRAGMA synchronous = FULL")
+        try:
+            self._db.execute(statements.UPDATE_EPOCH, (epoch,))
+        except sqlite3.Error as error:
+            raise StoreAway(str(error)) from error
+        finally:
+            self._db.execute("PRAGMA synchronous = NORMAL")
+        return epoch
+
+    def identity(self) -> Identity:
+        """What the store is, with the epoch committed last."""
+        ((installation, key, epoch),) = self._db.execute(statements.SELECT_IDENTITY).fetchall()
+        return Identity(installation=installation, key=key, epoch=epoch)
+
+    def close(self) -> None:
+        """Bring everything from the log into the database file, and let go of both."""
+        try:
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            self._db.close()
+
+    def _roll_back(self) -> None:
+        self._ended.clear()
+        if self._db.in_transaction:
+            self._db.execute(statements.ROLLBACK)
+
+    def _together(self, adds: Sequence[Sequence[Change]]) -> None:
+        self._db.execute(statements.BEGIN)
+        self._apply(chain.from_iterable(adds))
+        self._db.execute(statements.COMMIT)
+
+    def _one_by_one(self, adds: Sequence[Sequence[Change]]) -> dict[int, Exception]:
+        refused: dict[int, Exception] = {}
+        try:
+            self._db.execute(statements.BEGIN)
+            for place, changes in enumerate(adds):
+                error = self._alone(changes)
+                if error is not None:
+                    refused[place] = error
+            self._db.execute(statements.COMMIT)
+        except sqlite3.Error as error:
+            self._roll_back()
+            raise StoreAway(str(error)) from error
+        return refused
+
+    def _alone(self, changes: Sequence[Change]) -> Exception | None:
+        ended_before = len(self._ended)
+        error: Exception | None = None
+        self._db.execute(statements.SAVEPOINT)
+        try:
+            self._apply(changes)
+        except Exception as reason:  # the add's own, whatever it is
+            if is_away(reason):
+                raise
+            self._db.execute(statements.ROLLBACK_TO_SAVEPOINT)
+            del self._ended[ended_before:]
+            error = refusal(reason)
+        self._db.execute(statements.RELEASE_SAVEPOINT)
+        return error
+
+    def _apply(self, changes: Iterable[Change]) -> None:
+        """Run the changes in an order that cannot be told from theirs.
+
+        Calls and their ends go last, in bulk: they touch no table that a record is written to, but for claims and
+        progress, before which they go at once.
+        """
+        accepts: list[Accept] = []
+        completes: list[Complete] = []
+        for change in changes:
+            if isinstance(change, Accept):
+                accepts.append(change)
+            elif isinstance(change, Complete):
+                completes.append(change)
+            elif isinstance(change, Save):
+                if isinstance(change.record, _TRACKED):
+                    self._end(accepts, completes)
+                    self._tracked.add(change.record.seq)
+                self._save(change)
+            else:
+                if change.kind in _TRACKED:
+                    self._end(accepts, completes)
+                self._remove(change)
+        self._end(accepts, completes)
+
+    def _save(self, change: Save) -> None:
+        shape = shape_of(type(change.record))
+        self._db.execute(shape.save, shape.values(change.record))
+
+    def _remove(self, change: Remove) -> None:
+        self._db.execute(shape_of(change.kind).remove, change.key)
+
+    def _end(self, accepts: list[Accept], completes: list[Complete]) -> None:
+        """Write both lists, accepted before ended, and empty them."""
+        many = self._db.executemany
+        if accepts:
+            many(statements.INSERT_CALL, accepts)
+            many(statements.INSERT_PENDING, [accept[:6] for accept in accepts])
+            accepts.clear()
+        if completes:
+            many(statements.DELETE_PENDING, [complete[:4] for complete in completes])
+            many(statements.INSERT_RESULT, completes)
+            tracked = [complete.seq for complete in completes if complete.seq in self._tracked]
+            for seq in tracked:
+                self._db.execute(statements.DELETE_CLAIM, (seq,))
+                self._db.execute(statements.DELETE_PROGRESS, (seq,))
+            self._ended += tracked
+            completes.clear()
