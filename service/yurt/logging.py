@@ -34,7 +34,9 @@ def configure(*, level: str = "INFO", stream: TextIO = sys.stderr) -> None:
     """Send everything that is logged, by structlog or the standard library, to `stream`."""
     people = stream.isatty()
     rendering: list[Processor] = (
-        [structlog.dev.ConsoleRenderer()]
+        [
+            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        ]  # rich ones show locals, secrets too
         if people
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )

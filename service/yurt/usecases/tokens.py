@@ -5,7 +5,7 @@ import base64
 import hashlib
 import hmac
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 from yurt.domain import ids
@@ -20,6 +20,9 @@ CACHED = 1024
 """How many credentials are remembered at most; each takes well under 1 KiB."""
 
 _SECRET_BYTES = 32
+_LATEST = 253_402_300_800
+"""The year 10000, in seconds since 1970: RFC 3339 has four digits for the year."""
+
 _WRONG = "The token id or its secret is wrong, or the token was revoked or has expired."
 
 
@@ -110,15 +113,16 @@ class Tokens:
 
         Raises:
             NotFound: there is no such environment.
-            Invalid: it would end in the past.
+            Invalid: it would end in the past, or after the year 9999.
         """
         if environment is not None or principal.environment is not None:
             environment = self._environments.resolve(principal, environment)
-        if expires_at is not None and expires_at <= self._clock.now():
-            raise Invalid(
-                "A token cannot end before it begins.", errors=[FieldError("/expires_at", "must be in the future")]
-            )
-        return await self._make(name, role, environment, expires_at)
+        if expires_at is not None and not self._clock.now() < expires_at < _LATEST:
+            message = "must be in the future, before the year 10000"
+            raise Invalid(f"/expires_at: {message}", errors=[FieldError("/expires_at", message)])
+        new = self._new(name, role, environment, expires_at)
+        await self._store.journal.write(Save(new.token))
+        return new
 
     async def find(self, principal: Principal, *, before: str | None, limit: int) -> list[Token]:
         """Tokens that are not revoked, newest first, of those whose binding the caller's covers."""
@@ -159,13 +163,20 @@ class Tokens:
             finally:
                 self._forget(token_id)
 
-    async def ensure_admin(self) -> NewToken | None:
-        """On the first start of a store, make the administrator's token; None where any token was ever made."""
-        if await self._store.records.find(Token, {}, limit=1):
-            return None
-        return await self._make("administrator", Role.ADMIN, None, None)
+    async def ensure_admin(self, publish: Callable[[str], Awaitable[None]]) -> None:
+        """On the first start of a store, make the administrator's token.
 
-    async def _make(self, name: str, role: Role, environment: str | None, expires_at: float | None) -> NewToken:
+        Args:
+            publish: keeps `id:secret` where the operator finds it. It runs before the commit: a crash between the two
+                leaves a word without a token, which the next start replaces, and never a token that nobody has.
+        """
+        if await self._store.records.find(Token, {}, limit=1):
+            return
+        new = self._new("administrator", Role.ADMIN, None, None)
+        await publish(f"{new.token.id}:{new.secret}")
+        await self._store.journal.write(Save(new.token))
+
+    def _new(self, name: str, role: Role, environment: str | None, expires_at: float | None) -> NewToken:
         now = self._clock.now()
         secret = base64.urlsafe_b64encode(self._random_bytes(_SECRET_BYTES)).rstrip(b"=").decode()
         token = Token(
@@ -177,7 +188,6 @@ class Tokens:
             created_at=now,
             expires_at=expires_at,
         )
-        await self._store.journal.write(Save(token))
         return NewToken(token, secret)
 
     def _live(self, token: Token) -> bool:

@@ -1,5 +1,6 @@
 """A store that lives in memory: the ports that the REST door's own use cases need, with knobs for faults."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar, cast
@@ -27,6 +28,7 @@ class MemoryStore:
         raise NotImplementedError
 
     async def write(self, *changes: Change) -> None:
+        await asyncio.sleep(0)
         if self.away:
             raise Unavailable("The store cannot be reached.", retry_after_s=7)
         for change in changes:
@@ -52,6 +54,7 @@ class MemoryStore:
         before: tuple[str | int, ...] | None = None,
         limit: int | None = None,
     ) -> list[R]:
+        await asyncio.sleep(0)
         found = [
             record
             for (stored, key), record in sorted(self.kept.items(), key=lambda item: item[0][1], reverse=True)

@@ -6,8 +6,6 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
-from aiohttp.client_exceptions import ClientPayloadError
-from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import BaseModel, ValidationError
 
 from yurt.domain.errors import Invalid, Malformed, NotSupported, TooLarge, UnsupportedMediaType
@@ -123,7 +121,7 @@ async def _next_chunk(request: web.Request) -> bytes:
             return await request.content.readany()
     except TimeoutError as error:
         raise RequestTimeout(f"Nothing of the body came for {IDLE_S} seconds.") from error
-    except (ClientPayloadError, HttpProcessingError) as error:
+    except web.RequestPayloadError as error:
         raise Malformed("The body broke off, or its encoding is damaged.") from error
 
 

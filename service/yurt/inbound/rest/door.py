@@ -71,10 +71,8 @@ def create_app(
     add_pages(services.pages, operations, services.health.notes)
     app = web.Application(middlewares=[_middleware(services, log)], client_max_size=body_limit_bytes)
     app.on_response_prepare.append(_name_request)
-    app.add_routes(
-        web.route(row.method, row.path, _endpoint(row, services, body_limit_bytes))
-        for row in _most_fixed_first(operations)
-    )
+    for row in _most_fixed_first(operations):
+        app.router.add_route(row.method, row.path, _endpoint(row, services, body_limit_bytes))
     return app
 
 
@@ -189,3 +187,4 @@ async def _name_request(request: web.Request, response: web.StreamResponse) -> N
     if trace is not None:
         response.headers["X-Request-Id"] = trace.request_id
     response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Server"] = "yurt"  # else aiohttp tells its version

@@ -108,10 +108,11 @@ class _Schemas:
         wanted = list(dict.fromkeys(_models(operations)))
         refs, top = models_json_schema(wanted, ref_template=_REF)
         self._refs = refs
-        self.definitions: dict[str, Any] = {}
-        answered = {refs[one]["$ref"].rpartition("/")[2] for one in wanted if one[1] == "serialization"}
-        for name, schema in top.get("$defs", {}).items():
-            self.definitions[name] = _without_nulls(schema) if name in answered else schema
+        found: dict[str, dict[str, Any]] = top.get("$defs", {})
+        taken = _reachable(found, (_name(refs[one]) for one in wanted if one[1] == "validation"))
+        self.definitions = {
+            name: _tidy(schema) if name in taken else _without_nulls(_tidy(schema)) for name, schema in found.items()
+        }
 
     def of(self, schema: Schema, mode: JsonSchemaMode) -> Mapping[str, Any]:
         """The schema as it stands in an operation."""
@@ -139,14 +140,49 @@ def _models(operations: Iterable[Operation]) -> Iterator[tuple[type[BaseModel], 
                 yield model, "serialization"
 
 
+def _name(reference: Mapping[str, Any]) -> str:
+    return str(reference["$ref"]).rpartition("/")[2]
+
+
+def _reachable(definitions: Mapping[str, Any], names: Iterable[str]) -> set[str]:
+    """`names` and what their schemas refer to."""
+    out: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in out:
+            out.add(name)
+            waiting += _references(definitions[name])
+    return out
+
+
+def _references(schema: Any) -> Iterator[str]:
+    if isinstance(schema, list):
+        for one in schema:
+            yield from _references(one)
+    elif isinstance(schema, Mapping):
+        if isinstance(schema.get("$ref"), str):
+            yield _name(schema)
+        for one in schema.values():
+            yield from _references(one)
+
+
+def _tidy(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the titles that pydantic makes of names."""
+    out = {key: value for key, value in schema.items() if key != "title"}
+    if "properties" in out:
+        out["properties"] = {
+            name: {key: value for key, value in one.items() if key != "title"}
+            for name, one in out["properties"].items()
+        }
+    return out
+
+
 def _without_nulls(schema: Mapping[str, Any]) -> dict[str, Any]:
     """What is None stays out of answers: `X | None = None` shows as an optional X."""
     out = dict(schema)
-    properties = out.get("properties", {})
-    if properties:
-        out["properties"] = {name: _optional(one) for name, one in properties.items()}
-        optional = {name for name, one in properties.items() if "default" in one and one["default"] is None}
-        out["required"] = [name for name in out.get("required", []) if name not in optional]
+    if "properties" in out:
+        out["properties"] = {name: _optional(one) for name, one in out["properties"].items()}
     return out
 
 
