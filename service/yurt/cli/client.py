@@ -1,7 +1,7 @@
 """A small client of the REST API, as far as the commands need it."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -121,7 +121,7 @@ class Client:
         """The JSON under a path."""
         return (await self.send("GET", path, query=query)).body
 
-    async def items(self, path: str, **query: str) -> AsyncIterator[Json]:
+    async def items(self, path: str, **query: str) -> AsyncGenerator[Json, None]:
         """Every item of a list, page after page."""
         while True:
             page = await self.get(path, **query)
@@ -131,7 +131,7 @@ class Client:
                 return
             query["cursor"] = page["next_cursor"]
 
-    async def lines(self, path: str, **query: str) -> AsyncIterator[Json]:
+    async def lines(self, path: str, **query: str) -> AsyncGenerator[Json, None]:
         """The JSON lines of a stream, as they come, until it ends."""
         headers = {"Accept": "application/x-ndjson"}
         async with self._stream(path, query, headers) as response:
@@ -139,7 +139,7 @@ class Client:
                 if line.strip():
                     yield json.loads(line)
 
-    async def events(self, path: str, *, last_id: str = "") -> AsyncIterator[Event]:
+    async def events(self, path: str, *, last_id: str = "") -> AsyncGenerator[Event, None]:
         """The events of a stream, after the one with `last_id`, until it ends."""
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_id} if last_id else {})
         async with self._stream(path, {}, headers) as response:

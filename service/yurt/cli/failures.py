@@ -20,7 +20,7 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
     """128 + SIGINT, as shells have it."""
     BROKEN_PIPE = 141
-    """128 + SIGPIPE: who reads the output has gone, as in `yurt logs … | head`."""
+    """128 + SIGPIPE."""
 
 
 class CommandError(Exception):
@@ -42,6 +42,10 @@ class CommandError(Exception):
         click.echo(f"Error: {self.what}", err=True)
         if self.todo:
             click.echo(self.todo, err=True)
+
+
+class ReaderGone(Exception):
+    """Who reads the output has gone, as in `yurt logs … | head`: no error, but nothing is left to do."""
 
 
 class Unreachable(CommandError):

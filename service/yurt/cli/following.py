@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection
+from contextlib import aclosing
 
 import click
 
@@ -43,11 +44,13 @@ class LogStreams:
         path = f"{function_path(f'{self._app}:{name}')}/logs"
         place, printed = {"tail": "0"}, ""
         while True:
+            query = {"follow": "true", **self._client.scope, **place}
             try:
-                async for line in self._client.lines(path, follow="true", **self._client.scope, **place):
-                    if line["time"] != printed:
-                        place = {"since": line["time"]}
-                        self._print(name, line)
+                async with aclosing(self._client.lines(path, **query)) as lines:
+                    async for line in lines:
+                        if line["time"] != printed:
+                            place = {"since": line["time"]}
+                            self._print(name, line)
             except CommandError as error:
                 if error.code is ExitCode.NOT_FOUND:
                     return

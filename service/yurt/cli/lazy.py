@@ -1,10 +1,13 @@
 """A group of commands whose modules are imported only when one of them is used, so that `yurt --help` is quick."""
 
+import difflib
 import importlib
 from collections.abc import Mapping
 from typing import Any
 
 import click
+
+from yurt.cli.failures import ReaderGone
 
 
 class LazyGroup(click.Group):
@@ -30,6 +33,27 @@ class LazyGroup(click.Group):
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)  # noqa: S101 - the table is checked by a test
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command.
+
+        Raises:
+            ReaderGone: nobody reads the output any more.
+        """
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            # click itself would end with 1, which here says that a call failed.
+            raise ReaderGone from error
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that a command line names, or say which one it may mean."""
+        nearest = difflib.get_close_matches(args[0], self.table, n=1)
+        if nearest and args[0] not in self.table:
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {nearest[0]!r}?")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         """List the commands without importing them."""

@@ -1,5 +1,6 @@
 """`yurt logs`."""
 
+from contextlib import aclosing
 from typing import Any
 
 import click
@@ -24,19 +25,17 @@ async def logs(
     function: str | None,
     call_id: str | None,
     container_id: str | None,
+    follow: bool,
     as_json: bool,
     **filters: Any,
 ) -> None:
     """Print what a function, a call or a container wrote."""
     path, scope = _subject(client, function, call_id, container_id)
-    async for line in client.lines(f"{path}/logs", **scope, **_query(filters)):
-        click.echo(output.compact(line) if as_json else output.log_line(line))
-
-
-def _query(filters: dict[str, Any]) -> dict[str, str]:
-    """What was given, as query parameters."""
-    given = {name: value for name, value in filters.items() if value is not None and value is not False}
-    return {name: "true" if value is True else str(value) for name, value in given.items()}
+    query = scope | {name: str(value) for name, value in filters.items() if value is not None}
+    lines = client.lines(f"{path}/logs", follow="true", **query) if follow else client.items(f"{path}/logs", **query)
+    async with aclosing(lines):
+        async for line in lines:
+            click.echo(output.compact(line) if as_json else output.log_line(line))
 
 
 def _subject(

@@ -1,6 +1,5 @@
 """The command `yurt`: its table of commands, and how it ends."""
 
-import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -8,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from yurt import __version__
-from yurt.cli.failures import CommandError, ExitCode
+from yurt.cli.failures import CommandError, ExitCode, ReaderGone
 from yurt.cli.lazy import LazyGroup
 
 COMMANDS = {
@@ -19,9 +18,9 @@ COMMANDS = {
     "spawn": ("yurt.cli.call:spawn", "Begin a call and print its id."),
     "get": ("yurt.cli.call:get", "Print the result of a call."),
     "cancel": ("yurt.cli.call:cancel", "Cancel a call."),
-    "logs": ("yurt.cli.logs:logs", "Print what a function, call or container wrote."),
-    "apps": ("yurt.cli.apps:apps", "List apps."),
-    "functions": ("yurt.cli.apps:functions", "List the functions of an app."),
+    "logs": ("yurt.cli.logs:logs", "Print what a function, a call or a container wrote."),
+    "apps": ("yurt.cli.apps:apps", "List apps, newest first."),
+    "functions": ("yurt.cli.apps:functions", "List the functions of an app, or of all live apps."),
     "containers": ("yurt.cli.apps:containers", "List containers."),
     "environments": ("yurt.cli.apps:environments", "List environments."),
     "stop": ("yurt.cli.apps:stop", "Stop an app and its containers."),
@@ -62,9 +61,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return ExitCode.INTERRUPTED
-    except OSError as error:
-        if error.errno != errno.EPIPE:
-            raise
+    except (ReaderGone, BrokenPipeError):
         # Python flushes stdout once more when it ends; there must be something that takes it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.BROKEN_PIPE

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import Any, Self
 
 from rich.console import Console
@@ -15,6 +16,10 @@ ENDED = {"success", "failure", "terminated"}
 
 PATIENCE_S = 60
 """How long a server may be away while a call is watched: the call itself goes on without us."""
+
+
+AGAIN_S = 0.5
+"""The pause before a stream that broke is opened again, in seconds."""
 
 
 class Progress:
@@ -60,23 +65,25 @@ def pending_message(call: Json) -> str:
 
 async def watch(client: Client, call: Json, progress: Progress) -> Json:
     """Follow a call's events until it has ended, over broken connections; returns the ended call."""
+    path = f"{call_path(call['call_id'])}/events"
     last_id = ""
     loop = asyncio.get_running_loop()
     give_up_at = loop.time() + PATIENCE_S
     progress.waits_for(pending_message(call))
     while True:
         try:
-            async for event in client.events(f"{call_path(call['call_id'])}/events", last_id=last_id):
-                give_up_at = loop.time() + PATIENCE_S
-                last_id = event.id or last_id
-                if event.name == "end":
-                    ended: Json = event.data
-                    return ended
-                show(event, progress)
+            async with aclosing(client.events(path, last_id=last_id)) as events:
+                async for event in events:
+                    if event.name == "end":
+                        ended: Json = event.data
+                        return ended
+                    last_id = event.id or last_id
+                    give_up_at = loop.time() + PATIENCE_S
+                    show(event, progress)
         except CommandError as error:
             if error.code is not ExitCode.UNREACHABLE or loop.time() > give_up_at:
                 raise
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(AGAIN_S)
 
 
 def show(event: Event, progress: Progress) -> None:

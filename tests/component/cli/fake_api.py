@@ -1,0 +1,305 @@
+"""A small server that answers as the REST API does, as far as the command line needs it, with knobs for bad days."""
+
+import asyncio
+import hashlib
+import json
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+Json = dict[str, Any]
+TOKEN = "tk-1:secret"
+
+
+def problem(status: int, code: str, detail: str, **more: object) -> web.Response:
+    body = {"type": f"/docs/errors#{code}", "title": code, "status": status, "detail": detail, "code": code, **more}
+    return web.json_response(body, status=status, content_type="application/problem+json")
+
+
+@dataclass
+class FakeApi:
+    """What the server knows, and how it behaves.
+
+    Args:
+        endings: by address, how a call ends beside `call_id`; by default it succeeds with its own arguments.
+        waits: by address, the pending messages of a call before it ends; such a call is answered 202.
+        lines: by path, the log lines there.
+        invalid: by function name, the field errors that its definition gets.
+        cut: so many event streams break after their first event.
+        requests: method, path and query of each request.
+    """
+
+    apps: dict[str, Json] = field(default_factory=dict)
+    functions: dict[str, dict[str, Json]] = field(default_factory=dict)
+    bundles: dict[str, bytes] = field(default_factory=dict)
+    calls: dict[str, Json] = field(default_factory=dict)
+    tokens: dict[str, Json] = field(default_factory=dict)
+    endings: dict[str, Json] = field(default_factory=dict)
+    waits: dict[str, list[str]] = field(default_factory=dict)
+    lines: dict[str, list[Json]] = field(default_factory=dict)
+    invalid: dict[str, list[Json]] = field(default_factory=dict)
+    cut: int = 0
+    page_size: int = 2
+    requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    bodies: list[Any] = field(default_factory=list)
+    url: str = ""
+
+    def application(self) -> web.Application:
+        app = web.Application(middlewares=[self.door])
+        routes: list[tuple[str, str, Callable[[web.Request], Awaitable[web.StreamResponse]]]] = [
+            ("GET", "/v1/apps", self.list_apps),
+            ("POST", "/v1/apps", self.create_app),
+            ("GET", "/v1/apps/{app}", self.get_app),
+            ("DELETE", "/v1/apps/{app}", self.stop_app),
+            ("POST", "/v1/apps/{app}/renew", self.get_app),
+            ("GET", "/v1/apps/{app}/functions", self.list_functions),
+            ("PUT", "/v1/apps/{app}/functions", self.put_functions),
+            ("PUT", "/v1/bundles/{sha256}", self.put_bundle),
+            ("HEAD", "/v1/bundles/{sha256}", self.head_bundle),
+            ("POST", "/v1/functions/{function}/invocations", self.invoke),
+            ("POST", "/v1/functions/{function}/spawn", self.spawn),
+            ("GET", "/v1/function-calls/{call}", self.get_call),
+            ("GET", "/v1/function-calls/{call}/events", self.events),
+            ("POST", "/v1/function-calls/{call}/cancel", self.cancel),
+            ("GET", "/v1/{kind}/{id}/logs", self.logs),
+            ("GET", "/v1/containers", self.containers),
+            ("GET", "/v1/environments", self.environments),
+            ("GET", "/v1/tokens", self.list_tokens),
+            ("POST", "/v1/tokens", self.create_token),
+            ("DELETE", "/v1/tokens/{token}", self.revoke_token),
+        ]
+        for method, path, handler in routes:
+            app.router.add_route(method, path, handler)
+        return app
+
+    @web.middleware
+    async def door(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        self.requests.append((request.method, request.path, dict(request.query)))
+        if request.headers.get("Authorization") != f"Bearer {TOKEN}":
+            return problem(401, "unauthenticated", "The token is not known.")
+        return await handler(request)
+
+    async def body(self, request: web.Request) -> Json:
+        value: Json = await request.json()
+        self.bodies.append(value)
+        return value
+
+    def page(self, request: web.Request, items: list[Json]) -> web.Response:
+        start = int(request.query.get("cursor", 0))
+        end = start + self.page_size
+        following = {"next_cursor": str(end)} if end < len(items) else {}
+        return web.json_response({"data": items[start:end], **following})
+
+    def live(self, request: web.Request) -> Json | None:
+        wanted = request.match_info["app"]
+        live = (app for app in self.apps.values() if app["state"] != "stopped" or app["app_id"] == wanted)
+        return next((app for app in live if wanted in {app["app_id"], app["name"]}), None)
+
+    async def list_apps(self, request: web.Request) -> web.Response:
+        return self.page(request, list(self.apps.values()))
+
+    async def create_app(self, request: web.Request) -> web.Response:
+        body = await self.body(request)
+        if any(app["name"] == body["name"] and app["state"] != "stopped" for app in self.apps.values()):
+            return problem(409, "already_exists", f"{body['name']} is there already.")
+        return web.json_response(self.add_app(body["name"], ephemeral="ephemeral" in body), status=201)
+
+    def add_app(self, name: str, *, ephemeral: bool = False) -> Json:
+        app_id = f"ap-{len(self.apps) + 1}"
+        self.apps[app_id] = {
+            "app_id": app_id,
+            "name": name,
+            "state": "ephemeral" if ephemeral else "deployed",
+            "environment": "main",
+            "created_at": "2026-11-22T10:15:30Z",
+        }
+        return self.apps[app_id]
+
+    async def get_app(self, request: web.Request) -> web.Response:
+        app = self.live(request)
+        return web.json_response(app) if app else problem(404, "not_found", "There is no such app.")
+
+    async def stop_app(self, request: web.Request) -> web.Response:
+        app = self.live(request)
+        if not app:
+            return problem(404, "not_found", "There is no such app.")
+        app["state"] = "stopped"
+        self.functions.pop(app["name"], None)
+        return web.Response(status=204)
+
+    async def list_functions(self, request: web.Request) -> web.Response:
+        app = self.live(request)
+        assert app
+        return self.page(request, list(self.functions.get(app["name"], {}).values()))
+
+    async def put_functions(self, request: web.Request) -> web.Response:
+        app = self.live(request)
+        assert app
+        body = await self.body(request)
+        wanted = body["functions"]
+        errors = [error for name in wanted for error in self.invalid.get(name, ())]
+        if errors:
+            return problem(422, "invalid", "Some values are not valid.", errors=errors)
+        known = self.functions.setdefault(app["name"], {})
+        done = self.difference(known, wanted)
+        if "dry_run" not in request.query:
+            for name in done["removed"]:
+                del known[name]
+            for name, definition in wanted.items():
+                if name in done["unchanged"]:
+                    continue
+                revision = known[name]["revision"] + 1 if name in known else 1
+                known[name] = {
+                    "function_id": f"fu-{name}",
+                    "name": name,
+                    "revision": revision,
+                    "timeout": 300,
+                    "memory": 512,
+                    "definition": definition,
+                }
+        return web.json_response(done)
+
+    @staticmethod
+    def difference(known: dict[str, Json], wanted: dict[str, Json]) -> Json:
+        updated = [name for name in wanted if name in known and known[name]["definition"] != wanted[name]]
+        return {
+            "created": sorted(set(wanted) - set(known)),
+            "updated": [{"name": n, "changed": ["source"], "revision": known[n]["revision"] + 1} for n in updated],
+            "unchanged": sorted(name for name in wanted if name in known and name not in updated),
+            "removed": sorted(set(known) - set(wanted)),
+            "warnings": [
+                {"code": "image_ignored", "message": f"{name}: image is ignored"}
+                for name, definition in wanted.items()
+                if "image" in definition
+            ],
+        }
+
+    async def put_bundle(self, request: web.Request) -> web.Response:
+        content = await request.read()
+        sha256 = request.match_info["sha256"]
+        assert hashlib.sha256(content).hexdigest() == sha256
+        self.bundles[sha256] = content
+        return web.Response(status=201)
+
+    async def head_bundle(self, request: web.Request) -> web.Response:
+        return web.Response(status=200 if request.match_info["sha256"] in self.bundles else 404)
+
+    def begin(self, address: str, body: Json) -> Json:
+        call_id = f"fc-{len(self.calls) + 1}"
+        ending = self.endings.get(address, {"status": "success", "result": body})
+        self.calls[call_id] = {"call_id": call_id, "function_id": address, **ending}
+        return self.calls[call_id]
+
+    async def invoke(self, request: web.Request) -> web.Response:
+        address = request.match_info["function"]
+        if ":" not in address or address.endswith(":missing"):
+            return problem(404, "not_found", f"There is no function {address}.")
+        call = self.begin(address, await self.body(request))
+        if address not in self.waits:
+            return web.json_response(call)
+        assert request.headers["Prefer"] == "respond-async, wait=1"
+        return web.json_response(self.pending(call), status=202)
+
+    def pending(self, call: Json) -> Json:
+        reason = {"code": "container_starting", "message": "A container is starting."}
+        return {"call_id": call["call_id"], "status": "pending", "pending_reason": reason}
+
+    async def spawn(self, request: web.Request) -> web.Response:
+        call = self.begin(request.match_info["function"], await self.body(request))
+        return web.json_response(self.pending(call), status=202)
+
+    async def get_call(self, request: web.Request) -> web.Response:
+        call = self.calls.get(request.match_info["call"])
+        if call is None:
+            return problem(404, "not_found", "There is no such call.")
+        return web.json_response(self.pending(call) if call["status"] == "pending" else call)
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        call = self.calls[request.match_info["call"]]
+        events: list[tuple[str, Any]] = [
+            ("pending", {"message": message}) for message in self.waits.get(call["function_id"], ())
+        ]
+        events += [("log", line) for line in self.lines.get(f"/v1/function-calls/{call['call_id']}/logs", ())]
+        events += [("state", {"status": "running"}), ("end", call)]
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        after = int(request.headers.get("Last-Event-ID", -1))
+        for number, (name, data) in enumerate(events):
+            if number > after:
+                await response.write(b": still here\n\n")
+                await response.write(f"id: {number}\nevent: {name}\ndata: {json.dumps(data)}\n\n".encode())
+                if self.cut:
+                    self.cut -= 1
+                    assert request.transport
+                    request.transport.abort()
+                    break
+        return response
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        call = self.calls[request.match_info["call"]]
+        if call["status"] in {"success", "failure"}:
+            return problem(409, "not_cancellable", f"The call has ended: {call['status']}.")
+        call["status"] = "terminated"
+        return web.json_response(call)
+
+    async def logs(self, request: web.Request) -> web.StreamResponse:
+        lines = self.lines.get(request.path, [])
+        if request.query.get("follow") != "true":
+            return self.page(request, lines)
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        await response.prepare(request)
+        for line in lines:
+            await response.write(json.dumps(line).encode() + b"\n")
+        return response
+
+    async def containers(self, request: web.Request) -> web.Response:
+        container = {"container_id": "co-1", "state": "ready", "function_id": "fu-1", "revision": 1}
+        return self.page(request, [{**container, "created_at": "2026-11-22T10:15:30Z"}])
+
+    async def environments(self, request: web.Request) -> web.Response:
+        return self.page(request, [{"name": "main", "created_at": "2026-11-22T10:15:30Z"}])
+
+    async def list_tokens(self, request: web.Request) -> web.Response:
+        return self.page(request, list(self.tokens.values()))
+
+    async def create_token(self, request: web.Request) -> web.Response:
+        token_id = f"tk-{len(self.tokens) + 2}"
+        self.tokens[token_id] = {"token_id": token_id, **await self.body(request)}
+        return web.json_response({**self.tokens[token_id], "token_secret": "s3cret"}, status=201)
+
+    async def revoke_token(self, request: web.Request) -> web.Response:
+        self.tokens.pop(request.match_info["token"])
+        return web.Response(status=204)
+
+
+@contextmanager
+def running(api: FakeApi) -> Iterator[FakeApi]:
+    """Serve it from a thread, so that a command may block the test."""
+    started, loop = threading.Event(), asyncio.new_event_loop()
+    done = asyncio.Event()
+
+    async def serve() -> None:
+        runner = web.AppRunner(api.application(), shutdown_timeout=1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        api.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        started.set()
+        await done.wait()
+        await runner.cleanup()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), name="fake api")
+    thread.start()
+    assert started.wait(10)
+    try:
+        yield api
+    finally:
+        loop.call_soon_threadsafe(done.set)
+        thread.join(10)
+        loop.close()

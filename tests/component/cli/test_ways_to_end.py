@@ -1,0 +1,112 @@
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.component.cli.conftest import Yurt, wait_until
+from tests.component.cli.fake_api import FakeApi
+from yurt.cli.main import COMMANDS, cli
+
+YURT = [sys.executable, "-c", "from yurt.cli.main import main; main()"]
+
+
+def test_help_names_every_command_without_importing_it() -> None:
+    code = "import sys; from yurt.cli.main import run; run(['--help']); print(sorted(sys.modules), file=sys.stderr)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+
+    assert all(name in ran.stdout for name in COMMANDS)
+    assert not any(heavy in ran.stderr for heavy in ("'aiohttp'", "'asyncio'", "'pydantic'", "'rich'"))
+
+
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"serve"}))
+def test_the_table_says_what_the_command_says(name: str) -> None:
+    command = cli.get_command(cli.make_context("yurt", ["--help"], resilient_parsing=True), name)
+
+    assert command
+    assert command.get_short_help_str(limit=100) == COMMANDS[name][1]
+
+
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"serve", "token"}))
+def test_every_command_prints_json_when_asked(name: str) -> None:
+    command = cli.get_command(cli.make_context("yurt", ["--help"], resilient_parsing=True), name)
+
+    assert command
+    assert "as_json" in {parameter.name for parameter in command.params}
+
+
+def test_an_unknown_command_is_wrong_usage(yurt: Yurt) -> None:
+    ran = yurt("depoly")
+
+    assert ran.code == 2
+    assert "deploy" in ran.err
+
+
+def test_no_server_is_unreachable(yurt: Yurt, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("YURT_URL", f"http://127.0.0.1:{closed.getsockname()[1]}")
+        monkeypatch.setenv("YURT_TOKEN", "tk-1:x")
+
+        ran = yurt("apps")
+
+    assert ran.code == 5
+    assert "no answer from http://127.0.0.1:" in ran.err
+    assert "yurt serve" in ran.err
+
+
+def test_a_wrong_token_is_a_matter_of_credentials(api: FakeApi, yurt: Yurt) -> None:
+    ran = yurt("apps", "--token", "tk-1:wrong")
+
+    assert ran.code == 4
+    assert ran.err == "Error: The token is not known.\nLog in with `yurt login URL`, or set YURT_TOKEN.\n"
+
+
+def test_no_token_at_all_says_where_to_get_one(yurt: Yurt) -> None:
+    ran = yurt("apps")
+
+    assert ran.code == 4
+    assert "no token for http://127.0.0.1:7600" in ran.err
+
+
+def test_a_url_that_is_none_is_wrong_usage(yurt: Yurt) -> None:
+    assert yurt("apps", "--url", "ftp://x", "--token", "t").code == 2
+
+
+class TestProcess:
+    """Ends that need a process of their own."""
+
+    @pytest.fixture
+    def waiting(self, api: FakeApi) -> Iterator[subprocess.Popen[bytes]]:
+        api.waits["slow:one"] = [f"reason {n}" for n in range(5)]
+        api.cut = 1_000_000
+        started = [*YURT, "call", "slow:one"]
+        process = subprocess.Popen(started, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ)
+        yield process
+        process.kill()
+        process.communicate()
+
+    def test_an_interrupt_ends_quietly(self, api: FakeApi, waiting: subprocess.Popen[bytes]) -> None:
+        wait_until(lambda: any(path.endswith("/events") for _, path, _ in api.requests))
+        waiting.send_signal(signal.SIGINT)
+        _, err = waiting.communicate(timeout=30)
+
+        assert waiting.returncode == 130
+        assert b"Traceback" not in err
+
+    def test_a_reader_that_goes_away_ends_it_quietly(self, api: FakeApi) -> None:
+        line = {"time": "2026-11-22T10:15:30Z", "stream": "stdout", "container_id": "co-1", "text": "x" * 1000}
+        api.lines["/v1/functions/app:f/logs"] = [line] * 1000
+        ran = subprocess.run(
+            ["/bin/bash", "-c", '"$@" | head -n 1; exit ${PIPESTATUS[0]}', "-", *YURT, "logs", "app:f", "--follow"],
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+
+        assert ran.returncode == 141
+        assert ran.stdout.count(b"\n") == 1
+        assert ran.stderr == b""
