@@ -150,10 +150,21 @@ class Calls(Protocol):
 class Store(Protocol):
     """The open store: one writer and its readers."""
 
-    identity: Identity
-    journal: Journal
-    records: Records
-    calls: Calls
+    @property
+    def identity(self) -> Identity:
+        """What the store is and which life of it this is."""
+
+    @property
+    def journal(self) -> Journal:
+        """Its one writer."""
+
+    @property
+    def records(self) -> Records:
+        """Reads of records."""
+
+    @property
+    def calls(self) -> Calls:
+        """Reads of calls."""
 
     async def check(self) -> str | None:
         """None while reads and writes work, else the reason, for `/readyz`."""
