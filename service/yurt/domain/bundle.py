@@ -1,5 +1,6 @@
 """Source code as a zip archive: made from files, always the same bytes for the same files, and checked before use."""
 
+import hashlib
 import io
 import stat
 import struct
@@ -87,16 +88,25 @@ def pack(files: Mapping[str, bytes]) -> bytes:
     return out.getvalue()
 
 
-def unpacked_sizes(data: bytes) -> dict[str, int]:
-    """The files of a checked archive: bytes by path."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        return {entry.filename: entry.file_size for entry in archive.infolist() if not entry.is_dir()}
+def name_of(data: bytes) -> str:
+    """What a bundle is known by: the sha256 of its bytes, in hex."""
+    return hashlib.sha256(data).hexdigest()
 
 
-def unpack_one(data: bytes, path: str) -> bytes:
-    """One file of a checked archive."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        return archive.read(path)
+class Archive:
+    """A checked archive, opened for reading.
+
+    Attributes:
+        sizes: bytes of each file, unpacked, by path.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._zip = zipfile.ZipFile(io.BytesIO(data))
+        self.sizes = {entry.filename: entry.file_size for entry in self._zip.infolist() if not entry.is_dir()}
+
+    def read(self, path: str) -> bytes:
+        """One file, unpacked."""
+        return self._zip.read(path)
 
 
 def check_bundle(data: bytes) -> None:

@@ -230,6 +230,13 @@ def check_definition(
     return errors or definition
 
 
+def parse_stored(text: str) -> FunctionDefinition:
+    """Read the JSON of a definition that was accepted when it was stored."""
+    value = json.loads(text)
+    known = {key: value[key] for key in value if key in FunctionDefinition.model_fields}
+    return FunctionDefinition.model_validate(known)
+
+
 def refusal(errors: Sequence[FieldError]) -> Invalid:
     """The error to raise for what is wrong with one definition or several."""
     first = f"{errors[0].pointer}: {errors[0].message}" if errors[0].pointer else f"The body {errors[0].message}"

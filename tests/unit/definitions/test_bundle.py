@@ -46,8 +46,9 @@ def test_packing_is_deterministic_and_what_is_packed_is_accepted(files: dict[str
     data = bundle.pack(files)
     assert data == bundle.pack(dict(reversed(list(files.items()))))
     bundle.check_bundle(data)
-    assert bundle.unpacked_sizes(data) == {path: len(text) for path, text in files.items()}
-    assert {path: bundle.unpack_one(data, path) for path in files} == files
+    opened = bundle.Archive(data)
+    assert opened.sizes == {path: len(text) for path, text in files.items()}
+    assert {path: opened.read(path) for path in files} == files
 
 
 def test_the_bytes_of_an_archive_stay_the_same_over_releases() -> None:
@@ -114,7 +115,7 @@ def test_folders_have_their_place() -> None:
 
     data = archive(fill)
     bundle.check_bundle(data)
-    assert bundle.unpacked_sizes(data) == {"a/b.py": 1}
+    assert bundle.Archive(data).sizes == {"a/b.py": 1}
 
 
 def test_an_encrypted_entry_is_refused() -> None:

@@ -1,0 +1,328 @@
+"""Deploys: from definitions as they came to committed revisions, one or many in one transaction.
+
+Reading (what does each definition say, is its source right) comes first and changes nothing; planning compares with
+what lives, under the lock; applying is one journal write, after which the catalog and the pools are told.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+
+from yurt.domain import bundle, ids
+from yurt.domain.changes import Change, Save
+from yurt.domain.definitions import FunctionDefinition, changed_keys, check_definition, parse_stored, refusal
+from yurt.domain.errors import FieldError, RevisionMoved
+from yurt.domain.naming import name_problem, pointer, shown
+from yurt.domain.overrides import Override
+from yurt.domain.records import App, Bundle, Function, Revision
+from yurt.domain.source_tree import SourceError, SourceTree
+from yurt.usecases.principals import Principal
+from yurt.usecases.registry import FunctionView, Registry
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something that was accepted and will not do what its author may expect.
+
+    Args:
+        code: for machines, such as `image_ignored`.
+        pointer: the field, as in errors.
+    """
+
+    code: str
+    function: str
+    pointer: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A definition that was read and found right. `packed` are the bytes of inline files, still to be kept."""
+
+    name: str
+    definition: FunctionDefinition
+    definition_json: str
+    bundle: str | None
+    packed: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a deploy does to one function: `changed` is None for a new one, and empty where nothing changes."""
+
+    view: FunctionView
+    changed: tuple[str, ...] | None
+
+    @property
+    def writes(self) -> bool:
+        """Whether there is a new revision."""
+        return self.changed is None or len(self.changed) > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """What a deploy did, or with a dry run would do."""
+
+    app: App
+    steps: tuple[Step, ...]
+    removed: tuple[str, ...]
+    warnings: tuple[Warned, ...]
+
+
+RETRIED = "deploy_error"
+"""Stands among the changed keys where nothing but a failed start was a reason to make a new revision."""
+
+
+class Deploys:
+    """Registers and replaces functions."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    async def deploy(
+        self,
+        principal: Principal,
+        app_ref: str,
+        definitions: Mapping[str, object],
+        *,
+        at: Callable[[str], tuple[str, ...]],
+        environment: str | None = None,
+        prune: bool = False,
+        dry_run: bool = False,
+        if_match: Collection[str] | None = None,
+    ) -> Deployed:
+        """Make each name of `definitions` a function of the app with that definition: all of them, or none.
+
+        A definition that equals the current one, with defaults filled in, makes no new revision, unless the current one
+        does not start: then it is tried again.
+
+        Args:
+            principal: who asks.
+            app_ref: an app's id or name.
+            definitions: decoded JSON by function name.
+            at: where the definition of a name stands in the body.
+            environment: where a name of an app is looked up.
+            prune: delete the app's other functions.
+            dry_run: check and plan alone.
+            if_match: entity tags, of which one must be the current revision's number.
+
+        Raises:
+            AppStopped, NotFound: as `Registry.live_app`.
+            Invalid: definitions are wrong; every bad field of all of them is named.
+            RevisionMoved: the current revision is none of `if_match`.
+        """
+        registry = self._registry
+        app = await registry.live_app(principal, app_ref, environment)
+        wanted, warnings = await self._read(app, definitions, at)
+        if not dry_run:
+            for one in wanted:
+                if one.packed is not None:
+                    await registry.blobs.put(one.packed)
+        async with registry.changing():
+            app = await registry.live_app(principal, app.id, None)
+            steps = [await self._plan(principal, app, one, if_match) for one in wanted]
+            pruned = (
+                [] if not prune else [f for f in registry.catalog.functions_of(app.id) if f.name not in definitions]
+            )
+            gone = [await self.deletion(principal, live.function_id) for live in pruned]
+            if not dry_run:
+                await self._apply(app, wanted, steps, gone)
+        return Deployed(app, tuple(steps), tuple(sorted(live.name for live in pruned)), tuple(warnings))
+
+    async def repeat(self, principal: Principal, view: FunctionView, number: int) -> FunctionView:
+        """Make the definition of revision `number` the current one again, as a new revision. Call it under the lock."""
+        old = await self._registry.store.records.get(Revision, view.function.id, number)
+        if old is None:
+            message = f"has no revision {number}; the current one is {view.function.revision}"
+            raise refusal([FieldError("/revision", f"{view.live.address} {message}")])
+        if number == view.function.revision:
+            raise refusal([FieldError("/revision", f"{number} is the current revision of {view.live.address}")])
+        wanted = Wanted(view.function.name, parse_stored(old.definition_json), old.definition_json, old.bundle)
+        step = Step(self._next(principal, view, wanted, rollback_of=number), ("rollback",))
+        await self._apply(view.app, [], [step], [])
+        return step.view
+
+    async def deletion(self, principal: Principal, function_id: str) -> Function:
+        """The record of a live function, marked as deleted by the caller."""
+        function = await self._registry.store.records.get(Function, function_id)
+        if function is None:
+            raise RuntimeError(f"the catalog has a function that the store has not: {function_id}")
+        return replace(function, deleted_at=self._registry.clock.now(), deleted_by=principal.token_id)
+
+    async def delete(self, app: App, gone: Sequence[Function]) -> None:
+        """Commit deletions. Call it under the lock."""
+        await self._apply(app, [], [], gone)
+
+    # ------------------------------------------------------------------ read
+
+    async def _read(
+        self, app: App, definitions: Mapping[str, object], at: Callable[[str], tuple[str, ...]]
+    ) -> tuple[list[Wanted], list[Warned]]:
+        errors: list[FieldError] = []
+        read: dict[str, FunctionDefinition] = {}
+        for name, value in definitions.items():
+            if problem := name_problem(name):
+                errors.append(FieldError(pointer(*at(name)), problem))
+            found = check_definition(value, at=at(name), default_max=self._registry.default_max)
+            if isinstance(found, FunctionDefinition):
+                read[name] = found
+            else:
+                errors += found
+        trees: dict[str, SourceTree] = {}
+        bundles: dict[str, tuple[str | None, bytes | None]] = {}
+        for name, definition in read.items():
+            try:
+                bundles[name] = await self._source(app, definition, trees)
+            except SourceError as error:
+                errors.append(_source_error(error, definition, at(name)))
+        if errors:
+            raise refusal(errors)
+        wanted = [
+            Wanted(name, definition, json.dumps(definitions[name], ensure_ascii=False), *bundles[name])
+            for name, definition in read.items()
+        ]
+        return wanted, [self._ignored_image(name, at(name)) for name, one in read.items() if self._ignores(one)]
+
+    async def _source(
+        self, app: App, definition: FunctionDefinition, trees: dict[str, SourceTree]
+    ) -> tuple[str | None, bytes | None]:
+        """The sha256 of a definition's source and, where it is inline, its archive, with the entrypoint checked.
+
+        Raises:
+            SourceError: the source does not have what the entrypoint names, or was not uploaded.
+        """
+        source = definition.source
+        if source is None:
+            return None, None
+        if source.bundle is not None:
+            if source.bundle not in trees:
+                trees[source.bundle] = await self._uploaded(app, source.bundle)
+            trees[source.bundle].check(definition.entrypoint)
+            return source.bundle, None
+        files = {path: text.encode() for path, text in (source.files or {}).items()}
+        packed = await asyncio.to_thread(bundle.pack, files)
+        sha256 = bundle.name_of(packed)
+        if sha256 not in trees:
+            trees[sha256] = SourceTree({path: len(text) for path, text in files.items()}, files.__getitem__)
+        trees[sha256].check(definition.entrypoint)
+        return sha256, packed
+
+    async def _uploaded(self, app: App, sha256: str) -> SourceTree:
+        if await self._registry.store.records.get(Bundle, app.environment, sha256) is None:
+            message = f"was not uploaded to environment {app.environment}: send it with PUT /v1/bundles/{sha256} first"
+            raise SourceError(message, path="")
+        archive = await asyncio.to_thread(bundle.Archive, await self._registry.blobs.get(sha256))
+        return SourceTree(archive.sizes, archive.read)
+
+    def _ignores(self, definition: FunctionDefinition) -> bool:
+        return definition.image is not None and not self._registry.honours_image
+
+    @staticmethod
+    def _ignored_image(name: str, at: tuple[str, ...]) -> Warned:
+        message = "This engine ignores images: the function runs with the interpreter of its containers."
+        return Warned("image_ignored", name, pointer(*at, "image"), message)
+
+    # ------------------------------------------------------------------ plan
+
+    async def _plan(self, principal: Principal, app: App, wanted: Wanted, if_match: Collection[str] | None) -> Step:
+        live = self._registry.catalog.function(app.id, wanted.name)
+        current = None if live is None else await self._registry.store.records.get(Function, live.function_id)
+        _check_match(app, wanted.name, current, if_match)
+        if current is None:
+            return Step(self._first(principal, app, wanted), None)
+        view = await self._registry.view(app, current)
+        changed = changed_keys(view.definition, wanted.definition)
+        if view.revision.bundle != wanted.bundle:
+            changed.append("source")
+        if not changed and self._registry.deployments.deploy_error(current.id) is not None:
+            changed.append(RETRIED)
+        return Step(self._next(principal, view, wanted) if changed else view, tuple(changed))
+
+    def _first(self, principal: Principal, app: App, wanted: Wanted) -> FunctionView:
+        now = self._registry.clock.now()
+        function_id = ids.ulid(ids.FUNCTION, now, self._registry.random_bytes)
+        function = Function(function_id, app.id, wanted.name, 1, now, now)
+        return self._registry.compose(app, function, _revision(principal, function, wanted, now))
+
+    def _next(
+        self, principal: Principal, view: FunctionView, wanted: Wanted, rollback_of: int | None = None
+    ) -> FunctionView:
+        now = self._registry.clock.now()
+        kept = view.function.override_json
+        if kept is not None and not Override.model_validate_json(kept).sticky:
+            kept = None
+        function = replace(view.function, revision=view.function.revision + 1, updated_at=now, override_json=kept)
+        revision = replace(_revision(principal, function, wanted, now), rollback_of=rollback_of)
+        return self._registry.compose(view.app, function, revision)
+
+    # ------------------------------------------------------------------ apply
+
+    async def _apply(self, app: App, wanted: Sequence[Wanted], steps: Sequence[Step], gone: Sequence[Function]) -> None:
+        registry = self._registry
+        written = [step.view for step in steps if step.writes]
+        changes: list[Change] = [Save(function) for function in gone]  # first: a name may pass to another function
+        changes += [Save(record) for view in written for record in (view.function, view.revision)]
+        changes += [Save(found) for found in await self._new_bundles(app, wanted)]
+        if not changes:
+            return
+
+        def then() -> None:
+            for function in gone:
+                live = registry.catalog.function(app.id, function.name)
+                if live is not None:
+                    registry.catalog.remove(live)
+                registry.deployments.retire(function.id, by="function_deleted")
+            for view in written:
+                registry.catalog.put(view.live)
+                registry.deployments.deploy(view.live)
+
+        await registry.commit(changes, then)
+        for view in written:
+            _log.info(
+                "function_deployed",
+                function_id=view.function.id,
+                address=view.live.address,
+                environment=app.environment,
+                revision=view.revision.number,
+            )
+        for function in gone:
+            _log.info("function_deleted", function_id=function.id, app_id=app.id, name=function.name)
+
+    async def _new_bundles(self, app: App, wanted: Sequence[Wanted]) -> list[Bundle]:
+        packed = {one.bundle: one.packed for one in wanted if one.bundle is not None and one.packed is not None}
+        now = self._registry.clock.now()
+        return [
+            Bundle(app.environment, sha256, len(data), now)
+            for sha256, data in packed.items()
+            if await self._registry.store.records.get(Bundle, app.environment, sha256) is None
+        ]
+
+
+def _revision(principal: Principal, function: Function, wanted: Wanted, now: float) -> Revision:
+    return Revision(function.id, function.revision, wanted.definition_json, wanted.bundle, now, principal.token_id)
+
+
+def _check_match(app: App, name: str, current: Function | None, if_match: Collection[str] | None) -> None:
+    if if_match is None or (current is not None and ("*" in if_match or str(current.revision) in if_match)):
+        return
+    address = f"{app.name}:{name}"
+    if current is None:
+        raise RevisionMoved(f"There is no function {address} to replace. Leave If-Match out to create it.")
+    raise RevisionMoved(
+        f"{address} is at revision {current.revision} by now, not at {shown(', '.join(sorted(if_match)))}. Read it "
+        "again, and send its ETag in If-Match.",
+        extra={"revision": current.revision},
+    )
+
+
+def _source_error(error: SourceError, definition: FunctionDefinition, at: tuple[str, ...]) -> FieldError:
+    inline = definition.source is not None and definition.source.files is not None
+    where: tuple[str, ...] = ("entrypoint",)
+    if error.path is not None:
+        where = ("source", "files", error.path) if inline else ("source", "bundle")
+    return FieldError(pointer(*at, *where), error.message, "invalid" if error.supported else "not_supported")

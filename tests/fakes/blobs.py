@@ -1,0 +1,32 @@
+"""Blobs in memory."""
+
+import hashlib
+
+from yurt.domain.errors import NotFound
+
+
+class FakeBlobs:
+    """`yurt.ports.Blobs` in a dictionary, `kept`, by sha256."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+
+    async def put(self, data: bytes) -> str:
+        """Store `data`; returns its sha256."""
+        sha256 = hashlib.sha256(data).hexdigest()
+        self.kept[sha256] = data
+        return sha256
+
+    async def get(self, sha256: str) -> bytes:
+        """The bytes, or `NotFound`."""
+        if sha256 not in self.kept:
+            raise NotFound(f"There is no blob {sha256}.")
+        return self.kept[sha256]
+
+    async def has(self, sha256: str) -> bool:
+        """Whether it is there."""
+        return sha256 in self.kept
+
+    async def remove(self, sha256: str) -> None:
+        """Delete it, if it is there."""
+        self.kept.pop(sha256, None)
