@@ -49,6 +49,7 @@ def configure(*, level: str = "INFO", stream: TextIO = sys.stderr) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # tells of every plugin it loads
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -7,7 +7,7 @@
     │   └── NotSupported          a known key whose feature this server does not have yet
     ├── Unauthenticated, Forbidden
     ├── NotFound, CallExpired
-    ├── AlreadyExists, RevisionMoved, AppStopped, NotCancellable, InUse
+    ├── AlreadyExists, RevisionMoved, AppStopped, NotCancellable, InUse, TooLate
     ├── TooLarge, TooManyPending
     └── Unavailable               store away, or shutting down
 
@@ -155,6 +155,13 @@ class InUse(YurtError):
 
     code = "in_use"
     title = "Still in use"
+
+
+class TooLate(YurtError):
+    """A time that must lie ahead has passed."""
+
+    code = "too_late"
+    title = "That time has passed"
 
 
 class TooLarge(YurtError):

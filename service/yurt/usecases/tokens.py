@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from yurt.domain import ids
 from yurt.domain.changes import Save
-from yurt.domain.errors import FieldError, InUse, Invalid, NotFound, Unauthenticated
+from yurt.domain.errors import FieldError, InUse, NotFound, TooLate, Unauthenticated
 from yurt.domain.records import Role, Token
 from yurt.ports import Clock, Store
 from yurt.usecases.environments import Environments
@@ -20,8 +20,8 @@ CACHED = 1024
 """How many credentials are remembered at most; each takes well under 1 KiB."""
 
 _SECRET_BYTES = 32
-_LATEST = 253_402_300_800
-"""The year 10000, in seconds since 1970: RFC 3339 has four digits for the year."""
+_LATEST = 253_402_300_799
+"""The last second of the year 9999, in seconds since 1970: RFC 3339 has four digits for the year."""
 
 _WRONG = "The token id or its secret is wrong, or the token was revoked or has expired."
 
@@ -113,14 +113,15 @@ class Tokens:
 
         Raises:
             NotFound: there is no such environment.
-            Invalid: it would end in the past, or after the year 9999.
+            TooLate: it would end in the past.
         """
         if environment is not None or principal.environment is not None:
             environment = self._environments.resolve(principal, environment)
-        if expires_at is not None and not self._clock.now() < expires_at < _LATEST:
-            message = "must be in the future, before the year 10000"
-            raise Invalid(f"/expires_at: {message}", errors=[FieldError("/expires_at", message)])
-        new = self._new(name, role, environment, expires_at)
+        if expires_at is not None and expires_at <= self._clock.now():
+            message = "must be in the future"
+            raise TooLate(f"/expires_at: {message}", errors=[FieldError("/expires_at", message)])
+        end = None if expires_at is None else min(expires_at, _LATEST)
+        new = self._new(name, role, environment, end)
         await self._store.journal.write(Save(new.token))
         return new
 
@@ -133,14 +134,14 @@ class Tokens:
         return await self._store.records.find(Token, where, before=key, limit=limit)
 
     async def get(self, principal: Principal, token_id: str) -> Token:
-        """One token, revoked ones too.
+        """One token that is not revoked.
 
         Raises:
             NotFound: there is none with that id, or the caller may not know of it.
         """
-        token = await self._store.records.get(Token, token_id)
-        if token is None or not _covers(principal, token):
-            raise NotFound(f"There is no token {token_id} that this token can see.")
+        token = await self._find(principal, token_id)
+        if token.revoked_at is not None:
+            raise NotFound(f"The token {token_id} was revoked.")
         return token
 
     async def revoke(self, principal: Principal, token_id: str) -> None:
@@ -151,7 +152,7 @@ class Tokens:
             InUse: it is the last live administrator token for all environments.
         """
         async with self._revoking:  # two at once could each spare the other's token as the last one
-            token = await self.get(principal, token_id)
+            token = await self._find(principal, token_id)
             if token.revoked_at is not None:
                 return
             if self._is_admin(token) and not await self._has_other_admin(token_id):
@@ -175,6 +176,12 @@ class Tokens:
         new = self._new("administrator", Role.ADMIN, None, None)
         await publish(f"{new.token.id}:{new.secret}")
         await self._store.journal.write(Save(new.token))
+
+    async def _find(self, principal: Principal, token_id: str) -> Token:
+        token = await self._store.records.get(Token, token_id)
+        if token is None or not _covers(principal, token):
+            raise NotFound(f"There is no token {token_id} that this token can see.")
+        return token
 
     def _new(self, name: str, role: Role, environment: str | None, expires_at: float | None) -> NewToken:
         now = self._clock.now()

@@ -456,4 +456,4 @@ async def test_metrics_count_requests(frame: Door, make_door: MakeDoor) -> None:
 async def test_a_cursor_of_another_list(door: Door, cursor: str) -> None:
     answer = await door.ask("GET", "/v1/environments", params={"cursor": cursor})
 
-    assert "next_cursor" in _problem(answer, 400, "malformed")["detail"]
+    assert "next_cursor" in _problem(answer, 404, "cursor_not_found")["detail"]

@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 from pydantic import BaseModel
 
-from yurt.domain.errors import Malformed
+from yurt.domain.errors import NotFound
 
 _ENCODER = msgspec.json.Encoder()
 _JSON = "application/json; charset=utf-8"
@@ -58,7 +58,7 @@ def cursor_key(name: str, text: str | None) -> CursorKey | None:
     """The key inside a cursor of the list `name`, or None where there is no cursor.
 
     Raises:
-        Malformed: it is no cursor, or one of another list.
+        NotFound: it is no cursor, or one of another list: there is no such page.
     """
     if text is None:
         return None
@@ -68,8 +68,9 @@ def cursor_key(name: str, text: str | None) -> CursorKey | None:
     except (binascii.Error, ValueError, msgspec.MsgspecError):
         listed, key = None, []
     if listed != name or not key:
-        raise Malformed(
+        raise NotFound(
             f"This cursor is not one of {name}. Send the next_cursor of the page before, unchanged, or none for the "
-            "first page."
+            "first page.",
+            code="cursor_not_found",
         )
     return tuple(key)

@@ -74,9 +74,8 @@ CATALOGUE: tuple[Entry, ...] = (
     _entry(
         errors.Malformed,
         400,
-        "The request is not what the operation can read: the body is empty, no JSON, or not UTF-8; a header is broken; "
-        "a cursor is not one of this list.",
-        "`detail` says where reading stopped. Send JSON in UTF-8. Send cursors as they came.",
+        "The request is not what the operation can read: the body is empty, no JSON, or not UTF-8; a header is broken.",
+        "`detail` says where reading stopped. Send JSON in UTF-8.",
     ),
     _entry(
         errors.Unauthenticated,
@@ -96,7 +95,10 @@ CATALOGUE: tuple[Entry, ...] = (
         404,
         "There is nothing at that path, no such thing, or it is in an environment that the token may not see.",
         "Check the name and the environment. By name only live apps and functions are found.",
-        {"environment_not_found": "The environment is not there. Environments are made explicitly, never by a typo."},
+        {
+            "environment_not_found": "The environment is not there. Environments are made explicitly, never by a typo.",
+            "cursor_not_found": "The cursor is not one of this list. Send cursors as they came, to the same list.",
+        },
     ),
     _entry(
         MethodNotAllowed,
@@ -133,6 +135,12 @@ CATALOGUE: tuple[Entry, ...] = (
         409,
         "It cannot go while something else needs it.",
         "`detail` names what needs it; end that first.",
+    ),
+    _entry(
+        errors.TooLate,
+        409,
+        "A time that must lie ahead, such as the end of a new token, has passed.",
+        "Send a later one; compare your clock with the header `Date`.",
     ),
     _entry(
         errors.CallExpired,

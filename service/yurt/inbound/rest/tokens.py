@@ -52,7 +52,6 @@ class Token(Shown):
     environment: str | None = Field(default=None, description="Absent: all environments.")
     created_at: Time
     expires_at: Time | None = None
-    revoked_at: Time | None = None
 
 
 class NewToken(Token):
@@ -70,7 +69,6 @@ def _members(token: records.Token) -> dict[str, str | None]:
         "environment": token.environment,
         "created_at": rfc3339(token.created_at),
         "expires_at": _time(token.expires_at),
-        "revoked_at": _time(token.revoked_at),
     }
 
 
@@ -143,6 +141,7 @@ OPERATIONS: tuple[Operation, ...] = (
             empty='Send at least {"name": "…", "role": "invoke"}.',
             example={"name": "ci", "role": "deploy", "environment": "staging"},
         ),
+        problems=(409,),
         answers=(
             Answer(
                 201,
@@ -159,7 +158,7 @@ OPERATIONS: tuple[Operation, ...] = (
         operation_id="getToken",
         tag=_TAG,
         summary="Get a token",
-        description="Without its secret. Revoked ones are shown too.",
+        description="Without its secret.",
         role=Role.ADMIN,
         handler=_get,
         answers=(Answer(200, "The token.", Token, example=_EXAMPLE),),
