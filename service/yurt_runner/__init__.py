@@ -1,1 +1,9 @@
-"""What runs inside a container: a supervisor with the session, and a worker with the user code."""
+"""What runs inside a container: a supervisor with the session, and a worker with the user code.
+
+User code may import from here `current`, which tells which input it works on, and the two exceptions by which an input
+is ended early.
+"""
+
+from yurt_runner.context import InputCancelled, InputContext, InputInterrupted, InputTimeout, current
+
+__all__ = ["InputCancelled", "InputContext", "InputInterrupted", "InputTimeout", "current"]

@@ -31,7 +31,8 @@ STARTED = 4
 OUTPUT = 5
 """The end of (seq, token). flags: index into OUTCOMES. meta: run_s. payload: the value, or the error, as JSON."""
 LOG = 7
-"""payload: a JSON array of [age_s, stream, seq, token, text]; seq and token are 0 for lines of no input. meta: dropped."""
+"""payload: a JSON array of [age_s, stream, seq, token, text]; seq and token are 0 for lines of no input.
+meta: dropped."""
 BEAT = 8
 """meta: busy [[seq, for_s], …], rss_mib, cpu_s, silent_s."""
 BYE = 9

@@ -1,0 +1,95 @@
+"""One attempt at one input: arguments in, user code, result or error out."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
+
+from yurt_runner import faults
+from yurt_runner.context import InputCancelled, InputInterrupted, InputTimeout
+from yurt_runner.errors import clean, describe, raised_by_call, trace, wrong_arguments
+from yurt_runner.page import TIMEOUT
+from yurt_runner.values import SerializationError, decode, encode
+from yurt_runner.wire import OUTCOMES, OUTPUT, Frame, pack
+
+SUCCESS, USER_ERROR, TIMED_OUT, OUT_OF_MEMORY, CANCELLED, INTERNAL = (
+    OUTCOMES.index(name)
+    for name in ("success", "user_error", "timeout", "out_of_memory", "cancelled", "internal_error")
+)
+
+
+class Terms(NamedTuple):
+    """What holds for every attempt.
+
+    Args:
+        source: the folder with the user's code.
+        timeout_s: of one attempt, in seconds.
+        memory_mib: the memory limit, in MiB.
+    """
+
+    function: Callable[..., Any]
+    source: str
+    timeout_s: float
+    memory_mib: int
+
+
+Result = Tuple[int, bytes]
+"""Index into OUTCOMES, and the payload."""
+
+
+def arguments(frame: Frame) -> Tuple[Tuple[Any, ...], Dict[str, Any]]:
+    """The arguments of an input.
+
+    Raises:
+        ValueError: see `values.decode`.
+    """
+    args, kwargs = decode(frame.payload)
+    return tuple(args), kwargs
+
+
+def success(value: object) -> Result:
+    """Of what a function returned.
+
+    Raises:
+        SerializationError: it has no JSON form.
+    """
+    return SUCCESS, encode(value)
+
+
+def failure(error: BaseException, terms: Terms) -> Result:
+    """Of what a function raised, or what its result raised when it was encoded."""
+    if isinstance(error, MemoryError):
+        text = trace(error, terms.source)
+        return OUT_OF_MEMORY, faults.as_json(faults.out_of_memory(terms.memory_mib, traceback=text))
+    if isinstance(error, SerializationError):
+        return USER_ERROR, faults.as_json(faults.fault("SerializationError", clean(str(error), 64 << 10)))
+    if isinstance(error, TypeError) and raised_by_call(error.__traceback__):
+        return USER_ERROR, faults.as_json(wrong_arguments(error, terms.function))
+    return USER_ERROR, faults.as_json(describe(error, terms.source))
+
+
+def interrupted(reason: int, error: Optional[BaseException], terms: Terms) -> Result:
+    """Of an attempt that was interrupted, however it then ended.
+
+    Args:
+        reason: `page.CANCEL` or `page.TIMEOUT`.
+        error: what came out of the function, with the place where it was interrupted.
+    """
+    text = trace(error, terms.source) if error is not None else ""
+    if reason == TIMEOUT:
+        return TIMED_OUT, faults.as_json(faults.timed_out(terms.timeout_s, phase="run", traceback=text))
+    return CANCELLED, faults.as_json(faults.cancelled(traceback=text))
+
+
+def interruption(reason: int) -> InputInterrupted:
+    """What is raised in user code."""
+    if reason == TIMEOUT:
+        return InputTimeout("the function ran for more than its timeout")
+    return InputCancelled("the input was cancelled")
+
+
+def output(frame: Frame, result: Result, since: float) -> bytes:
+    """The OUTPUT of an input that began at `since` (monotonic)."""
+    flags, payload = result
+    meta = b'{"run_s":%.6f}' % (time.monotonic() - since)
+    return pack(OUTPUT, frame.seq, frame.token, payload, meta=meta, flags=flags)

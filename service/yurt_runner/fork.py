@@ -1,0 +1,122 @@
+"""The fork into supervisor and worker.
+
+It happens before anything heavy is imported and before any thread or secret exists: the worker's imports run while the
+supervisor dials, and nothing of the session is in the worker's memory.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from typing import NamedTuple
+
+from yurt_runner.page import Page
+
+
+class Worker(NamedTuple):
+    """The supervisor's ends of what joins it to its worker.
+
+    Args:
+        pid: of the worker, which leads a session and a process group of its own.
+        pidfd: readable once it has ended.
+        sock: frames, both ways.
+        permits: a (seq, token) goes in for each input that may begin.
+        unused: the worker's own end of `permits`: what is read back here was not begun and never will be.
+        stdout: the read end of its standard output; `stderr` likewise.
+        life: as long as this is open, the worker lives.
+        secret: begins a marker in the log pipes.
+    """
+
+    pid: int
+    pidfd: int
+    sock: socket.socket
+    permits: socket.socket
+    unused: socket.socket
+    stdout: int
+    stderr: int
+    life: int
+    page: Page
+    secret: bytes
+
+
+class Links(NamedTuple):
+    """The worker's ends of the same."""
+
+    sock: socket.socket
+    permits: socket.socket
+    stdout: int
+    stderr: int
+    page: Page
+    secret: bytes
+
+
+def fork_worker() -> Worker:
+    """Fork. Returns in the supervisor only; the worker runs `yurt_runner.worker.main` and ends."""
+    page, secret = Page(), os.urandom(16)
+    sock, worker_sock = socket.socketpair()
+    permits, worker_permits = socket.socketpair()
+    out_read, out_write = os.pipe()
+    err_read, err_write = os.pipe()
+    life_read, life_write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        for end in (sock, permits):
+            end.close()
+        for fd in (out_read, err_read, life_write):
+            os.close(fd)
+        _be_worker(Links(worker_sock, worker_permits, out_write, err_write, page, secret), life_read)
+    worker_sock.close()
+    for fd in (out_write, err_write, life_read):
+        os.close(fd)
+    for fd in (out_read, err_read):
+        os.set_blocking(fd, False)
+    sock.settimeout(0)
+    return Worker(pid, os.pidfd_open(pid), sock, permits, worker_permits, out_read, err_read, life_write, page, secret)
+
+
+def _be_worker(links: Links, life: int) -> None:
+    code = 1
+    try:
+        os.setsid()
+        end_with_supervisor(life)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.dup2(links.stdout, 1)
+        os.dup2(links.stderr, 2)
+        prefer_for_oom()
+        from yurt_runner.worker import main
+
+        code = main(links)
+    except BaseException:  # noqa: BLE001 - the last line of defence of a process: it is told, then the process ends
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def end_with_supervisor(life: int) -> None:
+    """Have the kernel kill this process group as soon as the last write end of the pipe `life` is closed.
+
+    Asynchronous I/O on the pipe with SIGKILL as its signal: it works while the GIL is held, and needs no thread and no
+    ctypes (which `prctl` would).
+    """
+    import fcntl
+
+    set_signal, sigkill = 10, 9  # F_SETSIG of Linux has no name in Python before 3.13
+    fcntl.fcntl(life, fcntl.F_SETOWN, -os.getpid())
+    fcntl.fcntl(life, set_signal, sigkill)
+    fcntl.fcntl(life, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
+    try:
+        gone = os.read(life, 1) == b""
+    except BlockingIOError:
+        gone = False
+    if gone:  # it ended before the pipe was armed
+        sys.exit(1)
+
+
+def prefer_for_oom() -> None:
+    """Have the kernel take this process, not the supervisor, when memory runs out. Raising the score needs no right."""
+    with open("/proc/self/oom_score_adj", "w") as file:
+        file.write("800")

@@ -1,0 +1,114 @@
+"""The supervisor's side of the socketpair with the worker, and of the permits that go beside it.
+
+An input is sent as a frame; it may begin only when its permit has been taken. A permit that is still there can be read
+back by the supervisor: then the input has not begun and never will, and the worker skips its frame. So the worker may
+have many inputs at hand, and yet a recall is exact.
+"""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+from typing import Callable, Iterable, List
+
+from yurt_runner.fork import Worker
+from yurt_runner.ledger import Held, Key
+from yurt_runner.loop import READ, WRITE, Loop
+from yurt_runner.splitter import Splitter
+from yurt_runner.wire import PAIR, Frame, ProtocolError
+
+READ_BYTES = 256 << 10
+
+
+class Pipe:
+    """Frames to and from the worker, without blocking.
+
+    Args:
+        received: called with the frames that came.
+        broken: called once when the worker has closed its end, or sends what is not a frame.
+    """
+
+    def __init__(
+        self, loop: Loop, worker: Worker, received: Callable[[List[Frame]], None], broken: Callable[[], None]
+    ) -> None:
+        self._loop, self._worker, self._received, self._broken = loop, worker, received, broken
+        self._splitter = Splitter()
+        self._out = bytearray()
+        self._watched = True
+        loop.watch(worker.sock.fileno(), self._ready)
+
+    def send(self, frame: bytes) -> None:
+        """Send one frame as it is."""
+        self._out += frame
+        self._flush()
+
+    def hand(self, inputs: Iterable[Held]) -> None:
+        """Send inputs, with their permits."""
+        permits = bytearray()
+        for held in inputs:
+            self._out += held.frame
+            permits += PAIR.pack(*held.key)
+        if permits:
+            self._flush()
+            self.permit(bytes(permits))
+
+    def permit(self, permits: bytes) -> None:
+        """Allow inputs that were sent to begin. They always fit: 64 permits are 1 KiB."""
+        with suppress(OSError):  # the worker has ended: its pidfd tells
+            self._worker.permits.send(permits)
+
+    def unused(self) -> List[Key]:
+        """Take back every permit that the worker has not taken."""
+        keys: List[Key] = []
+        while True:
+            try:
+                permit = self._worker.unused.recv(PAIR.size, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return keys
+            keys.append(PAIR.unpack(permit))
+
+    def drain(self) -> None:
+        """Read what the worker had sent before it ended. A child may hold its end open: that is not waited for."""
+        while self._read():
+            pass
+
+    def _ready(self, events: int) -> None:
+        if events & WRITE:
+            self._flush()
+        if events & ~WRITE:
+            self._read()
+
+    def _read(self) -> bool:
+        """Whether there was something."""
+        try:
+            data = self._worker.sock.recv(READ_BYTES)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        try:
+            frames = self._splitter.feed(data)
+        except ProtocolError:
+            data = b""
+        if not data:
+            self._forget()
+            return False
+        self._received(frames)
+        return True
+
+    def _flush(self) -> None:
+        try:
+            while self._out:
+                del self._out[: self._worker.sock.send(self._out)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._out.clear()  # the worker has ended: its pidfd tells
+        if self._watched:
+            self._loop.watch(self._worker.sock.fileno(), self._ready, READ | WRITE if self._out else READ)
+
+    def _forget(self) -> None:
+        if self._watched:
+            self._watched = False
+            self._loop.forget(self._worker.sock.fileno())
+            self._broken()

@@ -1,0 +1,84 @@
+"""What the engine says at the start, and what the server says of the function."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Dict, NamedTuple, Optional
+
+
+class Start(NamedTuple):
+    """The line on standard input.
+
+    Args:
+        url: of the control plane, without path.
+        start_token: the first credential; it comes by pipe, so that no process list shows it.
+        grace_s: how long the runner lives without a control plane, in seconds.
+        scratch: a folder of the container's own.
+    """
+
+    url: str
+    container_id: str
+    start_token: str
+    grace_s: float
+    scratch: str
+
+
+class Definition(NamedTuple):
+    """What the supervisor needs of WELCOME; the worker gets the whole of it.
+
+    Args:
+        startup_timeout_s: for the import of the module, in seconds.
+        timeout_s: for the user code of one attempt, in seconds.
+        memory_mib: the limit of the worker and its children, in MiB.
+        cancel_grace_s: between interrupting an input and ending it by force, in seconds.
+        beat_s: between two beats, in seconds.
+        source_sha256: of the source archive, or None if there is none.
+    """
+
+    startup_timeout_s: float
+    timeout_s: float
+    memory_mib: int
+    cancel_grace_s: float
+    beat_s: float
+    source_sha256: Optional[str]
+
+
+def read_start(text: str) -> Start:
+    """The line on standard input, checked.
+
+    Raises:
+        ValueError: it is not what an engine writes; the message says what is wrong, without the token.
+    """
+    try:
+        values = json.loads(text)
+        return Start(
+            str(values["url"]),
+            str(values["container_id"]),
+            str(values["start_token"]),
+            float(values.get("grace_s", 60)),
+            str(values["scratch"]),
+        )
+    except KeyError as error:
+        raise ValueError(f"the start line on standard input lacks {error}") from None
+    except (TypeError, ValueError):
+        raise ValueError("standard input must be one JSON object, as an engine writes it") from None
+
+
+def read_definition(welcome: Dict[str, Any]) -> Definition:
+    """From the meta part of WELCOME.
+
+    Raises:
+        ValueError: a field has the wrong type.
+    """
+    source = welcome.get("source") or {}
+    try:
+        return Definition(
+            float(welcome.get("startup_timeout_s", 300)),
+            float(welcome.get("timeout_s", 300)),
+            int(welcome.get("memory_mib", 512)),
+            float(welcome.get("cancel_grace_s", 5)),
+            float(welcome.get("beat_s", 3)),
+            source.get("sha256"),
+        )
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"welcome cannot be read: {error}") from None

@@ -1,0 +1,478 @@
+"""The supervisor: the session with the control plane on one side, the worker on the other.
+
+It runs no user code, so that nothing user code does (holding the GIL, a segfault, eating all memory) costs the session,
+and so that there is somebody left to say how the worker ended.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from functools import partial
+from typing import Any, Dict, List, Optional
+
+from yurt_runner import faults, tree
+from yurt_runner import wire as w
+from yurt_runner.faults import Cause
+from yurt_runner.fetch import fork_fetch
+from yurt_runner.fork import Worker
+from yurt_runner.ledger import Key, Ledger
+from yurt_runner.logs import LogBook
+from yurt_runner.loop import Loop
+from yurt_runner.page import CANCEL
+from yurt_runner.pipe import Pipe
+from yurt_runner.session import Session
+from yurt_runner.start import Definition, Start, read_definition, read_start
+from yurt_runner.watch import Asked, Watch
+
+VERSION = "0.1.0"
+LOG_TICK_S = 0.1
+MEMORY_TICK_S = 1.0
+ACK_WAIT_S = 60.0
+"""How long an ended worker's last outputs wait for their acknowledgement while there is a connection."""
+CLOSE_WAIT_S = 2.0
+STOP_WAIT_S = 5.0
+"""What an idle worker gets to end after SIGTERM, unless the drain's own grace is over sooner."""
+DRAIN_GRACE_S = 30.0
+"""For a SIGTERM, which brings no grace of its own."""
+BROKEN_WAIT_S = 1.0
+"""Between the end of the worker's socket and the end of its process, which should be one."""
+MAX_UNSENT_BYTES = 4 << 20
+"""While so much waits for the server to read, lines of log are kept back, and dropped above their own bound."""
+
+STARTING, SERVING, LEAVING = range(3)
+DRAINED = Cause("drained")
+EXIT_OK, EXIT_ENDED, EXIT_REFUSED = 0, 1, 2
+
+
+def supervise(worker: Worker) -> int:
+    """Read the start line, then run until the worker has ended and the server knows. Returns the exit status."""
+    try:
+        start = read_start(sys.stdin.read())
+        supervisor = Supervisor(start, worker)
+    except ValueError as error:
+        faults.complain(str(error))
+        os.close(worker.life)
+        return EXIT_REFUSED
+    return supervisor.run()
+
+
+class Supervisor:
+    """See the module. Implements `session.Handler`."""
+
+    def __init__(self, start: Start, worker: Worker) -> None:
+        self._start, self._worker = start, worker
+        self._loop = loop = Loop()
+        self._ledger = Ledger()
+        self._session = Session(loop, start.url, start.container_id, start.start_token, start.grace_s, self)
+        self._logs = LogBook(worker.stdout, worker.stderr, worker.page, worker.secret)
+        self._pipe = Pipe(loop, worker, self._from_worker, self._worker_broken)
+        self._watch = Watch(worker.pid, worker.page, self._ledger, started=self._started, force=self._force)
+        self._instance = os.urandom(16).hex()
+        self._definition: Optional[Definition] = None
+        self._phase = STARTING
+        self._startup: Optional[bytes] = None  # READY or FAILED, for a server that has not heard it
+        self._bye: Optional[bytes] = None
+        self._outbox: List[bytes] = []
+        self._cause: Optional[Cause] = None  # why the worker was made to end
+        self._draining = False
+        self._drain_by = 0.0
+        self._alive = True  # the worker's process has not been waited for
+        self._heard = loop.now()
+        self._exit: Optional[int] = None
+        self._handlers = {
+            w.WELCOME: self._on_welcome,
+            w.INPUT: self._on_input,
+            w.RECALL: self._on_recall,
+            w.ACK: self._on_ack,
+            w.CANCEL: self._on_cancel,
+            w.DRAIN: self._on_drain,
+        }
+
+    def run(self) -> int:
+        """Until it is over; returns the exit status."""
+        self._catch_signals()
+        self._loop.watch(self._worker.pidfd, self._worker_ended)
+        for fd in self._logs.streams:
+            self._loop.watch(fd, partial(self._read_log, fd))
+        self._session.start()
+        while self._exit is None:
+            self._loop.turn()
+            self._send_outbox()
+        os.close(self._worker.life)
+        return self._exit
+
+    # The session: what the server says.
+
+    def connected(self) -> None:
+        """Say hello, with everything held."""
+        mark = self._watch.running()
+        seconds = round(self._loop.now() - mark.since, 3) if mark else 0.0
+        hello = w.meta(
+            protocol=w.PROTOCOL,
+            runner=VERSION,
+            python=sys.version.split()[0],
+            executable=sys.executable,
+            instance=self._instance,
+            pid=os.getpid(),
+            holds=self._ledger.report(mark.key if mark else None, seconds),
+        )
+        self._session.send(w.pack(w.HELLO, meta=hello))
+
+    def message(self, message: bytes) -> None:
+        """Frames from the server; types that are unknown here are skipped."""
+        for frame in w.unpack(message):
+            handle = self._handlers.get(frame.kind)
+            if handle:
+                handle(frame)
+
+    def disconnected(self) -> None:
+        """What was about to be sent is lost; what matters is sent again after the next WELCOME."""
+        self._outbox.clear()
+        self._loop.drop("beat")
+
+    def closed(self) -> None:
+        """The server closed. After BYE that means that it has read everything."""
+        if self._bye:
+            self._finish()
+
+    def ended(self, reason: str) -> None:
+        """No session any more: the worker's work has nobody to go to."""
+        faults.complain(f"{reason}; stopping")
+        self._end_all()
+        self._exit = EXIT_REFUSED
+
+    def _on_welcome(self, frame: w.Frame) -> None:
+        welcome = frame.header()
+        token = welcome.pop("reconnect_token", None)
+        if not isinstance(token, str):
+            raise w.ProtocolError("WELCOME lacks its reconnect_token")
+        self._session.welcome(token)
+        if self._definition is None:
+            try:
+                self._definition = read_definition(welcome)
+            except ValueError as error:
+                raise w.ProtocolError(str(error)) from error
+            self._begin(self._definition, welcome, frame.payload)
+        self._loop.after("beat", self._definition.beat_s, self._beat)
+        if self._startup:
+            self._say(self._startup)
+        for done in self._ledger.done.values():
+            self._say(done.frame)
+        if self._bye:
+            self._say(self._bye)
+            self._close_if_done()
+
+    def _begin(self, definition: Definition, welcome: Dict[str, Any], archive: bytes) -> None:
+        """The first WELCOME: give the worker what it needs to load the function. The token is not among it."""
+        self._watch.timeout_s, self._watch.cancel_grace_s = definition.timeout_s, definition.cancel_grace_s
+        self._loop.after("startup", definition.startup_timeout_s, self._startup_over)
+        self._loop.after("memory", MEMORY_TICK_S, self._weigh)
+        welcome.update(scratch=self._start.scratch, container_id=self._start.container_id)
+        if definition.source_sha256 is None or archive:
+            self._pipe.send(w.pack(w.WELCOME, payload=archive, meta=w.meta(**welcome)))
+            return
+        path = os.path.join(self._start.scratch, "source.zip")
+        pid = fork_fetch(
+            self._start.url, self._start.container_id, self._session.credential, definition.source_sha256, path
+        )
+        pidfd = os.pidfd_open(pid)
+        message = w.pack(w.WELCOME, meta=w.meta(archive=path, **welcome))
+
+        def fetched(_: int) -> None:
+            self._loop.forget(pidfd)
+            os.close(pidfd)
+            if os.waitpid(pid, 0)[1] == 0:
+                self._pipe.send(message)
+            else:
+                self._end_worker(Cause("source_unavailable"))
+
+        self._loop.watch(pidfd, fetched)
+
+    def _on_input(self, frame: w.Frame) -> None:
+        if self._draining or self._phase == LEAVING:
+            self._say(w.pack(w.RETURN, frame.seq, frame.token))
+        elif self._ledger.add(frame):
+            self._feed()
+
+    def _on_recall(self, _: w.Frame) -> None:
+        for seq, token in self._ledger.take_back(self._pipe.unused()):
+            self._say(w.pack(w.RETURN, seq, token))
+
+    def _on_ack(self, frame: w.Frame) -> None:
+        if len(frame.payload) % w.PAIR.size:
+            raise w.ProtocolError("ACK does not hold whole pairs")
+        self._ledger.acknowledge(w.PAIR.iter_unpack(frame.payload))
+        if self._bye:
+            self._close_if_done()
+
+    def _on_cancel(self, frame: w.Frame) -> None:
+        key, grace_s = (frame.seq, frame.token), frame.header().get("grace_s", 5.0)
+        if not isinstance(grace_s, (int, float)):
+            raise w.ProtocolError("CANCEL has a grace_s that is no number")
+        if self._ledger.cancel_waiting(key):
+            self._conclude(key, "cancelled", faults.cancelled())
+        elif key in self._ledger.handed:
+            unused = self._pipe.unused()
+            self._pipe.permit(b"".join(w.PAIR.pack(*other) for other in unused if other != key))
+            if key in unused:
+                self._conclude(key, "cancelled", faults.cancelled())
+                self._feed()
+            else:
+                self._watch.interrupt(key, CANCEL, now=self._loop.now(), grace_s=grace_s)
+                self._look()
+
+    def _on_drain(self, frame: w.Frame) -> None:
+        grace_s = frame.header().get("grace_s", DRAIN_GRACE_S)
+        if not isinstance(grace_s, (int, float)):
+            raise w.ProtocolError("DRAIN has a grace_s that is no number")
+        self._drain(grace_s)
+
+    # The session: what is said.
+
+    def _say(self, frame: bytes) -> None:
+        """Send with everything else of this turn; without a session it is lost."""
+        if self._session.welcomed:
+            self._outbox.append(frame)
+
+    def _send_outbox(self) -> None:
+        if self._outbox:
+            self._session.send(b"".join(self._outbox))
+            self._outbox.clear()
+
+    def _conclude(self, key: Key, outcome: str, error: Dict[str, Any], run_s: float = 0.0) -> None:
+        """End an input in the worker's stead."""
+        frame = w.pack(
+            w.OUTPUT, *key, faults.as_json(error), flags=w.OUTCOMES.index(outcome), meta=w.meta(run_s=round(run_s, 6))
+        )
+        if self._ledger.finish(key, frame):
+            self._say(frame)
+
+    def _started(self, key: Key, seconds: float) -> None:
+        self._say(w.pack(w.STARTED, *key, meta=w.meta(for_s=round(seconds, 3))))
+
+    def _beat(self) -> None:
+        if not self._definition:
+            return
+        now, mark = self._loop.now(), self._watch.running()
+        pids = tree.descendants(self._worker.pid)
+        busy = [[mark.seq, round(now - mark.since, 3)]] if mark else []
+        silent_s = now - self._heard if mark or self._phase == STARTING else 0.0
+        facts = w.meta(
+            busy=busy,
+            rss_mib=round(tree.resident_bytes(pids, enough=self._definition.memory_mib << 20) / (1 << 20), 1),
+            cpu_s=round(sum(tree.cpu_seconds(pid) for pid in pids), 3),
+            silent_s=round(silent_s, 3),
+        )
+        self._say(w.pack(w.BEAT, meta=facts))
+        if os.getpid() == 1:
+            tree.reap_orphans(spare=self._worker.pid)
+        self._loop.after("beat", self._definition.beat_s, self._beat)
+
+    # The worker.
+
+    def _feed(self) -> None:
+        if self._phase == SERVING and self._ledger.waiting:
+            self._pipe.hand(self._ledger.hand_over())
+        if self._ledger.handed and not self._loop.has("look"):
+            self._loop.after("look", 0.01, self._look)
+
+    def _look(self) -> None:
+        again_at = self._watch.look(self._loop.now())
+        if again_at is None:
+            self._loop.drop("look")
+        else:
+            self._loop.at("look", again_at, self._look)
+
+    def _from_worker(self, frames: List[w.Frame]) -> None:
+        self._heard = now = self._loop.now()
+        self._logs.drain(now)
+        self._ship_logs()
+        for frame in frames:
+            if frame.kind == w.OUTPUT:
+                raw = w.pack(w.OUTPUT, frame.seq, frame.token, frame.payload, meta=frame.meta, flags=frame.flags)
+                if self._ledger.finish((frame.seq, frame.token), raw):
+                    self._say(raw)
+            elif frame.kind in {w.READY, w.FAILED} and self._phase == STARTING:
+                self._started_up(frame)
+        if self._phase == SERVING and self._alive:
+            self._feed()
+            if self._loop.has("look"):
+                self._loop.after("look", 0.01, self._look)
+            self._stop_if_drained()
+
+    def _started_up(self, frame: w.Frame) -> None:
+        self._loop.drop("startup")
+        self._startup = w.pack(frame.kind, payload=frame.payload, meta=frame.meta)
+        self._say(self._startup)
+        if frame.kind == w.READY:
+            self._phase = SERVING
+        else:
+            self._end_worker(Cause("startup_failed"))
+
+    def _startup_over(self) -> None:
+        if self._definition:
+            error = faults.timed_out(self._definition.startup_timeout_s, phase="startup")
+            self._end_worker(Cause("startup_failed", "timeout", error))
+
+    def _worker_broken(self) -> None:
+        error = faults.fault("Crashed", "The function closed or wrote to descriptors that belong to the runner.")
+        cause = Cause("worker_exited", "crashed", {**error, "last_output": ""})
+        self._loop.after("broken", BROKEN_WAIT_S, lambda: self._end_worker(cause))
+
+    def _force(self, asked: Asked) -> None:
+        if asked.reason == CANCEL:
+            cause = Cause("cancel_forced", "cancelled", faults.cancelled(forced_after_s=asked.grace_s))
+        else:
+            error = faults.timed_out(self._watch.timeout_s, phase="run", forced_after_s=asked.grace_s)
+            cause = Cause("timeout_forced", "timeout", error)
+        self._end_worker(cause)
+
+    def _weigh(self) -> None:
+        """Keep the memory limit for the worker and its children together."""
+        if not self._definition:
+            return
+        limit = self._definition.memory_mib << 20
+        if tree.resident_bytes(tree.descendants(self._worker.pid), enough=limit) > limit:
+            error = faults.out_of_memory(self._definition.memory_mib)
+            self._end_worker(Cause("out_of_memory", "out_of_memory", error))
+        self._loop.after("memory", MEMORY_TICK_S, self._weigh)
+
+    def _end_worker(self, cause: Cause) -> None:
+        """By force. The first cause counts."""
+        self._cause = self._cause or cause
+        if self._alive:
+            tree.kill_group(self._worker.pid)
+
+    def _worker_ended(self, _: int) -> None:
+        self._loop.forget(self._worker.pidfd)
+        self._alive = False
+        how = faults.ending(os.waitstatus_to_exitcode(os.waitpid(self._worker.pid, 0)[1]))
+        for timer in ("startup", "memory", "look", "drain", "stop", "broken"):
+            self._loop.drop(timer)
+        tree.kill_all(self._worker.pid, self._start.container_id)
+        self._pipe.drain()
+        now = self._loop.now()
+        self._logs.drain(now)
+        self._logs.finish(now)
+        self._ship_logs()
+        self._leave(how, self._cause or self._own_end(how))
+
+    def _own_end(self, how: faults.Ending) -> Cause:
+        """The worker ended and nobody made it."""
+        if how.killed:
+            return Cause("worker_killed")
+        if self._worker.page.out_of_memory() and self._definition:
+            return Cause("out_of_memory", "out_of_memory", faults.out_of_memory(self._definition.memory_mib))
+        doing = "while it was starting" if self._phase == STARTING else "while it ran the function"
+        return Cause("worker_exited", "crashed", faults.crashed(how, doing, self._logs.last_output()))
+
+    def _leave(self, how: faults.Ending, cause: Cause) -> None:
+        """Report what became of everything that is held, and say BYE."""
+        unused, mark = self._pipe.unused(), self._watch.running()
+        if self._phase == STARTING and cause.outcome and cause.error:
+            head = w.meta(phase="startup", outcome=cause.outcome)
+            self._startup = w.pack(w.FAILED, payload=faults.as_json(cause.error), meta=head)
+            self._say(self._startup)
+        self._phase = LEAVING
+        running = mark.key if mark else None
+        if mark and running and cause.outcome and cause.error:
+            self._conclude(running, cause.outcome, cause.error, self._loop.now() - mark.since)
+        unused += [key for key in self._ledger.handed if key != running and key not in unused]
+        for seq, token in self._ledger.take_back(unused):
+            self._say(w.pack(w.RETURN, seq, token))
+        facts = {} if cause is DRAINED else how.facts()
+        self._bye = w.pack(w.BYE, meta=w.meta(reason=cause.reason, **facts))
+        self._say(self._bye)
+        self._cause = cause
+        self._loop.after("leave", ACK_WAIT_S, self._finish)
+        self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        """Close once every output is acknowledged; the server's answer to that proves that it has read the rest."""
+        if self._session.welcomed and not self._ledger.done:
+            self._ship_logs()
+            self._send_outbox()
+            self._session.close()
+            self._loop.after("leave", CLOSE_WAIT_S, self._finish)
+
+    def _finish(self) -> None:
+        self._session.stop()
+        self._exit = EXIT_OK if self._cause is DRAINED else EXIT_ENDED
+
+    # Logs.
+
+    def _read_log(self, fd: int, _: int) -> None:
+        self._heard = now = self._loop.now()
+        if not self._logs.read(fd, now):
+            self._loop.forget(fd)
+        if self._logs.pending and not self._loop.has("logs"):
+            self._loop.after("logs", LOG_TICK_S, self._log_tick)
+
+    def _log_tick(self) -> None:
+        self._logs.settle(self._loop.now())
+        self._ship_logs()
+
+    def _ship_logs(self) -> None:
+        """Send the lines there are; without a session they wait, and are bounded."""
+        if not self._logs.batch:
+            return
+        if not self._session.welcomed or self._session.unsent_bytes > MAX_UNSENT_BYTES:
+            self._loop.after("logs", LOG_TICK_S, self._log_tick)
+            return
+        payload, dropped = self._logs.batch.take(self._loop.now())
+        self._say(w.pack(w.LOG, payload=payload, meta=w.meta(dropped=dropped)))
+
+    # The end.
+
+    def _catch_signals(self) -> None:
+        """SIGTERM and SIGINT drain; also as process 1, to which the kernel sends only what has a handler."""
+        ours, theirs = socket.socketpair()
+        for end in (ours, theirs):
+            end.settimeout(0)
+        signal.set_wakeup_fd(theirs.fileno())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+
+        def woken(_: int) -> None:
+            ours.recv(64)
+            if self._draining:
+                self._end_all()
+                self._finish()
+            else:
+                self._drain(DRAIN_GRACE_S)
+
+        self._signal_ends = (ours, theirs)
+        self._loop.watch(ours.fileno(), woken)
+
+    def _drain(self, grace_s: float) -> None:
+        if self._draining or self._phase == LEAVING:
+            return
+        self._draining = True
+        self._drain_by = self._loop.now() + grace_s
+        self._loop.at("drain", self._drain_by, lambda: self._end_worker(Cause("drain_timeout")))
+        for seq, token in self._ledger.take_back(self._pipe.unused()):
+            self._say(w.pack(w.RETURN, seq, token))
+        if self._phase == STARTING:
+            self._end_worker(DRAINED)
+        self._stop_if_drained()
+
+    def _stop_if_drained(self) -> None:
+        if not self._draining or self._ledger.handed or self._phase != SERVING or self._cause:
+            return
+        self._cause = DRAINED
+        os.kill(self._worker.pid, signal.SIGTERM)
+        now = self._loop.now()
+        self._loop.drop("drain")
+        wait = min(STOP_WAIT_S, max(self._drain_by - now, 0.0))
+        self._loop.after("stop", wait, lambda: self._end_worker(DRAINED))
+
+    def _end_all(self) -> None:
+        """The worker and all that came from it, now."""
+        if self._alive:
+            tree.kill_group(self._worker.pid)
+            os.waitpid(self._worker.pid, 0)
+            tree.kill_all(self._worker.pid, self._start.container_id)
+        self._session.stop()

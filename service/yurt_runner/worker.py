@@ -1,0 +1,102 @@
+"""The worker: loads the function, then runs it for one input after the other."""
+
+from __future__ import annotations
+
+import faulthandler
+import io
+import os
+import sys
+import time
+from typing import Any, Dict
+
+from yurt_runner import faults
+from yurt_runner.attempt import Terms
+from yurt_runner.errors import trace
+from yurt_runner.fork import Links
+from yurt_runner.inbox import Inbox
+from yurt_runner.load import is_async, load, load_error, prepare_path
+from yurt_runner.printing import Printing
+from yurt_runner.sync_worker import SyncWorker
+from yurt_runner.unpack import unpack
+from yurt_runner.wire import FAILED, READY, Frame, meta, pack
+
+
+def main(links: Links) -> int:
+    """Everything the worker does. Returns the exit status; the process ends otherwise when the supervisor has gone."""
+    printing, inbox = Printing(links), Inbox(links)
+    faulthandler.enable(file=sys.stderr)  # a segfault says where it came from, in the output that its error shows
+    frame = inbox.frame()
+    welcome = frame.header()
+    began = time.monotonic()
+    source = os.path.join(os.path.realpath(welcome["scratch"]), "src")
+    memory_mib = int(welcome.get("memory_mib", 512))
+    try:
+        set_environment(welcome)
+        limit_memory(memory_mib)
+        fill_source(frame, welcome, source)
+        function = load(welcome["entrypoint"], source)
+    except BaseException as error:  # noqa: BLE001 - whatever the import raises, SystemExit too, is its result
+        links.sock.sendall(_failed(error, source, memory_mib, welcome.get("interpreter_hint", "--python")))
+        return 1
+    terms = Terms(function, source, float(welcome.get("timeout_s", 300)), memory_mib)
+    try:
+        _serve(links, inbox, printing, terms, int(welcome.get("slots", 1)), began)
+    except MemoryError:  # in the runner's own code: the attempt's are caught with the attempt
+        links.page.set_out_of_memory()
+    return 1
+
+
+def _serve(links: Links, inbox: Inbox, printing: Printing, terms: Terms, slots: int, began: float) -> None:
+    if is_async(terms.function):
+        from yurt_runner.async_worker import AsyncWorker  # asyncio costs 40 ms: only for those who use it
+
+        run = AsyncWorker(links, inbox, printing, terms, slots).run
+    else:
+        slots, run = 1, SyncWorker(links, inbox, printing, terms).run
+    ready = meta(slots=slots, startup_s=round(time.monotonic() - began, 3))
+    links.sock.sendall(pack(READY, meta=ready))
+    run()
+
+
+def set_environment(welcome: Dict[str, Any]) -> None:
+    """The function's own variables, then those that name it."""
+    os.environ.update(welcome.get("env") or {})
+    for name in ("environment", "app", "function", "revision", "container_id"):
+        os.environ[f"YURT_{name.upper()}"] = str(welcome.get(name, ""))
+
+
+def limit_memory(limit_mib: int) -> None:
+    """Limit the data of this process; those of its children each.
+
+    The kernel refuses what exceeds it, so that Python raises MemoryError. It counts private writable memory (Linux; the
+    limit has no effect on others). What it misses, shared memory and children together, the supervisor weighs once a
+    second.
+    """
+    import resource
+
+    limit = limit_mib << 20
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    if hard != resource.RLIM_INFINITY:
+        limit = min(limit, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
+def fill_source(frame: Frame, welcome: Dict[str, Any], source: str) -> None:
+    """Unpack the source, make it the working folder, and put it first on the path."""
+    os.makedirs(source, mode=0o700, exist_ok=True)
+    if welcome.get("archive"):
+        unpack(welcome["archive"], source)
+        os.remove(welcome["archive"])
+    elif frame.payload:
+        unpack(io.BytesIO(frame.payload), source)
+    os.chdir(source)
+    prepare_path(source)
+
+
+def _failed(error: BaseException, source: str, memory_mib: int, hint: str) -> bytes:
+    if isinstance(error, MemoryError):
+        outcome = "out_of_memory"
+        facts = faults.out_of_memory(memory_mib, traceback=trace(error, source))
+    else:
+        outcome, facts = "init_failure", load_error(error, source, hint)
+    return pack(FAILED, payload=faults.as_json(facts), meta=meta(phase="import", outcome=outcome))
