@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from yurt.domain.autoscale import autoscale
 from yurt.domain.changes import Change
-from yurt.domain.endings import Ending
+from yurt.domain.endings import Ending, cancelled
 from yurt.domain.errors import AppStopped, TooManyPending, Unavailable
 from yurt.domain.functions import LiveFunction, Scaling
 from yurt.domain.ids import Tags
@@ -152,6 +152,15 @@ class Heart:
         self._ledger.accept(item, more(seq), committed)
         return item
 
+    def restore(self, item: Input) -> None:
+        """Take an input of an earlier life of the server; one whose function is gone ends as cancelled."""
+        self.inputs[item.seq] = item
+        pool = self.pools.get(item.function_id)
+        if pool is not None:
+            self.recovery.hold(pool, item)
+        else:
+            self._ledger.end(item, cancelled("app_stopped"), item.function_id, None, lambda _: self._forget(item))
+
     def cancel(self, item: Input, by: str) -> bool:
         """End an input as cancelled; False if it is already ending."""
         pool = self.pools.get(item.function_id)
@@ -280,5 +289,11 @@ class Heart:
                 self.lives.start(pool)
 
     def close(self) -> None:
-        """Accept nothing more and start nothing more."""
+        """Accept nothing more, start nothing more, hand nothing more out: what runs may end."""
         self._closed = True
+        for pool in self.pools.values():
+            pool.pause()
+
+    def running(self) -> int:
+        """Inputs that containers run now."""
+        return sum(member.running for _, member in self.lives)

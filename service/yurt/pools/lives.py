@@ -66,6 +66,11 @@ class Lives:
         self.cancel_grace_s = cancel_grace_s
         self._members: dict[str, tuple[Pool, Member]] = {}
         self._stop_at: dict[str, float] = {}
+        self._closed = False
+
+    def close(self) -> None:
+        """The server is stopping: containers that end now are not made up for, and their inputs stay pending."""
+        self._closed = True
 
     def get(self, container_id: str) -> tuple[Pool, Member] | None:
         """A container that has not ended, and its pool."""
@@ -130,6 +135,10 @@ class Lives:
         """Write changed fields of a container's row, without waiting."""
         member.record = replace(member.record, **changes)  # type: ignore[arg-type]  # names are the record's own
         self._ledger.soon((Save(member.record),))
+
+    def save_record(self, record: Container, **changes: object) -> None:
+        """Write changed fields of the row of a container that is not followed."""
+        self._ledger.soon((Save(replace(record, **changes)),))  # type: ignore[arg-type]  # as above
 
     def ready(self, pool: Pool, member: Member, startup_s: float) -> None:
         """The runner has loaded the function: the container takes inputs, and relieves an older revision."""
@@ -205,7 +214,7 @@ class Lives:
     def ended(self, ended: Ended) -> None:
         """The engine's word that a container is gone. What it had sent before is read first."""
         entry = self._members.get(ended.container_id)
-        if entry is None:
+        if entry is None or self._closed:
             return
         pool, member = entry
         member.ended = ended

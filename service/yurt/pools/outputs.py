@@ -3,44 +3,12 @@
 import msgspec
 
 from yurt.domain.endings import Ending, from_container
+from yurt.domain.json_value import is_json_value
 from yurt.domain.records import Outcome
 from yurt_runner.wire import OUTCOMES, Frame
 
-MAX_DEPTH = 512
-_raw = msgspec.json.Decoder(msgspec.Raw).decode
 _object = msgspec.json.Decoder(dict[str, object]).decode
 _head = msgspec.json.Decoder(dict[str, object]).decode
-
-
-def is_json_value(text: bytes) -> bool:
-    """Whether `text` is exactly one JSON value in UTF-8, at most `MAX_DEPTH` deep.
-
-    The check is what lets the server splice values into its answers without decoding them.
-    """
-    try:
-        _raw(text)
-        text.decode()
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return text.count(b"[") + text.count(b"{") <= MAX_DEPTH or _depth(text) <= MAX_DEPTH
-
-
-def _depth(text: bytes) -> int:
-    """How deep a valid JSON text is nested."""
-    deepest = depth = 0
-    in_string = escaped = False
-    for byte in text:
-        if in_string:
-            in_string = escaped or byte != 0x22  # a quotation mark
-            escaped = not escaped and byte == 0x5C  # a backslash
-        elif byte == 0x22:
-            in_string = True
-        elif byte in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif byte in b"]}":
-            depth -= 1
-    return deepest
 
 
 def read_meta(frame: Frame) -> dict[str, object]:

@@ -78,6 +78,7 @@ class Pool:
         self.desired = 0
         self.capped = False
         self.retired_by: str | None = None
+        self.paused = False
 
     # ------------------------------------------------------------------ inputs in
 
@@ -91,6 +92,8 @@ class Pool:
 
     def pump(self) -> None:
         """Hand out inputs while somebody has room; ask for more containers if some are left."""
+        if self.paused:
+            return
         queue = self.queue
         if queue.has_alone:
             self._pump_alone()
@@ -101,6 +104,13 @@ class Pool:
             self._hand_out(item, member)
         if len(queue):
             self.desk.scale(self)
+
+    def pause(self) -> None:
+        """Hand nothing more out, and take back what only waits in a container."""
+        self.paused = True
+        for member in self.members.values():
+            if member.prefetched:
+                self._recall(member)
 
     def _with_room(self) -> Member | None:
         """A container with a free slot, else the one with the least to do that may hold an input ahead of its turn.

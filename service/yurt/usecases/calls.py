@@ -81,36 +81,84 @@ def _nothing_more(_seq: int) -> tuple[Change, ...]:
 
 
 class Begun:
-    """A call that was asked for: accepted once `committed`, ended once `result` is done.
+    """A call that was asked for: first accepted, later ended.
 
     Attributes:
+        accepted: its acceptance is committed.
+        outcome: its result, once that is committed.
         replayed: an idempotency key found it; nothing new was accepted.
     """
 
-    __slots__ = ("accepted", "item", "replayed", "result", "seq")
+    __slots__ = ("_error", "_wake", "_wake_at_accept", "accepted", "item", "outcome", "replayed", "seq")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.accepted: asyncio.Future[None] = loop.create_future()
-        self.result: asyncio.Future[Result] = loop.create_future()
+    def __init__(self) -> None:
+        self.accepted = False
+        self.outcome: Result | None = None
         self.item: Input | None = None
         self.seq = 0
         self.replayed = False
+        self._error: Exception | None = None
+        self._wake: asyncio.Future[None] | None = None
+        self._wake_at_accept = False
 
     def committed(self, error: Exception | None) -> None:
         """The journal's word on the acceptance."""
-        if error is None:
-            if not self.accepted.done():
-                self.accepted.set_result(None)
-            return
-        for future in (self.accepted, self.result):
-            if not future.done():
-                future.set_exception(error)
-                future.exception()  # not every caller waits for both
+        self.accepted, self._error = error is None, error
+        if error is not None or self._wake_at_accept:
+            self._notify()
 
     def ended(self, result: Result) -> None:
         """The result is committed."""
-        if not self.result.done():
-            self.result.set_result(result)
+        self.outcome = result
+        self._notify()
+
+    def _notify(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    async def _sleep(self, seconds: float) -> None:
+        self._wake = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake
+        except TimeoutError:
+            pass
+
+    async def wait(self, seconds: float) -> Result | None:
+        """The result, or None if there is none within `seconds`.
+
+        Raises:
+            YurtError: the call was not accepted.
+        """
+        if self.outcome is None and self._error is None:
+            await self._sleep(seconds)
+        if self._error is not None:
+            raise self._error
+        return self.outcome
+
+    async def wait_accepted(self) -> None:
+        """Return when the call is accepted.
+
+        Raises:
+            YurtError: it was refused.
+            Unavailable: the store did not commit it in time. It may still appear.
+        """
+        if not self.accepted and self._error is None:
+            self._wake_at_accept = True
+            await self._sleep(COMMIT_TIMEOUT_S)
+            self._wake_at_accept = False
+        if self._error is not None:
+            raise self._error
+        self.must_be_accepted()
+
+    def must_be_accepted(self) -> None:
+        """Return if the call is accepted.
+
+        Raises:
+            Unavailable: it is not yet. It may still appear.
+        """
+        if not self.accepted:
+            raise not_committed()
 
 
 class Calls:
@@ -135,13 +183,13 @@ class Calls:
     async def begin(
         self, principal: Principal, live: LiveFunction, envelope: Envelope, kind: CallKind, key: str | None = None
     ) -> Begun:
-        """Ask for a call. It is accepted when `Begun.accepted` is done, which `spawn` waits for.
+        """Ask for a call. `Begun.wait_accepted` and `Begun.wait` tell what became of it.
 
         Raises:
             Invalid: the key was used with another body.
             AppStopped, TooManyPending, Unavailable: it cannot be accepted.
         """
-        begun = Begun(asyncio.get_running_loop())
+        begun = Begun()
         if key is None:
             await self._accept(principal, live, envelope, kind, begun)
             return begun
@@ -156,7 +204,7 @@ class Calls:
                 return (Save(IdempotencyKey(name.token_id, name.function_id, key, seq, digest, expires)),)
 
             await self._accept(principal, live, envelope, kind, begun, keep)
-            await begun.accepted
+            await begun.wait_accepted()
             reservation.seq = begun.seq
         return begun
 
@@ -181,7 +229,7 @@ class Calls:
     async def _replay(self, seq: int, begun: Begun) -> Begun:
         """Join the call that the key found."""
         begun.seq, begun.replayed = seq, True
-        begun.accepted.set_result(None)
+        begun.accepted = True
         item = self._heart.inputs.get(seq)
         if item is not None:
             begun.item = item
@@ -192,19 +240,6 @@ class Calls:
             raise Unavailable("The call that this key names is being settled. Ask again.", retry_after_s=1)
         begun.ended(stored.result)
         return begun
-
-    @staticmethod
-    async def accepted(begun: Begun) -> None:
-        """Wait until the call is accepted.
-
-        Raises:
-            Unavailable: the store did not commit it in time. It may still appear.
-        """
-        try:
-            async with asyncio.timeout(COMMIT_TIMEOUT_S):
-                await asyncio.shield(begun.accepted)
-        except TimeoutError as error:
-            raise not_committed() from error
 
     # ------------------------------------------------------------------ look
 

@@ -1,7 +1,7 @@
 """What happens to a call, as it happens."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from yurt.domain.records import CallStatus
@@ -38,8 +38,10 @@ class Events:
         self._calls = calls
         self._logs = logs
 
-    async def follow(self, principal: Principal, call_id: str) -> AsyncIterator[Event]:
-        """The call's state now, each change of it, its log lines, and its end; then no more.
+    async def follow(
+        self, principal: Principal, call_id: str, *, since: float | None = None
+    ) -> AsyncGenerator[Event, None]:
+        """The call's state now, each change of it, its log lines after `since`, and its end; then no more.
 
         Raises:
             NotFound: there is no such call, or the caller may not know of it.
@@ -47,7 +49,7 @@ class Events:
         view, _ = await self._calls.get(principal, call_id)
         queue: asyncio.Queue[Event] = asyncio.Queue(maxsize=1000)
         async with asyncio.TaskGroup() as group:
-            logs = group.create_task(self._copy_logs(view.call.seq, queue), name="events-logs")
+            logs = group.create_task(self._copy_logs(view.call.seq, since, queue), name="events-logs")
             states = group.create_task(self._watch(principal, call_id, queue), name="events-states")
             try:
                 while True:
@@ -59,8 +61,8 @@ class Events:
                 logs.cancel()
                 states.cancel()
 
-    async def _copy_logs(self, seq: int, queue: asyncio.Queue[Event]) -> None:
-        async for line in self._logs.follow(LogQuery(seq=seq)):
+    async def _copy_logs(self, seq: int, since: float | None, queue: asyncio.Queue[Event]) -> None:
+        async for line in self._logs.follow(LogQuery(seq=seq, since=since)):
             await queue.put(Event("log", line=line))
 
     async def _watch(self, principal: Principal, call_id: str, queue: asyncio.Queue[Event]) -> None:

@@ -6,10 +6,19 @@ from typing import Generic, TypeVar
 
 from aiohttp import web
 
+from yurt.inbound.rest.call_shapes import Shaper
 from yurt.inbound.rest.pages import Pages
 from yurt.inbound.rest.readiness import Health
 from yurt.metrics import Metrics
+from yurt.pools.heart import Heart
+from yurt.ports import Clock, Logs
+from yurt.usecases.apps import Apps
+from yurt.usecases.bundles import Bundles
+from yurt.usecases.calls import Calls
+from yurt.usecases.containers import Containers
 from yurt.usecases.environments import Environments
+from yurt.usecases.events import Events
+from yurt.usecases.functions import Functions
 from yurt.usecases.principals import Principal
 from yurt.usecases.tokens import Tokens
 
@@ -23,6 +32,16 @@ class Services:
 
     environments: Environments
     tokens: Tokens
+    apps: Apps
+    functions: Functions
+    bundles: Bundles
+    calls: Calls
+    events: Events
+    containers: Containers
+    logs: Logs
+    heart: Heart
+    shaper: Shaper
+    clock: Clock
     health: Health
     metrics: Metrics
     pages: Pages = field(default_factory=Pages)

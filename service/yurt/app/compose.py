@@ -1,0 +1,182 @@
+"""Putting the parts together. Nothing runs yet when this is done; `yurt.app.life` starts and stops it."""
+
+import secrets
+from dataclasses import dataclass
+from typing import TextIO
+
+from aiohttp import web
+
+from yurt.domain.ids import Tags
+from yurt.inbound.rest.call_shapes import Shaper
+from yurt.inbound.rest.context import Services
+from yurt.inbound.rest.door import create_app
+from yurt.inbound.rest.readiness import Health
+from yurt.inbound.sessions.door import SessionDoor
+from yurt.logging import RequestLog
+from yurt.metrics import Metrics
+from yurt.outbound.blobs import FileBlobs
+from yurt.outbound.engines.local import LocalEngine, LocalSettings
+from yurt.outbound.logs import FileLogs
+from yurt.outbound.runner_file import build_runner
+from yurt.outbound.store.store import SqliteStore
+from yurt.pools.background import Background
+from yurt.pools.heart import Heart, Limits
+from yurt.pools.ledger import Ledger
+from yurt.pools.lives import Lives
+from yurt.pools.numbers import Numbers
+from yurt.pools.sessions import Sessions
+from yurt.ports import Clock
+from yurt.settings import Settings
+from yurt.usecases.apps import Apps
+from yurt.usecases.awakening import Awakening
+from yurt.usecases.bundles import Bundles
+from yurt.usecases.calls import Calls
+from yurt.usecases.catalog import Catalog
+from yurt.usecases.containers import Containers
+from yurt.usecases.environments import Environments
+from yurt.usecases.events import Events
+from yurt.usecases.functions import Functions
+from yurt.usecases.places import Places
+from yurt.usecases.registry import Registry
+from yurt.usecases.tokens import Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Every part of a server that somebody starts, stops or asks."""
+
+    settings: Settings
+    clock: Clock
+    store: SqliteStore
+    blobs: FileBlobs
+    logs: FileLogs
+    engine: LocalEngine
+    background: Background
+    numbers: Numbers
+    heart: Heart
+    lives: Lives
+    registry: Registry
+    awakening: Awakening
+    health: Health
+    services: Services
+    requests: RequestLog
+    web: web.Application
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What is opened before the rest can be put together."""
+
+    clock: Clock
+    store: SqliteStore
+    blobs: FileBlobs
+    logs: FileLogs
+    engine: LocalEngine
+
+
+def make_engine(settings: Settings, installation: str) -> LocalEngine:
+    """The local engine, with the runner it starts."""
+    runner = build_runner()
+    return LocalEngine(
+        LocalSettings(
+            installation=installation,
+            run_dir=settings.run_dir,
+            python=settings.python,
+            runner=runner.data,
+            runner_sha256=runner.sha256,
+            user=settings.container_user,
+        )
+    )
+
+
+def compose(settings: Settings, outside: Outside, *, url: str, log_stream: TextIO) -> Parts:
+    """Everything but what is opened first.
+
+    Args:
+        url: where containers reach this server, without path.
+        log_stream: takes the lines of requests.
+    """
+    clock, store, blobs, engine = outside.clock, outside.store, outside.blobs, outside.engine
+    identity = store.identity
+    tags = Tags(identity.key)
+    background = Background()
+    ledger = Ledger(store.journal, blobs, clock, background)
+    numbers = Numbers(identity.epoch, store.journal.next_epoch)
+    heart = Heart(
+        ledger=ledger,
+        blobs=blobs,
+        clock=clock,
+        numbers=numbers,
+        tags=tags,
+        background=background,
+        limits=Limits(),
+    )
+    lives = Lives(
+        engine=engine,
+        ledger=ledger,
+        clock=clock,
+        background=background,
+        url=url,
+        installation=identity.installation,
+        grace_s=settings.grace_s,
+        cancel_grace_s=settings.cancel_grace_s,
+    )
+    heart.attach(lives)
+    environments = Environments(store, clock)
+    registry = Registry(
+        store=store,
+        blobs=blobs,
+        clock=clock,
+        random_bytes=secrets.token_bytes,
+        environments=environments,
+        catalog=Catalog(),
+        deployments=heart,
+        default_max=settings.max_containers,
+        honours_image=engine.capabilities.honours_image,
+    )
+    places = Places(store.records)
+    calls = Calls(heart, store, blobs, tags, clock, places)
+    health = Health({"store": store.check, "engine": engine.check}, engine.capabilities.notes)
+    services = Services(
+        environments=environments,
+        tokens=Tokens(store, clock, secrets.token_bytes, environments),
+        health=health,
+        metrics=Metrics(),
+        apps=Apps(registry),
+        functions=Functions(registry),
+        bundles=Bundles(registry),
+        calls=calls,
+        events=Events(calls, outside.logs),
+        containers=Containers(lives, store.records, places),
+        logs=outside.logs,
+        heart=heart,
+        shaper=Shaper(tags),
+        clock=clock,
+    )
+    sessions = Sessions(
+        lives=lives, journal=store.journal, blobs=blobs, logs=outside.logs, clock=clock, adopt=heart.recovery.adopt
+    )
+    requests = RequestLog.to(log_stream)
+    app = create_app(services, requests, body_limit_bytes=settings.body_limit_bytes, open_metrics=settings.open_metrics)
+    app.add_routes(SessionDoor(sessions, lives).routes())
+    awakening = Awakening(
+        store=store, registry=registry, heart=heart, lives=lives, engine=engine, tags=tags, clock=clock
+    )
+    return Parts(
+        settings=settings,
+        clock=clock,
+        store=store,
+        blobs=blobs,
+        logs=outside.logs,
+        engine=engine,
+        background=background,
+        numbers=numbers,
+        heart=heart,
+        lives=lives,
+        registry=registry,
+        awakening=awakening,
+        health=health,
+        services=services,
+        requests=requests,
+        web=app,
+    )

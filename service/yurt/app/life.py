@@ -1,0 +1,187 @@
+"""The life of the process: start, serve, stop.
+
+Start: settings, store, heart, engine, loops, doors. Stop: the doors refuse new work; running inputs get their grace;
+containers are stopped and their inputs stay pending; loops stop, the journal is flushed, the store closes. A second
+signal ends it at once.
+"""
+
+import asyncio
+import signal
+import socket
+import sys
+from contextlib import AsyncExitStack
+
+import structlog
+from aiohttp import web
+
+from yurt.app.compose import Outside, Parts, compose, make_engine
+from yurt.clock import SystemClock
+from yurt.inbound.rest.readiness import Phase
+from yurt.logging import configure
+from yurt.loops.containers import watch_containers
+from yurt.loops.expiry import expire
+from yurt.loops.supervisor import Supervisor
+from yurt.outbound.admin_token import FILE_NAME, write_admin_token
+from yurt.outbound.blobs import FileBlobs
+from yurt.outbound.engines.local import InterpreterUnusable, RunDirRefused
+from yurt.outbound.logs import FileLogs
+from yurt.outbound.store import StoreRefused, open_store
+from yurt.settings import Settings
+from yurt.usecases.calls import KEPT_S
+
+RUNNING_GRACE_S = 30.0
+"""What running inputs get when the server is told to stop, in seconds."""
+
+_LOOK_S = 0.05
+BACKLOG = 4096
+log = structlog.get_logger(__name__)
+
+
+async def serve(settings: Settings) -> int:
+    """Run the server until a signal, or until a part of it fails.
+
+    Returns:
+        The exit status: 0 after a signal, 1 where it could not start or a part failed.
+    """
+    configure(level=settings.log_level.upper(), stream=sys.stderr)
+    stop = _signals()
+    try:
+        async with AsyncExitStack() as stack:
+            parts, supervisor = await _start(settings, stack)
+            await _first(stop, supervisor.failed)
+            stack.push_async_callback(_say_goodbye, supervisor)
+            stop.clear()
+            await _drain(parts, stop)
+    except (StoreRefused, RunDirRefused, InterpreterUnusable, OSError) as error:
+        sys.stderr.write(f"yurt cannot start: {error}\n")
+        return 1
+    return 1 if supervisor.failure else 0
+
+
+def _signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+async def _first(*events: asyncio.Event) -> None:
+    """Return when one of the events is set."""
+    tasks = [asyncio.create_task(event.wait(), name="wait-for-the-end") for event in events]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _say_goodbye(supervisor: Supervisor) -> None:
+    log.info("server_stopped", reason=supervisor.failure or "signal")
+
+
+# ---------------------------------------------------------------------- start
+
+
+async def _start(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Supervisor]:
+    """Open everything; what is opened is closed by the stack, last first."""
+    clock = SystemClock()
+    listener = _listen(settings)
+    stack.callback(listener.close)
+    store = await open_store(settings.data_dir, clock=clock)
+    stack.push_async_callback(store.close)
+    blobs = FileBlobs(settings.data_dir / "blobs")
+    await blobs.open()
+    stack.push_async_callback(blobs.close)
+    logs = FileLogs(settings.data_dir / "logs", clock)
+    await logs.open()
+    stack.push_async_callback(logs.close)
+    engine = make_engine(settings, store.identity.installation)
+    outside = Outside(clock, store, blobs, logs, engine)
+    parts = compose(settings, outside, url=_url(listener), log_stream=sys.stderr)
+    stack.push_async_callback(parts.background.close)
+    supervisor = Supervisor()
+    stack.push_async_callback(supervisor.stop)
+    await _wake(parts)
+    stack.push_async_callback(_stop_engine, parts)
+    supervisor.run("containers", watch_containers(parts.heart, parts.lives, parts.numbers, clock))
+    supervisor.run("expiry", expire(clock, parts.services.apps.expire, logs.expire, KEPT_S))
+    supervisor.run("request-log", parts.requests.run())
+    await _open_doors(parts, listener, stack)
+    return parts, supervisor
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """Bind first: the address is known before anything that needs it, and a taken port stops the start at once."""
+    host, port = settings.listen
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise OSError(
+            f"{settings.listen} cannot be listened on: {error.strerror}. Choose another with --listen."
+        ) from error
+    return listener
+
+
+def _url(listener: socket.socket) -> str:
+    """Where a process of this machine reaches the listener."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # compared, not bound
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def _wake(parts: Parts) -> None:
+    services = parts.services
+    await services.environments.open()
+    await _admin_token(parts)
+    await parts.registry.load()
+    await services.apps.on_start(parts.clock.now())
+    observed = await parts.engine.open(parts.lives.ended)
+    parts.health.notes = parts.engine.capabilities.notes
+    await parts.awakening.run(observed)
+
+
+async def _admin_token(parts: Parts) -> None:
+    async def publish(word: str) -> None:
+        await write_admin_token(parts.settings.data_dir, word)
+        log.info("admin_token_written", path=str(parts.settings.data_dir / FILE_NAME))
+
+    await parts.services.tokens.ensure_admin(publish)
+
+
+async def _open_doors(parts: Parts, listener: socket.socket, stack: AsyncExitStack) -> None:
+    runner = web.AppRunner(parts.web, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.SockSite(runner, listener, backlog=BACKLOG).start()
+    parts.health.phase = Phase.SERVING
+    for note in parts.engine.capabilities.notes:
+        log.warning("engine_note", note=note)
+    host = listener.getsockname()[0]
+    log.info("serving", url=_url(listener), host=host, data_dir=str(parts.settings.data_dir))
+
+
+# ---------------------------------------------------------------------- stop
+
+
+async def _drain(parts: Parts, again: asyncio.Event) -> None:
+    """Refuse new work and give what runs its time; a second signal cuts that short."""
+    parts.health.phase = Phase.STOPPING
+    parts.heart.close()
+    running = parts.heart.running
+    log.info("stopping", running_inputs=running(), grace_s=RUNNING_GRACE_S)
+    end = parts.clock.monotonic() + RUNNING_GRACE_S
+    while running() and parts.clock.monotonic() < end and not again.is_set():
+        await parts.clock.sleep(_LOOK_S)
+
+
+async def _stop_engine(parts: Parts) -> None:
+    """End all containers; what they had not finished stays pending, without blame."""
+    parts.lives.close()
+    await parts.engine.close(stop_all=True)

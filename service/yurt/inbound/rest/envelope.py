@@ -1,0 +1,142 @@
+"""What a caller sends to make a call: checked, with the arguments left as they came."""
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from yurt.domain.errors import FieldError, Invalid, NotSupported
+from yurt.domain.json_value import MAX_DEPTH, too_deep
+from yurt.domain.naming import did_you_mean, pointer, shown
+from yurt.inbound.rest.bodies import check_json
+from yurt.usecases.calls import Envelope
+
+MAX_METADATA = 64
+_KNOWN = ("args", "kwargs", "metadata", "priority", "delay", "queue_timeout", "callback_url", "method", "parameters")
+
+
+class _Plain(msgspec.Struct, forbid_unknown_fields=True):
+    """The usual body; anything else takes the careful way."""
+
+    args: msgspec.Raw = msgspec.Raw(b"[]")
+    kwargs: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+_plain = msgspec.json.Decoder(_Plain).decode
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_LATER: Mapping[str, tuple[object, ...]] = {
+    "priority": (0, None),
+    "delay": (0, 0.0, None),
+    "queue_timeout": (None,),
+    "callback_url": (None,),
+    "method": (None,),
+    "parameters": (None, {}),
+}
+"""Options of a later release, with the values that ask for nothing."""
+
+SCHEMA: Mapping[str, object] = {
+    "title": "InvocationRequest",
+    "type": "object",
+    "description": "The arguments of a call, and its options. `{}` calls without arguments.",
+    "additionalProperties": False,
+    "properties": {
+        "args": {"type": "array", "items": {}, "description": "Positional arguments."},
+        "kwargs": {"type": "object", "additionalProperties": True, "description": "Arguments by name."},
+        "metadata": {
+            "type": "object",
+            "additionalProperties": {"type": "string", "maxLength": 1024},
+            "maxProperties": MAX_METADATA,
+            "description": "Labels of the call: shown with it, given to the function, and a filter of lists.",
+        },
+        "priority": {"enum": [0, None], "description": "Only 0 yet."},
+        "delay": {"enum": [0, None], "description": "Only 0 yet."},
+        "queue_timeout": {"type": "null", "description": "Not supported yet."},
+        "callback_url": {"type": "null", "description": "Not supported yet."},
+        "method": {"type": "null", "description": "Of classes, which are not supported yet."},
+        "parameters": {"enum": [None, {}], "description": "Of classes, which are not supported yet."},
+    },
+}
+
+
+def read_envelope(body: bytes) -> Envelope:
+    """Check a body and take it apart, without decoding the arguments.
+
+    Raises:
+        Malformed: it is not JSON.
+        Invalid: a field is wrong; every one is named.
+        NotSupported: an option of a later release is asked for.
+    """
+    try:
+        plain = _plain(body)
+        args, kwargs = bytes(plain.args), bytes(plain.kwargs)
+        body.decode()
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _carefully(body)
+    if args[:1] == b"[" and kwargs[:1] == b"{" and not too_deep(body):
+        return Envelope(body)
+    return _carefully(body)
+
+
+def _carefully(body: bytes) -> Envelope:
+    check_json(body)
+    try:
+        members = _members(body)
+    except msgspec.MsgspecError as error:
+        message = 'must be a JSON object, such as {} or {"args": [3]}'
+        raise Invalid(f"The body {message}.", errors=[FieldError("", message)]) from error
+    errors = [*_check(members)]
+    if errors:
+        later = all(error.code == "not_supported" for error in errors)
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        kind: Callable[..., Invalid] = NotSupported if later else Invalid
+        raise kind(f"{errors[0].pointer}: {errors[0].message}{more}", errors=errors)
+    args, kwargs = bytes(members.get("args", b"[]")), bytes(members.get("kwargs", b"{}"))
+    metadata = msgspec.json.decode(members["metadata"], type=dict[str, str]) if "metadata" in members else {}
+    return Envelope(
+        b'{"args":' + args + b',"kwargs":' + kwargs + b"}",
+        msgspec.json.encode(metadata).decode() if metadata else None,
+    )
+
+
+def _check(members: Mapping[str, msgspec.Raw]) -> list[FieldError]:
+    errors = []
+    for name, raw in members.items():
+        where = pointer(name)
+        if name not in _KNOWN:
+            hint = did_you_mean(name, _KNOWN) or " Arguments by name belong into kwargs."
+            errors.append(FieldError(where, f"unknown key {shown(name)}.{hint}", "unknown_key"))
+        elif name in _LATER:
+            if not _asks_nothing(name, raw):
+                errors.append(FieldError(where, f"{name} is not supported yet: leave it out.", "not_supported"))
+        elif message := _CHECKS[name](raw):
+            errors.append(FieldError(where, message))
+    return errors
+
+
+def _asks_nothing(name: str, raw: msgspec.Raw) -> bool:
+    value = msgspec.json.decode(raw)
+    return not isinstance(value, bool) and any(value == accepted for accepted in _LATER[name])
+
+
+def _args(raw: msgspec.Raw) -> str | None:
+    if bytes(raw)[:1] != b"[":
+        return "must be a list of positional arguments"
+    return f"is nested deeper than {MAX_DEPTH}" if too_deep(bytes(raw)) else None
+
+
+def _kwargs(raw: msgspec.Raw) -> str | None:
+    if bytes(raw)[:1] != b"{":
+        return "must be an object of arguments by name"
+    return f"is nested deeper than {MAX_DEPTH}" if too_deep(bytes(raw)) else None
+
+
+def _metadata(raw: msgspec.Raw) -> str | None:
+    try:
+        metadata = msgspec.json.decode(raw, type=dict[str, str])
+    except msgspec.MsgspecError:
+        return "must be an object whose values are strings"
+    if len(metadata) > MAX_METADATA or any(len(value) > 1024 for value in metadata.values()):
+        return f"must have at most {MAX_METADATA} entries of at most 1024 characters each"
+    return None
+
+
+_CHECKS: Mapping[str, Callable[[msgspec.Raw], str | None]] = {"args": _args, "kwargs": _kwargs, "metadata": _metadata}

@@ -1,0 +1,240 @@
+"""The operations that make calls: invoke and spawn."""
+
+import time
+from collections.abc import Mapping
+
+from aiohttp import web
+from pydantic import Field
+
+from yurt.domain.errors import FieldError, Invalid, Unavailable
+from yurt.domain.functions import LiveFunction
+from yurt.domain.records import Call, CallKind, Payload, Result, Role
+from yurt.inbound.rest.answers import encode, json_answer
+from yurt.inbound.rest.call_shapes import FunctionCall, InvocationResult
+from yurt.inbound.rest.context import Context
+from yurt.inbound.rest.envelope import SCHEMA, read_envelope
+from yurt.inbound.rest.functions_by import find_live
+from yurt.inbound.rest.models import Name, Query
+from yurt.inbound.rest.operations import Answer, Header, Operation, RawJsonBody
+from yurt.inbound.rest.prefer import Preference, read_prefer
+from yurt.usecases.calls import COMMIT_TIMEOUT_S, Begun
+from yurt.usecases.keys import MAX_KEY_CHARS
+
+HEAD_AFTER_S = 10.0
+"""An answer that takes longer sends its head, so that proxies see life, in seconds."""
+
+NEWLINE_EVERY_S = 15.0
+"""JSON allows white space before a value: a newline this often keeps connections open, in seconds."""
+
+WATCH_CLIENT_S = 1.0
+"""How often a caller that wants its call cancelled with its connection is looked for, in seconds."""
+
+_TAG = "Invocations"
+_EMPTY = "Send {} to call without arguments."
+
+
+class CallQuery(Query):
+    """Where the function is looked up."""
+
+    environment: Name | None = Field(default=None, description="For `app:function`; else the token's, else `main`.")
+
+
+class InvokeQuery(CallQuery):
+    """As for spawn, and what a broken connection means."""
+
+    cancel_on_disconnect: bool = Field(
+        default=False, description="Cancel the call if the client goes away. Otherwise it goes on."
+    )
+
+
+async def _begin(ctx: Context[CallQuery, bytes], kind: CallKind) -> tuple[LiveFunction, Begun]:
+    live = await find_live(ctx, ctx.path["function_id"], ctx.query.environment)
+    envelope = read_envelope(ctx.body)
+    key = ctx.header("Idempotency-Key")
+    if key is not None and not 1 <= len(key) <= MAX_KEY_CHARS:
+        message = f"must have 1 to {MAX_KEY_CHARS} characters"
+        raise Invalid(f"Idempotency-Key {message}.", errors=[FieldError("Idempotency-Key", message)])
+    return live, await ctx.services.calls.begin(ctx.principal, live, envelope, kind, key)
+
+
+async def _invoke(ctx: Context[InvokeQuery, bytes]) -> web.StreamResponse:
+    prefer = read_prefer(ctx.header("Prefer"))
+    live, begun = await _begin(ctx, CallKind.INVOKE)
+    if prefer.wait_s is not None:
+        return await _invoke_async(ctx, live, begun, prefer)
+    result = await _wait(ctx, begun, HEAD_AFTER_S)
+    if result is None:
+        return await _slowly(ctx, live, begun)
+    headers = _headers(ctx, begun)
+    return json_answer(200, await _body(ctx, live, begun, result), headers)
+
+
+async def _wait(ctx: Context[InvokeQuery, bytes], begun: Begun, seconds: float) -> Result | None:
+    """The result, if it comes in time; a caller that is gone may mean that the call ends too."""
+    if not begun.accepted:
+        result = await begun.wait(COMMIT_TIMEOUT_S)
+        if result is not None:
+            return result
+        begun.must_be_accepted()
+        seconds -= COMMIT_TIMEOUT_S
+    if not ctx.query.cancel_on_disconnect:
+        return await begun.wait(seconds)
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        result = await begun.wait(min(WATCH_CLIENT_S, left))
+        if result is not None:
+            return result
+        if ctx.request.transport is None or ctx.request.transport.is_closing():
+            _client_went(ctx, begun)
+    return None
+
+
+def _client_went(ctx: Context[InvokeQuery, bytes], begun: Begun) -> None:
+    if begun.item is not None and not begun.replayed:
+        ctx.services.calls.disconnected(begun.item)
+    raise ConnectionResetError("the client went away")
+
+
+async def _slowly(ctx: Context[InvokeQuery, bytes], live: LiveFunction, begun: Begun) -> web.StreamResponse:
+    response = web.StreamResponse(status=200, headers=_headers(ctx, begun))
+    response.content_type = "application/json"
+    response.charset = "utf-8"
+    await response.prepare(ctx.request)
+    while (result := await _wait(ctx, begun, NEWLINE_EVERY_S)) is None:
+        await response.write(b"\n")
+    await response.write(await _body(ctx, live, begun, result))
+    await response.write_eof()
+    return response
+
+
+async def _body(ctx: Context[InvokeQuery, bytes], live: LiveFunction, begun: Begun, result: Result) -> bytes:
+    value = None
+    if result.value is not None:
+        value = result.value.data
+        if value is None:
+            value = await ctx.services.calls.bytes_of(result.value)
+    return encode(ctx.services.shaper.ended(_call(live, begun), result, value))
+
+
+def _call(live: LiveFunction, begun: Begun) -> Call:
+    item = begun.item
+    if item is None:
+        raise Unavailable("The call that this key names is being settled. Ask again.", retry_after_s=1)
+    return Call(
+        begun.seq,
+        live.function_id,
+        live.app_id,
+        item.kind,
+        item.caller,
+        item.priority,
+        item.created_at,
+        item.metadata_json,
+        Payload(None),
+    )
+
+
+def _headers(ctx: Context[CallQuery, bytes], begun: Begun) -> dict[str, str]:
+    call_id = ctx.services.shaper.call_id(begun.seq)
+    headers = {"Yurt-Call-Id": call_id, "Content-Location": f"/v1/function-calls/{call_id}"}
+    if begun.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return headers
+
+
+async def _invoke_async(
+    ctx: Context[InvokeQuery, bytes], live: LiveFunction, begun: Begun, prefer: Preference
+) -> web.StreamResponse:
+    await begun.wait_accepted()
+    result = await begun.wait(float(prefer.wait_s or 0)) if prefer.wait_s else begun.outcome
+    if result is not None and prefer.wait_s:
+        headers = _headers(ctx, begun) | {"Preference-Applied": prefer.applied}
+        return json_answer(200, await _body(ctx, live, begun, result), headers)
+    return await _accepted(ctx, begun, {"Preference-Applied": prefer.applied})
+
+
+async def _accepted(ctx: Context[CallQuery, bytes], begun: Begun, more: Mapping[str, str]) -> web.StreamResponse:
+    headers = _headers(ctx, begun)
+    headers["Location"] = headers["Content-Location"]
+    services = ctx.services
+    view, _ = await services.calls.get(ctx.principal, headers["Yurt-Call-Id"])
+    shown = await services.shaper.shown(services.calls, view)
+    return json_answer(202, shown, {**headers, **more})
+
+
+async def _spawn(ctx: Context[CallQuery, bytes]) -> web.StreamResponse:
+    _, begun = await _begin(ctx, CallKind.SPAWN)
+    await begun.wait_accepted()
+    return await _accepted(ctx, begun, {})
+
+
+_CALL_HEADERS = (
+    Header("Yurt-Call-Id", "The call's id."),
+    Header("Content-Location", "Where the call can be looked at."),
+    Header("Idempotency-Replayed", "`true` where the key found an earlier call."),
+)
+_REQUEST_HEADERS = (
+    Header("Idempotency-Key", "The same key and body find the first call instead of making another.",
+           {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARS, "pattern": "^[!-~]+$"}),
+    Header("Prefer", "`respond-async`, `wait=N`, or both: answer 202 at once, or after N seconds.",
+           {"type": "string", "pattern": "^(respond-async|wait=[0-9]{1,4}|respond-async, ?wait=[0-9]{1,4})$"}),
+)  # fmt: skip
+_EXAMPLE = {
+    "call_id": "fc-0000f3w5kd0015d9g7yhq2bncm",
+    "function_id": "fu-01kag5vvn0c6c3xz2v1jqhd4rt",
+    "kind": "invoke",
+    "revision": 7,
+    "status": "success",
+    "created_at": "2026-11-22T10:15:30.125Z",
+    "started_at": "2026-11-22T10:15:30.126Z",
+    "finished_at": "2026-11-22T10:15:30.131Z",
+    "attempts": 1,
+    "num_inputs": 1,
+    "priority": 0,
+    "result": {"width": 200},
+}
+_BODY = RawJsonBody(schema=SCHEMA, empty=_EMPTY, example={"args": [3], "kwargs": {"width": 200}})
+_ACCEPTED = Answer(
+    202,
+    "Accepted: it will end, whatever is killed meanwhile.",
+    FunctionCall,
+    headers=(*_CALL_HEADERS, Header("Location", "Where the call can be looked at.")),
+)
+
+_ENDED = Answer(200, "The call has ended.", InvocationResult, headers=_CALL_HEADERS, example=_EXAMPLE)
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        method="POST",
+        path="/v1/functions/{function_id}/invocations",
+        operation_id="invokeFunction",
+        tag=_TAG,
+        summary="Call a function and wait",
+        description=(
+            "Answers when the call has ended, however long that takes; `status` says how. After 10 s the head of the "
+            "answer is sent and then a newline every 15 s, so that proxies keep the connection open."
+        ),
+        role=Role.INVOKE,
+        handler=_invoke,
+        query=InvokeQuery,
+        body=_BODY,
+        answers=(_ENDED, _ACCEPTED),
+        problems=(409, 422, 429),
+        headers=_REQUEST_HEADERS,
+    ),
+    Operation(
+        method="POST",
+        path="/v1/functions/{function_id}/spawn",
+        operation_id="spawnFunction",
+        tag=_TAG,
+        summary="Call a function and come back later",
+        description="Answers once the call is stored. Fetch the result with `GET /function-calls/{call_id}`.",
+        role=Role.INVOKE,
+        handler=_spawn,
+        query=CallQuery,
+        body=_BODY,
+        answers=(_ACCEPTED,),
+        problems=(409, 422, 429),
+        headers=_REQUEST_HEADERS[:1],
+    ),
+)
+"""Rows of the operation table."""
