@@ -58,6 +58,21 @@ children = [
 note("children", json.dumps([child.pid for child in children]))
 """
 
+STUBBORN_WITH_A_WORKER = """
+worker = '''
+import ctypes, json, subprocess, sys, time
+ctypes.CDLL(None).prctl(1, 9)  # the kernel kills the worker with the runner, as the real one's pipe does
+child = subprocess.Popen(["sleep", "300"], env={})
+open(sys.argv[1] + ".new", "w").write(json.dumps([child.pid]))
+__import__("os").rename(sys.argv[1] + ".new", sys.argv[1])
+time.sleep(300)
+'''
+path = os.path.join(told["url"], told["container_id"] + ".children")
+subprocess.Popen([sys.executable, "-c", worker, path], start_new_session=True)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+forever()
+"""
+
 CRASHING_WITH_CHILDREN = _CHILDREN + "sys.exit(1)"
 
 STUBBORN_WITH_CHILDREN = _CHILDREN + STUBBORN

@@ -94,6 +94,16 @@ async def test_nothing_of_a_container_outlives_it(site: Site, program: str) -> N
     await until(lambda: not any(running(pid) for pid in children), "the end of all children")
 
 
+@pytest.mark.parametrize("grace_s", [0, 0.05])
+async def test_force_reaches_what_hides_from_a_look_at_sessions_and_environments(site: Site, grace_s: float) -> None:
+    engine, _ = await site.open(stand_ins.STUBBORN_WITH_A_WORKER)
+    await engine.start(site.spec())
+    (child,) = await site.note("children")
+    await engine.stop("co-1", grace_s=grace_s)
+    await site.end_of()
+    await until(lambda: not running(child), "the end of the worker's child")
+
+
 async def test_the_end_is_told_once(site: Site) -> None:
     engine, _ = await site.open(stand_ins.CRASHING)
     for number in range(5):

@@ -11,8 +11,9 @@ def members(
 ) -> list[Process]:
     """The processes, of all on the machine, that belong to some containers.
 
-    A process belongs to one by the marks in its environment, which it inherits also into a session of its own, or by
-    the session that the runner leads, where it was given a fresh environment.
+    A process belongs to one by the marks in its environment, which it inherits also into a session of its own, and by
+    the session that the runner leads. Their children, and the sessions that they lead, belong too, whatever their
+    environment.
 
     Args:
         found: every process of the machine.
@@ -22,7 +23,7 @@ def members(
     """
     by_pid = {process.pid: process for process in found}
 
-    def is_member(process: Process) -> bool:
+    def is_marked(process: Process) -> bool:
         if process.installation == installation and process.container_id in containers:
             return True
         started = leaders.get(process.session)
@@ -31,7 +32,12 @@ def members(
         leader = by_pid.get(process.session)
         return leader is None or leader.started == started  # else the pid is another's by now, and so is the session
 
-    return [process for process in found if is_member(process)]
+    chosen = {process.pid for process in found if is_marked(process)}
+    size = -1
+    while size != len(chosen):
+        size = len(chosen)
+        chosen.update(process.pid for process in found if process.parent in chosen or process.session in chosen)
+    return [process for process in found if process.pid in chosen]
 
 
 def reason(status: Status, output: str) -> str:

@@ -30,8 +30,8 @@ CLOSE_MAY_TAKE_S = 30.0
 NOTES = (
     "Containers are not isolated: functions are processes of this machine, with its files and its network.",
     "Whoever may deploy owns the account that containers run as.",
-    "A memory limit holds for each process of a container, not for their sum.",
-    "A process that leaves its session and clears its environment is not found when its container ends.",
+    "A memory limit is watched by the runner, not held by the kernel: a container may pass it for a moment.",
+    "A process that clears its environment, leaves its session and loses its parent can outlive its container.",
 )
 
 
@@ -45,6 +45,10 @@ class _Live:
     handle: int
     force: asyncio.TimerHandle | None = None
     ended: bool = False
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        return self.pid, self.started
 
     @property
     def reference(self) -> str:
@@ -62,6 +66,7 @@ class LocalEngine:
         self._places = Places(settings.run_dir, settings.installation, settings.runner_sha256)
         self._launcher = launch.Launcher(settings.python, self._places.runner)
         self._live: dict[str, _Live] = {}
+        self._condemned: list[_Live] = []
         self._dead: list[_Live] = []
         self._wake = asyncio.Event()
         self._dirty = asyncio.Event()
@@ -137,11 +142,10 @@ class LocalEngine:
         if live.force:
             live.force.cancel()
         if grace_s <= 0:
-            processes.send(live.handle, signal.SIGKILL)
+            self._condemn(live)
             return
         processes.send(live.handle, signal.SIGTERM)
-        # The end of the runner by force brings the end of its children, as any end does.
-        live.force = asyncio.get_running_loop().call_later(grace_s, processes.send, live.handle, signal.SIGKILL)
+        live.force = asyncio.get_running_loop().call_later(grace_s, self._condemn, live)
 
     async def check(self) -> str | None:
         """See `Engine.check`."""
@@ -182,6 +186,11 @@ class LocalEngine:
         if live.force:
             live.force.cancel()
 
+    def _condemn(self, live: _Live) -> None:
+        """Kill a container while its processes can still be told by their parents, not the runner first."""
+        self._condemned.append(live)
+        self._wake.set()
+
     def _on_end(self, live: _Live) -> None:
         self._unwatch(live)
         live.ended = True
@@ -199,8 +208,11 @@ class LocalEngine:
         while self._live or not self._closing:
             await self._wake.wait()
             self._wake.clear()
-            batch, self._dead = self._dead, []
-            for live, ended in await asyncio.to_thread(self._bury, batch):
+            condemned, self._condemned = self._condemned, []
+            if condemned:
+                await asyncio.to_thread(self._end_members, {live.container_id: live.identity for live in condemned})
+            dead, self._dead = self._dead, []
+            for live, ended in await asyncio.to_thread(self._bury, dead):
                 os.close(live.handle)
                 del self._live[live.container_id]
                 self._report(ended)
@@ -224,7 +236,7 @@ class LocalEngine:
         if not batch:
             return []
         statuses = [processes.status_of(live.handle, reap=False) for live in batch]
-        self._end_members({live.container_id: (live.pid, live.started) for live in batch})
+        self._end_members({live.container_id: live.identity for live in batch})
         buried = []
         for live, status in zip(batch, statuses, strict=True):
             output = self._places.last_output(live.container_id)
@@ -235,7 +247,7 @@ class LocalEngine:
         return buried
 
     def _end_members(self, containers: dict[str, tuple[int, int] | None]) -> None:
-        """Kill every process of containers whose runner has ended."""
+        """Kill every process of some containers, their runners included."""
         leaders = dict(filter(None, containers.values()))
 
         def wanted(found: list[Process]) -> list[Process]:

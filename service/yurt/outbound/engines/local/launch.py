@@ -126,7 +126,9 @@ class Launcher:
         if not (self.account and self.setpriv):
             return []
         who = [f"--reuid={self.account.uid}", f"--regid={self.account.gid}"]
-        return [self.setpriv, *who, "--clear-groups", "--no-new-privs", "--inh-caps=-all", "--"]
+        # setpriv still holds root's capabilities when it executes; env(1) has none, so that the interpreter is looked
+        # up with the rights that it will have. Otherwise it starts where it cannot read its own library.
+        return [self.setpriv, *who, "--clear-groups", "--no-new-privs", "--inh-caps=-all", "--", "/usr/bin/env"]
 
     @property
     def _user(self) -> int | None:

@@ -134,7 +134,7 @@ class Places:
     def empty_trash(self) -> list[str]:
         """Remove what was discarded; returns the paths that would not go."""
         failed: list[str] = []
-        for discarded in list(self._trash.iterdir()):
+        for discarded in self._trash.glob("*"):  # nothing, where the run directory itself is gone
             _open_up(discarded)
             shutil.rmtree(discarded, onerror=lambda _do, path, _why: failed.append(str(path)))
         return failed

@@ -26,6 +26,7 @@ class Process:
     """One process at a moment.
 
     Args:
+        parent: the pid of its parent.
         started: when, in clock ticks since the machine's start.
         session: the pid of its session's leader.
         alive: False for one that has ended and whose parent has not asked for its status.
@@ -34,6 +35,7 @@ class Process:
     """
 
     pid: int
+    parent: int
     started: int
     session: int
     alive: bool
@@ -66,6 +68,7 @@ def look(pid: int) -> Process | None:
         environment = b""  # it ended meanwhile, or it is another user's and no container of ours
     return Process(
         pid=pid,
+        parent=int(fields[1]),
         started=int(fields[19]),
         session=int(fields[3]),
         alive=fields[0] not in {b"Z", b"X"},
