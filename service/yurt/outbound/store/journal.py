@@ -12,8 +12,9 @@ from typing import Protocol, TypeAlias
 
 import structlog
 
-from yurt.domain.changes import Change, Complete
+from yurt.domain.changes import Change, Remove, Save
 from yurt.domain.errors import Unavailable
+from yurt.domain.records import AttemptRecord, Claim, Progress
 from yurt.outbound.store.errors import StoreAway, unavailable
 from yurt.ports import Clock
 
@@ -25,6 +26,8 @@ PATIENCE_S = 5.0
 """How long a callback waits for a store that is away."""
 FIRST_RETRY_S = 0.25
 LAST_RETRY_S = 1.0
+
+_INPUT_RECORDS = (AttemptRecord, Progress, Claim)
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -72,10 +75,13 @@ class GroupJournal:
     """`yurt.ports.Journal`, committing on the loop at the end of the turn.
 
     While the store is away (disk full, I/O error, locked by another program) everything is kept in order and tried
-    again, after 0.25 s at first and then up to every second, by one task. An add that has waited for over 5 s gets
-    `Unavailable` with the code `store_unavailable`, and **stays in the queue**: it is written when the store is back
-    (`on_late_commit` tells), or dropped if it turns out to be refused. An add with a `Complete` in it, or without a
-    callback, is never given up on: a result that has arrived has no other way to go.
+    again, after 0.25 s at first and then up to every second, by one task. The callback of an add that has waited for
+    over 5 s gets `Unavailable` with the code `store_unavailable`, and the add **stays in the queue**: it is written
+    when the store is back (`on_late_commit` tells), or dropped if it turns out to be refused.
+
+    That does not hold for adds about an input (`Accept`, `Complete`, an attempt, its progress, a claim): the queues in
+    memory follow what is committed, so their callbacks hear how it ended, however late. Whoever waits for an input
+    has a limit of his own.
 
     Args:
         writer: commits; called on the loop only.
@@ -259,8 +265,8 @@ class GroupJournal:
     def _give_up_waiting(self) -> None:
         """Tell those that have waited too long; their adds stay."""
         overdue = self._clock.monotonic() - PATIENCE_S
-        for add in self._waiting:
-            if add.done is None or add.told or add.away_since is None or add.away_since > overdue or _has_end(add):
+        for add in tuple(self._waiting):
+            if add.done is None or add.told or add.away_since is None or add.away_since > overdue or _of_an_input(add):
                 continue
             self._tell(add, self._too_late())
             add.told = True
@@ -269,8 +275,17 @@ class GroupJournal:
         return unavailable(f"The store cannot be written now ({self._away}). It may still be written later.")
 
 
-def _has_end(add: _Add) -> bool:
-    return not add.changes or any(isinstance(change, Complete) for change in add.changes)
+def _of_an_input(add: _Add) -> bool:
+    return not add.changes or any(_is_of_an_input(change) for change in add.changes)
+
+
+def _is_of_an_input(change: Change) -> bool:
+    match change:
+        case Save(record=record):
+            return isinstance(record, _INPUT_RECORDS)
+        case Remove(kind=kind):
+            return issubclass(kind, _INPUT_RECORDS)
+    return True
 
 
 def _kinds(add: _Add) -> list[str]:

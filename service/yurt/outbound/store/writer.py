@@ -84,8 +84,11 @@ class SqliteWriter:
 
     def _roll_back(self) -> None:
         self._ended.clear()
-        if self._db.in_transaction:
-            self._db.execute(statements.ROLLBACK)
+        try:
+            if self._db.in_transaction:
+                self._db.execute(statements.ROLLBACK)
+        except sqlite3.Error as error:
+            raise StoreAway(str(error)) from error
 
     def _together(self, adds: Sequence[Sequence[Change]]) -> None:
         self._db.execute(statements.BEGIN)
