@@ -61,12 +61,15 @@ async def functions(client: Client, *, app: str | None, as_json: bool) -> None:
 
 @click.command()
 @click.option("--function", metavar="APP:FUNCTION", help="Only of this one.")
-@click.option("--state", help="Only in this state, such as ready.")
+@click.option("--all", "everything", is_flag=True, help="Those that have ended, too.")
 @connected
-async def containers(client: Client, *, function: str | None, state: str | None, as_json: bool) -> None:
-    """List containers."""
-    wanted = {"function_id": function, "state": state}
-    found = [one async for one in client.items("/containers", **{key: value for key, value in wanted.items() if value})]
+async def containers(client: Client, *, function: str | None, everything: bool, as_json: bool) -> None:
+    """List containers, newest first."""
+    query = {"function_id": function, **client.scope} if function else {}
+    # The server keeps ended ones for days; asking for each state of the others leaves them where they are.
+    wanted = [{}] if everything else [{"state": state} for state in ("starting", "ready", "draining")]
+    found = [one for states in wanted async for one in client.items("/containers", **query, **states)]
+    found.sort(key=lambda one: str(one["created_at"]), reverse=True)
     if as_json:
         output.print_json(found)
         return
@@ -74,7 +77,7 @@ async def containers(client: Client, *, function: str | None, state: str | None,
         (
             one["container_id"],
             one["state"],
-            one.get("function", one["function_id"]),
+            one["function"],
             one["revision"],
             output.age(one["created_at"]),
             one.get("end_reason"),

@@ -9,6 +9,7 @@ from yurt.cli import output
 from yurt.cli.arguments import parse_arguments
 from yurt.cli.client import Client, Json, call_path, function_path
 from yurt.cli.command import connected
+from yurt.cli.failures import ExitCode, Refused
 from yurt.cli.results import report
 from yurt.cli.watching import ENDED, Progress, watch
 
@@ -82,7 +83,19 @@ async def _invoke(client: Client, function: str, body: Json, progress: Progress)
     answer: Json = reply.body
     if reply.status == 202:
         return await watch(client, answer, progress)
+    await _show_logs(client, answer["call_id"], progress)
     return answer
+
+
+async def _show_logs(client: Client, call_id: str, progress: Progress) -> None:
+    """Print what a call wrote that was over before anybody followed it."""
+    try:
+        async for line in client.items(f"{call_path(call_id)}/logs"):
+            progress.log(line)
+    except Refused as refused:
+        # A token that may call need not be one that may read logs.
+        if refused.code is not ExitCode.AUTH:
+            raise
 
 
 @click.command(cls=WithArguments, epilog=ARGUMENTS_HELP)
@@ -105,12 +118,12 @@ async def spawn(client: Client, *, function: str, arguments: tuple[str, ...], as
 
 @click.command()
 @click.argument("call_id", metavar="CALL")
-@click.option("--wait", type=click.FloatRange(min=0), default=0, metavar="SECONDS", help="Wait so long for its end.")
+@click.option("--wait", type=click.IntRange(min=0), default=0, metavar="SECONDS", help="Wait so long for its end.")
 @click.option(
     "--output", "save_to", type=click.Path(dir_okay=False, path_type=Path), help="Write the result to a file."
 )
 @connected
-async def get(client: Client, *, call_id: str, wait: float, save_to: Path | None, as_json: bool) -> None:
+async def get(client: Client, *, call_id: str, wait: int, save_to: Path | None, as_json: bool) -> None:
     """Print the result of a call.
 
     Exits with 6 while it is pending or running.
@@ -118,11 +131,11 @@ async def get(client: Client, *, call_id: str, wait: float, save_to: Path | None
     report(await _fetch(client, call_id, wait), as_json=as_json, save_to=save_to)
 
 
-async def _fetch(client: Client, call_id: str, wait_s: float) -> Json:
+async def _fetch(client: Client, call_id: str, wait_s: int) -> Json:
     """The call, once it has ended or `wait_s` seconds are over."""
     while True:
         share_s = min(wait_s, LONGEST_WAIT_S)
-        found: Json = await client.get(call_path(call_id), **({"wait": f"{share_s:g}"} if share_s else {}))
+        found: Json = await client.get(call_path(call_id), **({"wait": str(share_s)} if share_s else {}))
         wait_s -= share_s
         if found["status"] in ENDED or not wait_s:
             return found

@@ -45,20 +45,30 @@ async def dev(client: Client, *, path: Path, as_json: bool) -> None:
     The functions are those of an app of their own, NAME-dev, which is stopped on ^C. A save that is broken is
     reported, and the last good revision goes on. Logs are printed as they come.
     """
-    project = _read(path)
+    app = dev_name(read_project(path).app)
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - a coroutine runs in a task
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     try:
-        async with _app(client, project.app) as app_id, asyncio.TaskGroup() as tasks:
+        async with _app(client, app) as app_id, asyncio.TaskGroup() as tasks:
             tasks.create_task(_renew(client, app_id), name="renew the app")
-            streams = LogStreams(client, project.app, tasks, as_json=as_json)
-            await _deploy(client, project, streams, as_json=as_json)
-            async for _ in awatch(_folder(path), debounce=SETTLE_MS, step=50, watch_filter=_Saves(path)):
-                await _redeploy(client, path, project.app, streams, as_json=as_json)
+            saved = asyncio.Event()
+            tasks.create_task(_watch(path, saved), name="watch for saves")
+            streams = LogStreams(client, app, tasks, as_json=as_json)
+            while True:
+                # The watch stands before the first look at the files, so no save falls between the two.
+                await asyncio.sleep(0)
+                await _redeploy(client, path, app, streams, as_json=as_json)
+                await saved.wait()
+                saved.clear()
     except* (CommandError, OSError) as group:
         # One failure of a task ends the others; it is the first that tells what happened.
         raise group.exceptions[0] from None
+
+
+async def _watch(path: Path, saved: asyncio.Event) -> None:
+    async for _ in awatch(_folder(path), debounce=SETTLE_MS, step=SETTLE_MS // 4, watch_filter=_Saves(path)):
+        saved.set()
 
 
 def _folder(path: Path) -> Path:
@@ -75,11 +85,6 @@ class _Saves(DefaultFilter):
 
     def __call__(self, change: Change, path: str) -> bool:
         return self._only in {None, path} and super().__call__(change, path)
-
-
-def _read(path: Path) -> Project:
-    project = read_project(path)
-    return replace(project, app=dev_name(project.app))
 
 
 @asynccontextmanager

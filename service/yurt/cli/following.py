@@ -42,7 +42,7 @@ class LogStreams:
     async def _stream(self, name: str) -> None:
         """Print lines until the function is gone; a stream that broke goes on after the last line printed."""
         path = f"{function_path(f'{self._app}:{name}')}/logs"
-        place, printed = {"tail": "0"}, ""
+        place, printed = {"since": "1s"}, ""
         while True:
             query = {"follow": "true", **self._client.scope, **place}
             try:
@@ -57,7 +57,7 @@ class LogStreams:
                 if error.code is not ExitCode.UNREACHABLE:
                     raise
             # What was printed up to here comes once more after `since`.
-            printed = place.get("since", "")
+            printed = place["since"]
             await asyncio.sleep(AGAIN_S)
 
     def _print(self, name: str, line: Json) -> None:

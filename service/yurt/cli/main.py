@@ -21,7 +21,7 @@ COMMANDS = {
     "logs": ("yurt.cli.logs:logs", "Print what a function, a call or a container wrote."),
     "apps": ("yurt.cli.apps:apps", "List apps, newest first."),
     "functions": ("yurt.cli.apps:functions", "List the functions of an app, or of all live apps."),
-    "containers": ("yurt.cli.apps:containers", "List containers."),
+    "containers": ("yurt.cli.apps:containers", "List containers, newest first."),
     "environments": ("yurt.cli.apps:environments", "List environments."),
     "stop": ("yurt.cli.apps:stop", "Stop an app and its containers."),
     "token": ("yurt.cli.token:token", "Make, list and revoke tokens."),

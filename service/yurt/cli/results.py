@@ -39,9 +39,6 @@ def report(call: Json, *, as_json: bool, save_to: Path | None = None) -> None:
 
 
 def _print_result(call: Json) -> None:
-    if "num_inputs" in call and "result" not in call and call.get("kind") == "map":
-        output.notice(f"{call['call_id']} has {call['num_inputs']} outputs: GET /v1/function-calls/…/outputs")
-        return
     result = call.get("result")
     if output.on_terminal() and _is_bytes(result):
         output.notice(f"The result is {len(_content(result)):,} bytes; --output FILE saves them.")

@@ -1,9 +1,8 @@
 """Waiting for a call: its result in the end, and meanwhile on stderr what it prints and what it waits for."""
 
 import asyncio
-from collections.abc import Callable
 from contextlib import aclosing
-from typing import Any, Self
+from typing import Self
 
 from rich.console import Console
 from rich.status import Status
@@ -88,10 +87,7 @@ async def watch(client: Client, call: Json, progress: Progress) -> Json:
 
 def show(event: Event, progress: Progress) -> None:
     """Show what an event says; kinds that are unknown here say nothing."""
-    shown: dict[str, Callable[[Any], None]] = {
-        "log": progress.log,
-        "pending": lambda reason: progress.waits_for(str(reason["message"])),
-        "state": lambda state: progress.waits_for("running") if state["status"] == "running" else None,
-    }
-    if event.name in shown:
-        shown[event.name](event.data)
+    if event.name == "log":
+        progress.log(event.data)
+    elif event.name in {"pending", "state"}:
+        progress.waits_for(pending_message(event.data))

@@ -223,7 +223,8 @@ class FakeApi:
     async def events(self, request: web.Request) -> web.StreamResponse:
         call = self.calls[request.match_info["call"]]
         events: list[tuple[str, Any]] = [
-            ("pending", {"message": message}) for message in self.waits.get(call["function_id"], ())
+            ("pending", {**self.pending(call), "pending_reason": {"message": message}})
+            for message in self.waits.get(call["function_id"], ())
         ]
         events += [("log", line) for line in self.lines.get(f"/v1/function-calls/{call['call_id']}/logs", ())]
         events += [("state", {"status": "running"}), ("end", call)]
@@ -259,8 +260,11 @@ class FakeApi:
         return response
 
     async def containers(self, request: web.Request) -> web.Response:
-        container = {"container_id": "co-1", "state": "ready", "function_id": "fu-1", "revision": 1}
-        return self.page(request, [{**container, "created_at": "2026-11-22T10:15:30Z"}])
+        container = {"function": "app:f", "revision": 1, "created_at": "2026-11-22T10:15:30Z"}
+        states = {"co-1": "starting", "co-2": "ready", "co-3": "ended"}
+        wanted = request.query.get("state")
+        found = [{**container, "container_id": one, "state": states[one]} for one in states]
+        return self.page(request, [one for one in found if wanted in {None, one["state"]}])
 
     async def environments(self, request: web.Request) -> web.Response:
         return self.page(request, [{"name": "main", "created_at": "2026-11-22T10:15:30Z"}])

@@ -108,7 +108,7 @@ def test_the_environment_goes_with_names(api: FakeApi, yurt: Yurt) -> None:
     yurt("call", "-e", "staging", "thumbs:resize")
     yurt("get", "-e", "staging", "fc-1")
 
-    assert [query for _, _, query in api.requests] == [{"environment": "staging"}, {}]
+    assert [query for _, _, query in api.requests] == [{"environment": "staging"}, {}, {}]
 
 
 def test_spawn_prints_the_id_and_get_the_result(api: FakeApi, yurt: Yurt) -> None:

@@ -1,0 +1,61 @@
+"""`yurt serve`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+import uvloop
+from pydantic import ValidationError
+
+from yurt.app import serve as run_server
+from yurt.cli.failures import CommandError, ExitCode
+from yurt.settings import PREFIX, Settings, load
+
+_FLAGS = ("data_dir", "listen", "engine", "python", "run_dir", "container_user", "public_url", "max_containers")
+_SWITCHES = ("allow_unisolated", "open_metrics")
+_CHOICES = {"log_format": ("auto", "text", "json"), "log_level": ("debug", "info", "warning", "error")}
+
+
+def _help(name: str) -> str:
+    """What the settings say of a field, on one line, with its variable."""
+    return f"{' '.join((Settings.model_fields[name].description or '').split())} ({PREFIX}{name.upper()})"
+
+
+def _options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command one option for each setting that has a flag."""
+    options = [
+        *(click.option(_flag(name), name, help=_help(name)) for name in _FLAGS),
+        *(click.option(_flag(name), name, is_flag=True, default=None, help=_help(name)) for name in _SWITCHES),
+        *(click.option(_flag(name), name, type=click.Choice(of), help=_help(name)) for name, of in _CHOICES.items()),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+@click.command()
+@_options
+def serve(**flags: Any) -> None:
+    """Run the server.
+
+    The first start writes an administrator's token to admin-token in the data directory; on this machine the other
+    commands find it by themselves.
+    """
+    try:
+        settings = load(**flags)
+    except ValidationError as error:
+        raise CommandError(_reasons(error), "See: yurt serve --help", ExitCode.USAGE) from error
+    except ValueError as error:
+        raise CommandError(str(error), "See: yurt serve --help", ExitCode.USAGE) from error
+    click.get_current_context().exit(uvloop.run(run_server(settings)))
+
+
+def _reasons(error: ValidationError) -> str:
+    """What is wrong with each setting, one a line."""
+    return "\n".join(
+        ": ".join([*map(str, found["loc"]), found["msg"].removeprefix("Value error, ")]) for found in error.errors()
+    )
