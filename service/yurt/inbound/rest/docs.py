@@ -10,6 +10,7 @@ from yurt.inbound.rest import markup, openapi
 from yurt.inbound.rest.context import Context
 from yurt.inbound.rest.operations import Answer, Operation
 from yurt.inbound.rest.pages import Document, Pages, document
+from yurt.inbound.rest.readiness import Health
 from yurt.metrics import CONTENT_TYPE
 
 _TAG = "Server"
@@ -17,14 +18,14 @@ _TEXT = {"type": "string"}
 _UNCHANGED = Answer(304, "It is the one that `If-None-Match` names.")
 
 
-def add_pages(pages: Pages, operations: Sequence[Operation], notes: Sequence[str]) -> None:
+def add_pages(pages: Pages, operations: Sequence[Operation], health: Health) -> None:
     """Offer `/openapi.json`, `/docs` and `/docs/errors`; they are made when first asked for."""
 
     def api() -> Document:
-        return document(msgspec.json.encode(openapi.build(operations, notes)), "application/json")
+        return document(msgspec.json.encode(openapi.build(operations, health.notes)), "application/json")
 
     def docs() -> Document:
-        return _html(markup.reference(openapi.build(operations, notes), notes))
+        return _html(markup.reference(openapi.build(operations, health.notes), health.notes))
 
     pages.add("openapi", api)
     pages.add("docs", docs)

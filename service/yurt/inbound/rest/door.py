@@ -68,7 +68,7 @@ def create_app(
     """
     if open_metrics:
         operations = [replace(row, role=None) if row.operation_id == "getMetrics" else row for row in operations]
-    add_pages(services.pages, operations, services.health.notes)
+    add_pages(services.pages, operations, services.health)
     app = web.Application(middlewares=[_middleware(services, log)], client_max_size=body_limit_bytes)
     app.on_response_prepare.append(_name_request)
     for row in _most_fixed_first(operations):

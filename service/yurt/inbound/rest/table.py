@@ -1,12 +1,28 @@
 """The whole operation table."""
 
-from yurt.inbound.rest import docs, environments, health, tokens
+from yurt.inbound.rest import (
+    calls,
+    containers,
+    docs,
+    environments,
+    health,
+    invocations,
+    logs,
+    stats,
+    tokens,
+)
 from yurt.inbound.rest.operations import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
+    *invocations.OPERATIONS,
+    *calls.OPERATIONS,
+    *stats.OPERATIONS,
+    *containers.OPERATIONS,
+    *logs.OPERATIONS,
     *environments.OPERATIONS,
     *tokens.OPERATIONS,
     *health.OPERATIONS,
     *docs.OPERATIONS,
 )
-"""Every operation of the REST door; each handler file adds its own. The order is that of the pages."""
+"""Every operation of the REST door; each handler file adds its own. The order is that of the pages, and of the router:
+what is called most stands first."""
