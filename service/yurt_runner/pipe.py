@@ -50,15 +50,15 @@ class Pipe:
             permits += PAIR.pack(*held.key)
         if permits:
             self._flush()
-            self.permit(bytes(permits))
-
-    def permit(self, permits: bytes) -> None:
-        """Allow inputs that were sent to begin. They always fit: 64 permits are 1 KiB."""
-        with suppress(OSError):  # the worker has ended: its pidfd tells
-            self._worker.permits.send(permits)
+            with suppress(OSError):  # the worker has ended: its pidfd tells
+                self._worker.permits.send(permits)  # always fits: 64 permits are 1 KiB
 
     def unused(self) -> List[Key]:
-        """Take back every permit that the worker has not taken."""
+        """Take back every permit that the worker has not taken.
+
+        The worker may take one between two that are taken here, and skip the frames before it. So an input whose permit
+        was taken back is handed again as a whole, if it is to run after all.
+        """
         keys: List[Key] = []
         while True:
             try:

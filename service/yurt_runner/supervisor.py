@@ -216,7 +216,7 @@ class Supervisor:
             self._conclude(key, "cancelled", faults.cancelled())
         elif key in self._ledger.handed:
             unused = self._pipe.unused()
-            self._pipe.permit(b"".join(w.PAIR.pack(*other) for other in unused if other != key))
+            self._pipe.hand([self._ledger.handed[other] for other in unused if other != key])
             if key in unused:
                 self._conclude(key, "cancelled", faults.cancelled())
                 self._feed()
