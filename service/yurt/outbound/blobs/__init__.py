@@ -1,1 +1,5 @@
-"""Large payloads and bundles as files, named by their sha256."""
+"""Bytes by content, as files."""
+
+from yurt.outbound.blobs.files import FileBlobs
+
+__all__ = ["FileBlobs"]

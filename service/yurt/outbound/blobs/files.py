@@ -1,0 +1,128 @@
+"""Blobs as files: `<directory>/<first 2 of the sha256>/<sha256>`."""
+
+import asyncio
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from yurt.domain.errors import NotFound, Unavailable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+THREADS = 4
+"""Enough to keep a disk busy; more would only queue in the kernel."""
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class FileBlobs:
+    """`yurt.ports.Blobs` in a directory that belongs to the server.
+
+    A blob is written beside its place, made durable and renamed: a file that bears a name is whole. Whoever removes a
+    blob makes sure that nobody is storing the same content.
+
+    Args:
+        directory: made with mode 0700 by `open`.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._unfinished = directory / "unfinished"
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="blobs")
+
+    async def open(self) -> None:
+        """Make the directory, and remove what a crash has left half-written."""
+        await self._in_thread(self._prepare)
+
+    async def close(self) -> None:
+        """Finish what is under way, and let go of the threads. Safe to call twice."""
+        await asyncio.to_thread(self._threads.shutdown)
+
+    async def put(self, data: bytes) -> str:
+        """See `Blobs.put`.
+
+        Raises:
+            Unavailable: there is no room, or the disk fails.
+        """
+        return await self._in_thread(self._put, data)
+
+    async def get(self, sha256: str) -> bytes:
+        """See `Blobs.get`."""
+        path = self._path(sha256)
+        try:
+            return await self._in_thread(path.read_bytes)
+        except FileNotFoundError:
+            raise NotFound(f"There is no blob {sha256}.") from None
+
+    async def has(self, sha256: str) -> bool:
+        """See `Blobs.has`."""
+        return bool(_SHA256.fullmatch(sha256)) and await self._in_thread(self._path(sha256).is_file)
+
+    async def remove(self, sha256: str) -> None:
+        """See `Blobs.remove`."""
+        if _SHA256.fullmatch(sha256):
+            await self._in_thread(self._path(sha256).unlink, missing_ok=True)
+
+    async def _in_thread(self, do: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, lambda: do(*args, **kwargs))
+
+    def _path(self, sha256: str) -> Path:
+        """Where a blob lies. What is no hash names no file, so that a name from outside cannot lead elsewhere."""
+        if not _SHA256.fullmatch(sha256):
+            raise NotFound("A blob is named by 64 hexadecimal digits.")
+        return self._directory / sha256[:2] / sha256
+
+    def _prepare(self) -> None:
+        self._directory.mkdir(0o700, parents=True, exist_ok=True)
+        self._unfinished.mkdir(0o700, exist_ok=True)
+        for path in self._unfinished.iterdir():
+            path.unlink()
+
+    def _put(self, data: bytes) -> str:
+        sha256 = hashlib.sha256(data).hexdigest()
+        path = self._path(sha256)
+        if path.is_file():
+            return sha256
+        unfinished = self._unfinished / secrets.token_hex(8)
+        try:
+            self._write(unfinished, data)
+            self._place(unfinished, path)
+        except OSError as error:
+            unfinished.unlink(missing_ok=True)
+            raise Unavailable(
+                f"The server could not store {len(data)} bytes: {error.strerror}. Try again later.", retry_after_s=5
+            ) from error
+        return sha256
+
+    def _write(self, path: Path, data: bytes) -> None:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+
+    def _place(self, unfinished: Path, path: Path) -> None:
+        """Give a finished file its name, durably: the name is an entry of its directory."""
+        try:
+            path.parent.mkdir(0o700)
+        except FileExistsError:
+            pass
+        else:
+            _sync_directory(self._directory)
+        unfinished.replace(path)
+        _sync_directory(path.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
