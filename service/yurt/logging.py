@@ -10,7 +10,7 @@ import logging
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import NamedTuple, TextIO
+from typing import Literal, NamedTuple, TextIO
 
 import msgspec
 import structlog
@@ -30,9 +30,20 @@ _SHARED: tuple[Processor, ...] = (
 )
 
 
-def configure(*, level: str = "INFO", stream: TextIO = sys.stderr) -> None:
+_log = structlog.get_logger(__name__)
+
+Form = Literal["auto", "text", "json"]
+"""Columns (`text`), one JSON object a line, or what suits the stream."""
+
+
+def for_people(stream: TextIO, form: Form) -> bool:
+    """Whether lines to `stream` are columns."""
+    return stream.isatty() if form == "auto" else form == "text"
+
+
+def configure(*, level: str = "INFO", stream: TextIO = sys.stderr, form: Form = "auto") -> None:
     """Send everything that is logged, by structlog or the standard library, to `stream`."""
-    people = stream.isatty()
+    people = for_people(stream, form)
     rendering: list[Processor] = (
         [
             structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
@@ -99,22 +110,22 @@ class RequestLog:
         self._format = _columns if people else _json
         self._lines: list[RequestLine] = []
         self._some = asyncio.Event()
-        self.dropped = 0
+        self._dropped = 0
 
     @classmethod
-    def to(cls, stream: TextIO) -> "RequestLog":
+    def to(cls, stream: TextIO, form: Form = "auto") -> "RequestLog":
         """A log to a stream, in the form that `configure` chooses for it."""
 
         def write(text: str) -> None:
             stream.write(text)
             stream.flush()
 
-        return cls(write, people=stream.isatty())
+        return cls(write, people=for_people(stream, form))
 
     def add(self, line: RequestLine) -> None:
         """Take a line; never blocks."""
         if len(self._lines) >= KEPT:
-            self.dropped += 1
+            self._dropped += 1
             return
         self._lines.append(line)
         self._some.set()
@@ -126,14 +137,21 @@ class RequestLog:
                 await self._some.wait()
                 await asyncio.sleep(FLUSH_S)
                 await asyncio.to_thread(self._write, self._take())
+                self._tell_dropped()
         finally:
             if self._lines:
                 self._write(self._take())
+            self._tell_dropped()
 
     def _take(self) -> str:
         lines, self._lines = self._lines, []
         self._some.clear()
         return "".join(map(self._format, lines))
+
+    def _tell_dropped(self) -> None:
+        if self._dropped:
+            _log.warning("request_lines_dropped", count=self._dropped)
+            self._dropped = 0
 
 
 _encode = msgspec.json.Encoder().encode

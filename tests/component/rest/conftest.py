@@ -23,6 +23,7 @@ from yurt.inbound.rest.pages import Pages
 from yurt.inbound.rest.readiness import Health, Phase
 from yurt.logging import RequestLog
 from yurt.metrics import Metrics
+from yurt.ports import Store
 from yurt.usecases.environments import Environments
 from yurt.usecases.principals import Principal
 from yurt.usecases.tokens import NewToken, Tokens
@@ -72,6 +73,7 @@ class Door:
     client: TestClient[Any, Any]
     services: Services
     store: MemoryStore
+    """Unless the door was made over another one."""
     clock: HeldClock
     admin: NewToken
     log_text: list[str] = field(default_factory=list)
@@ -97,11 +99,12 @@ MakeDoor = Callable[..., Awaitable[Door]]
 
 @pytest.fixture
 async def make_door() -> AsyncIterator[MakeDoor]:
-    """Makes doors; `extra` operations stand beside the frame's own, `options` go to `create_app`."""
+    """Makes doors: with `extra` operations, `over` another store, and `options` of `create_app`."""
     opened: list[tuple[TestClient[Any, Any], asyncio.Task[None]]] = []
 
-    async def make(extra: tuple[Operation, ...] = (), **options: Any) -> Door:
-        clock, store = HeldClock(), MemoryStore()
+    async def make(extra: tuple[Operation, ...] = (), over: Store | None = None, **options: Any) -> Door:
+        clock, memory = HeldClock(), MemoryStore()
+        store = over or memory
         known = Environments(store, clock)
         await known.open()
         held = Tokens(store, clock, os.urandom, known)
@@ -115,7 +118,7 @@ async def make_door() -> AsyncIterator[MakeDoor]:
         await client.start_server()
         opened.append((client, asyncio.create_task(log.run(), name="request-log")))
         admin = await held.create(ROOT, name="root", role=Role.ADMIN)
-        return Door(client, services, store, clock, admin, text)
+        return Door(client, services, memory, clock, admin, text)
 
     yield make
     for client, task in opened:

@@ -80,10 +80,11 @@ async def test_the_buffer_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(5):
         log.add(LINE)
 
-    await _written(log)
+    with structlog.testing.capture_logs() as logged:
+        await _written(log)
 
     assert len("".join(text).splitlines()) == 2
-    assert log.dropped == 3
+    assert [(entry["event"], entry["count"]) for entry in logged] == [("request_lines_dropped", 3)]
 
 
 @pytest.mark.usefixtures("restored")

@@ -1,10 +1,14 @@
 """The whole operation table."""
 
 from yurt.inbound.rest import (
+    apps,
+    bundles,
     calls,
     containers,
+    deploys,
     docs,
     environments,
+    functions,
     health,
     invocations,
     logs,
@@ -16,6 +20,10 @@ from yurt.inbound.rest.operations import Operation
 OPERATIONS: tuple[Operation, ...] = (
     *invocations.OPERATIONS,
     *calls.OPERATIONS,
+    *apps.OPERATIONS,
+    *functions.OPERATIONS,
+    *deploys.OPERATIONS,
+    *bundles.OPERATIONS,
     *stats.OPERATIONS,
     *containers.OPERATIONS,
     *logs.OPERATIONS,
