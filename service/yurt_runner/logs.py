@@ -152,15 +152,22 @@ class Stream:
             self._line_key, self.tail = key, b""
         self.tail = (self.tail + data)[-TAIL_BYTES:]
         if self._batch.full:  # not even looked at: a gigabyte must not cost the supervisor its time
-            self._batch.drop(data.count(b"\n"))
-            self._line.clear()
-            self._cut = not data.endswith(b"\n")
+            self._skip(data)
             return
         *whole, last = data.split(b"\n")
         for piece in whole:
             self._extend(now, piece)
             self._end_line(now, empty=not self._cut)
         self._extend(now, last)
+
+    def _skip(self, data: bytes) -> None:
+        """Count the lines of `data` as dropped; one that goes on counts once, where it begins."""
+        ends = data.count(b"\n")
+        begins_new = ends > 0 or not self._cut
+        goes_on = not data.endswith(b"\n")
+        self._batch.drop(ends - (self._cut and ends > 0) + (goes_on and begins_new))
+        self._line.clear()
+        self._cut = goes_on
 
     def _extend(self, now: float, piece: bytes) -> None:
         if self._cut:

@@ -52,6 +52,17 @@ class Container:
 
     async def spawn(self, *, python: str = sys.executable, grace_s: float = 10) -> None:
         """Start the runner, as an engine would."""
+        line = {
+            "url": self.server.url,
+            "container_id": CONTAINER_ID,
+            "start_token": START_TOKEN,
+            "grace_s": grace_s,
+            "scratch": str(self._scratch),
+        }
+        await self.execute(json.dumps(line).encode() + b"\n", python=python)
+
+    async def execute(self, line: bytes, *, python: str = sys.executable) -> asyncio.subprocess.Process:
+        """Start the runner with that on standard input."""
         self.process = await asyncio.create_subprocess_exec(
             python,
             "-E",
@@ -63,16 +74,10 @@ class Container:
             start_new_session=True,
             cwd=self._scratch,
         )
-        line = {
-            "url": self.server.url,
-            "container_id": CONTAINER_ID,
-            "start_token": START_TOKEN,
-            "grace_s": grace_s,
-            "scratch": str(self._scratch),
-        }
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(line).encode() + b"\n")
+        self.process.stdin.write(line)
         self.process.stdin.close()
+        return self.process
 
     async def start(
         self,
