@@ -103,12 +103,13 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Supe
     stack.push_async_callback(parts.background.close)
     supervisor = Supervisor()
     stack.push_async_callback(supervisor.stop)
-    await _wake(parts)
     stack.push_async_callback(_stop_engine, parts)
+    await _wake(parts)
     supervisor.run("containers", watch_containers(parts.heart, parts.lives, parts.numbers, clock))
     supervisor.run("expiry", expire(clock, parts.services.apps.expire, logs.expire, KEPT_S))
     supervisor.run("request-log", parts.requests.run())
     await _open_doors(parts, listener, stack)
+    stack.push_async_callback(_stop_engine, parts)
     return parts, supervisor
 
 

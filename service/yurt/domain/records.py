@@ -174,8 +174,8 @@ class Container:
     """One running worker, wanted and seen. Key: id.
 
     `fenced` is committed before a container is given up: what it says afterwards is refused. `engine_ref` is the
-    engine's own name for it, opaque here. The two hashes are the sha256 (hex) of its credentials; `instance` is the
-    random id that its runner chose.
+    engine's own name for it, opaque here. The two hashes are the sha256 (hex) of its credentials, the first one
+    empty once it is spent; `instance` is the random id that its runner chose.
     """
 
     id: str

@@ -4,6 +4,7 @@ import hmac
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import msgspec
 import structlog
@@ -23,6 +24,9 @@ INLINE_SOURCE_BYTES = 1 << 20
 """Source up to this size travels in the welcome; larger is fetched by hash."""
 
 BEAT_S = 3.0
+SPENT = ""
+"""In place of a start token's hash once the reconnect token was used: nothing fits it."""
+
 _log_lines = msgspec.json.Decoder(list[tuple[float, str, int, int, str]]).decode
 log = structlog.get_logger(__name__)
 
@@ -77,12 +81,12 @@ class Sessions:
             Unauthenticated: there is no such live container, it was given up, or the credential is not its own.
         """
         entry = self._lives.get(container_id)
-        if entry is None or entry[1].fencing or entry[1].ended is not None:
+        if entry is None or entry[1].record.fenced or entry[1].ended is not None:
             raise Unauthenticated("This container is not, or no longer, one of this server's.")
         record = entry[1].record
         known = (record.reconnect_token_sha256, record.start_token_sha256)
         offered = sha256_hex(credential)
-        if not any(kept is not None and hmac.compare_digest(kept, offered) for kept in known):
+        if not any(kept and hmac.compare_digest(kept, offered) for kept in known):
             raise Unauthenticated("The credential is not this container's.")
         return entry
 
@@ -101,14 +105,15 @@ class Sessions:
         if member.record.instance not in {None, instance}:
             raise SessionRefused("Another instance of this container holds the session.")
         token = credential
-        if sha256_hex(credential) == member.record.start_token_sha256:
+        start = member.record.start_token_sha256
+        if sha256_hex(credential) == start:
             token = secrets.token_urlsafe(32)
-        record = replace(member.record, instance=instance, reconnect_token_sha256=sha256_hex(token))
-        if record != member.record:
-            await self._journal.write(Save(record))
-            member.record = replace(
-                member.record, instance=instance, reconnect_token_sha256=record.reconnect_token_sha256
-            )
+        else:
+            start = SPENT
+        bound = partial(replace, instance=instance, reconnect_token_sha256=sha256_hex(token), start_token_sha256=start)
+        if bound(member.record) != member.record:
+            await self._journal.write(Save(bound(member.record)))
+            member.record = bound(member.record)  # it may have changed meanwhile in other fields
         if member.link is not None:
             member.link.close("replaced")
         member.link = link

@@ -1,0 +1,303 @@
+"""Containers from their start to their end, and who is to blame when one goes."""
+
+import json
+
+from tests.component.pools.rig import Rig
+from yurt.domain.records import AttemptRecord, ContainerState, Outcome
+from yurt.ports import EngineRefused
+from yurt_runner import wire
+
+
+async def test_a_lost_container_costs_its_input_nothing_but_time(rig: Rig) -> None:
+    await rig.deploy()
+    item = await rig.call()
+    box = await rig.container()
+    rig.engine.end(box.member.id, "killed by signal 9")
+    box.hang_up()
+    await rig.settle()
+    other = await rig.container()
+    (frame,) = other.inputs
+    assert json.loads(frame.meta)["number"] == 2
+    other.answer(frame)
+    result = await rig.result(item)
+    assert (result.outcome, result.attempts) == (Outcome.SUCCESS, 2)
+    (lost,) = await rig.store.records.find(AttemptRecord, {"seq": item.seq})
+    assert (lost.number, lost.outcome, lost.container_id) == (1, Outcome.CONTAINER_LOST, box.member.id)
+
+
+async def test_the_last_words_of_an_ended_container_count(rig: Rig) -> None:
+    await rig.deploy()
+    item = await rig.call()
+    box = await rig.container()
+    rig.engine.end(box.member.id, exit_code=3)
+    box.fail(box.inputs[0], "crashed", exit_code=3)
+    box.hang_up()
+    result = await rig.result(item)
+    assert (result.outcome, result.attempts) == (Outcome.CRASHED, 1)
+
+
+async def test_the_eighth_loss_ends_the_input(rig: Rig) -> None:
+    await rig.deploy()
+    item = await rig.call()
+    for _ in range(8):
+        box = await rig.container()
+        rig.engine.end(box.member.id)
+        box.hang_up()
+        await rig.settle()
+    result = await rig.result(item)
+    assert (result.outcome, result.attempts) == (Outcome.INTERNAL_ERROR, 8)
+
+
+async def test_an_input_that_lost_a_container_runs_alone(rig: Rig) -> None:
+    pool = await rig.deploy(max_containers=1)
+    suspect = await rig.call()
+    box = await rig.container()
+    rig.engine.end(box.member.id)
+    box.hang_up()
+    await rig.settle()
+    pool.mean_run_s = 0.00001
+    neighbours = [await rig.call() for _ in range(3)]
+    other = await rig.container()
+    assert [frame.seq for frame in other.inputs] == [suspect.seq]
+    other.answer(other.inputs[0], run_s=0.00001)
+    assert [frame.seq for frame in other.inputs[1:]] == [item.seq for item in neighbours]
+
+
+async def test_only_what_ran_is_blamed_for_a_loss(rig: Rig) -> None:
+    await rig.deploy(max_containers=1)
+    warm = await rig.call()
+    box = await rig.container()
+    box.answer(box.inputs[0], run_s=0.00001)
+    await rig.result(warm)
+    ran, ahead = await rig.call(), await rig.call()
+    rig.engine.end(box.member.id)
+    box.hang_up()
+    await rig.settle()
+    assert (ran.history.losses, ahead.history.losses) == (1, 0)
+
+
+async def test_a_silent_container_is_given_up_after_its_lease(rig: Rig) -> None:
+    await rig.deploy()
+    item = await rig.call()
+    box = await rig.container()
+    rig.engine.deaf = True
+    await rig.tick(14)
+    assert box.talk.closed is None
+    await rig.tick(2)
+    assert box.talk.closed == "fenced"
+    assert (await rig.row(box.member.id)).fenced
+    frame = box.inputs[0]
+    box.answer(frame, "from the dead")
+    other = await rig.container()
+    assert other.member.id != box.member.id
+    other.answer(other.inputs[0], "alive")
+    result = await rig.result(item)
+    assert result.value is not None
+    assert result.value.data == b'"alive"'
+
+
+async def test_a_beat_renews_the_lease_and_so_does_a_gap_of_the_server(rig: Rig) -> None:
+    await rig.deploy(min_containers=1)
+    await rig.scale()
+    box = await rig.boot()
+    await rig.tick(10)
+    box.say(wire.BEAT, busy=[], rss_mib=20.5, cpu_s=0.1, silent_s=0)
+    await rig.tick(10)
+    assert box.member.rss_mib == 20.5
+    await rig.tick(100, renew=True)
+    assert box.talk.closed is None
+
+
+async def test_three_failed_starts_end_what_is_queued_with_the_reason(rig: Rig) -> None:
+    await rig.deploy()
+    item = await rig.call()
+    for wait_s in (1, 2, 0):
+        await rig.scale()
+        box = await rig.boot(ready=False)
+        box.start_failed("no module named nothing")
+        box.hang_up()
+        await rig.settle()
+        started = len(rig.engine.started)
+        await rig.tick(wait_s / 2)
+        assert len(rig.engine.started) == started, "it tried again too soon"
+        await rig.tick(wait_s / 2 + 0.1)
+    result = await rig.result(item)
+    assert result.outcome == Outcome.INIT_FAILURE
+    assert json.loads(result.error_json or b"")["message"] == "no module named nothing"
+    later = await rig.call()
+    assert later.seq not in rig.results
+    await rig.tick(61)
+    box = await rig.boot(ready=False)
+    box.start_failed()
+    assert (await rig.result(later)).outcome == Outcome.INIT_FAILURE
+
+
+async def test_a_success_forgets_failed_starts(rig: Rig) -> None:
+    pool = await rig.deploy()
+    await rig.call()
+    await rig.scale()
+    box = await rig.boot(ready=False)
+    box.start_failed()
+    box.hang_up()
+    await rig.tick(1.1)
+    await rig.boot()
+    assert pool.startup.failures == 0
+
+
+async def test_an_engine_that_refuses_is_a_reason_to_wait_and_nothing_else(rig: Rig) -> None:
+    await rig.deploy()
+    item = await rig.call()
+    rig.engine.refusal = EngineRefused("no_capacity", "No machine has room.")
+    await rig.scale()
+    reason = rig.heart.pending_reason(item)
+    assert reason is not None
+    assert (reason.code, reason.message) == ("no_capacity", "No machine has room.")
+    rig.engine.refusal = None
+    await rig.tick(1.1)
+    box = await rig.boot()
+    box.answer(box.inputs[0])
+    assert (await rig.result(item)).attempts == 1
+
+
+async def test_an_idle_container_is_drained_after_its_window(rig: Rig) -> None:
+    await rig.deploy(scaledown_window_s=10)
+    item = await rig.call()
+    box = await rig.container()
+    box.answer(box.inputs[0])
+    await rig.result(item)
+    for _ in range(9):
+        box.say(wire.BEAT)
+        await rig.tick(1)
+    assert box.talk.of(wire.DRAIN) == []
+    await rig.tick(2)
+    assert len(box.talk.of(wire.DRAIN)) == 1
+    assert (await rig.row(box.member.id)).state == ContainerState.DRAINING
+    box.say(wire.BYE, reason="drained")
+    rig.engine.end(box.member.id, exit_code=0)
+    box.hang_up()
+    await rig.settle()
+    row = await rig.row(box.member.id)
+    assert (row.state, row.end_reason, row.exit_code) == (ContainerState.ENDED, "idle", 0)
+
+
+async def test_a_drained_container_that_stays_is_stopped(rig: Rig) -> None:
+    await rig.deploy(scaledown_window_s=10, timeout_s=20)
+    await rig.call()
+    box = await rig.container()
+    rig.heart.lives.drain(box.pool, box.member, "test")
+    for _ in range(26):
+        box.say(wire.BEAT)
+        await rig.tick(1)
+    assert rig.engine.stopped == []
+    for _ in range(10):
+        box.say(wire.BEAT)
+        await rig.tick(1)
+    assert rig.engine.stopped == [box.member.id]
+
+
+async def test_a_new_revision_relieves_the_old_one_when_it_is_ready(rig: Rig) -> None:
+    await rig.deploy(max_containers=1)
+    running = await rig.call()
+    old = await rig.container()
+    await rig.deploy(revision=2, max_containers=1)
+    new = await rig.container()
+    assert len(old.talk.of(wire.DRAIN)) == 1
+    old.answer(old.inputs[0], "old")
+    assert (await rig.result(running)).revision == 1
+    item = await rig.call()
+    new.answer(new.inputs[0], "new")
+    assert (await rig.result(item)).revision == 2
+
+
+async def test_an_old_revision_serves_on_while_the_new_one_fails_to_start(rig: Rig) -> None:
+    await rig.deploy(max_containers=1)
+    first = await rig.call()
+    old = await rig.container()
+    old.answer(old.inputs[0])
+    await rig.result(first)
+    await rig.deploy(revision=2, max_containers=1)
+    for _ in range(3):
+        await rig.scale()
+        broken = await rig.boot(ready=False)
+        broken.start_failed("broken")
+        broken.hang_up()
+        old.say(wire.BEAT)
+        await rig.tick(5)
+    assert rig.heart.deploy_error("fu-1") is not None
+    item = await rig.call()
+    old.answer(old.inputs[-1], "still here")
+    assert (await rig.result(item)).revision == 1
+
+
+async def test_a_retired_function_ends_its_inputs_and_its_containers(rig: Rig) -> None:
+    await rig.deploy(max_containers=1)
+    running, queued = await rig.call(), await rig.call()
+    box = await rig.container()
+    rig.heart.retire("fu-1", by="app_stopped")
+    for item in (running, queued):
+        result = await rig.result(item)
+        assert result.outcome == Outcome.CANCELLED
+        assert json.loads(result.error_json or b"")["by"] == "app_stopped"
+    await rig.settle()
+    assert [frame.seq for frame in box.talk.of(wire.CANCEL)] == [running.seq]
+    assert len(box.talk.of(wire.DRAIN)) == 1
+    box.fail(box.inputs[0], "cancelled")
+    box.say(wire.BYE, reason="drained")
+    rig.engine.end(box.member.id)
+    box.hang_up()
+    await rig.scale()
+    assert rig.heart.pools == {}
+    assert rig.heart.inputs == {}
+
+
+async def test_a_cancelled_input_keeps_its_slot_until_it_has_stopped(rig: Rig) -> None:
+    await rig.deploy(max_containers=1)
+    running, waiting = await rig.call(), await rig.call()
+    box = await rig.container()
+    assert rig.heart.cancel(running, "token")
+    assert (await rig.result(running)).outcome == Outcome.CANCELLED
+    assert len(box.inputs) == 1
+    box.fail(box.inputs[0], "cancelled")
+    assert [frame.seq for frame in box.inputs] == [running.seq, waiting.seq]
+    assert not rig.heart.cancel(running, "token")
+
+
+async def test_an_input_that_cannot_be_stopped_ends_with_its_container(rig: Rig) -> None:
+    await rig.deploy(timeout_s=3)
+    item = await rig.call()
+    box = await rig.container()
+    box.say(wire.STARTED, item.seq, item.token, for_s=0.01)
+    for _ in range(14):
+        box.say(wire.BEAT)
+        await rig.tick(1)
+    result = await rig.result(item)
+    assert result.outcome == Outcome.TIMEOUT
+    assert json.loads(result.error_json or b"")["limit_s"] == 3
+    assert (await rig.row(box.member.id)).fenced
+
+
+async def test_a_start_that_takes_too_long_fails(rig: Rig) -> None:
+    pool = await rig.deploy(startup_timeout_s=5)
+    await rig.call()
+    await rig.scale()
+    await rig.tick(16)
+    assert pool.startup.failures == 1
+    assert rig.engine.stopped == [rig.engine.started[0].container_id]
+
+
+async def test_reasons_to_wait(rig: Rig) -> None:
+    await rig.deploy(max_containers=1)
+    first = await rig.call()
+    reason = rig.heart.pending_reason(first)
+    assert reason is not None
+    await rig.scale()
+    reason = rig.heart.pending_reason(first)
+    assert reason is not None
+    assert reason.code == "container_starting"
+    await rig.boot()
+    assert rig.heart.pending_reason(first) is None
+    second, third = await rig.call(), await rig.call()
+    reason = rig.heart.pending_reason(third)
+    assert reason is not None
+    assert (reason.code, reason.ahead) == ("max_containers", 1)
+    assert second.running is False

@@ -1,0 +1,112 @@
+"""Who may speak for a container, and what is made of nonsense."""
+
+import json
+
+import pytest
+
+from tests.component.pools.rig import Rig, Talk
+from yurt.domain.errors import Unauthenticated
+from yurt.pools.sessions import SessionRefused
+from yurt_runner import wire
+
+
+async def test_a_container_needs_its_own_credential(rig: Rig) -> None:
+    await rig.deploy(min_containers=2)
+    await rig.scale()
+    one, two = rig.engine.started
+    with pytest.raises(Unauthenticated):
+        rig.sessions.authenticate(one.container_id, two.start_token)
+    with pytest.raises(Unauthenticated):
+        rig.sessions.authenticate("co-unknown", one.start_token)
+    with pytest.raises(Unauthenticated):
+        rig.sessions.authenticate(one.container_id, "")
+
+
+async def test_the_start_token_serves_one_instance(rig: Rig) -> None:
+    await rig.deploy(min_containers=1)
+    await rig.scale()
+    spec = rig.engine.started[0]
+    await rig.greet(spec.container_id, spec.start_token, "instance-number-one")
+    with pytest.raises(SessionRefused, match="Another instance"):
+        await rig.greet(spec.container_id, spec.start_token, "instance-number-two")
+
+
+async def test_the_start_token_dies_with_the_first_use_of_the_next(rig: Rig) -> None:
+    await rig.deploy(min_containers=1)
+    await rig.scale()
+    box = await rig.boot()
+    await box.reconnect()
+    with pytest.raises(Unauthenticated):
+        rig.sessions.authenticate(box.member.id, box.credential)
+
+
+async def test_the_same_instance_replaces_its_own_connection(rig: Rig) -> None:
+    await rig.deploy(min_containers=1)
+    await rig.scale()
+    box = await rig.boot()
+    await box.reconnect()
+    assert box.talk.closed == "replaced"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"protocol": "yurt.9", "instance": "x" * 20},
+        {"protocol": wire.PROTOCOL},
+        {"protocol": wire.PROTOCOL, "instance": 5},
+        {"protocol": wire.PROTOCOL, "instance": "short"},
+    ],
+)
+async def test_a_hello_that_makes_no_sense_is_refused(rig: Rig, said: dict[str, object]) -> None:
+    await rig.deploy(min_containers=1)
+    await rig.scale()
+    spec = rig.engine.started[0]
+    pool, member = rig.sessions.authenticate(spec.container_id, spec.start_token)
+    with pytest.raises(SessionRefused):
+        await rig.sessions.hello(pool, member, said, Talk(), spec.start_token)
+
+
+async def test_frames_that_make_no_sense_change_nothing(rig: Rig) -> None:
+    await rig.deploy()
+    item = await rig.call()
+    box = await rig.container()
+    box.say(wire.STARTED, 1, 1, for_s=0.1)
+    box.say(wire.RETURN, item.seq, 99)
+    box.say(wire.LOG, payload=b"[[1]]")
+    box.say(wire.BEAT, rss_mib="lots", cpu_s=-1)
+    box.say(wire.FAILED, payload=b"{}", outcome="init_failure")
+    box.say(250)
+    raw = wire.pack(wire.OUTPUT, item.seq, item.token, b"null", meta=b"not json", flags=0)
+    rig.sessions.frames(box.pool, box.member, wire.unpack(raw))
+    assert (await rig.result(item)).outcome == "success"
+
+
+async def test_an_unknown_outcome_is_an_internal_error(rig: Rig) -> None:
+    await rig.deploy()
+    item = await rig.call()
+    box = await rig.container()
+    box.say(wire.OUTPUT, item.seq, item.token, b"{}", flags=77)
+    assert (await rig.result(item)).outcome == "internal_error"
+
+
+async def test_log_lines_are_kept_with_their_input(rig: Rig) -> None:
+    await rig.deploy()
+    item = await rig.call()
+    box = await rig.container()
+    lines = [[0.5, "stdout", item.seq, item.token, "hello"], [0.1, "stdout", 0, 0, "boot"], [0, "pipe", 0, 0, "odd"]]
+    box.say(wire.LOG, payload=json.dumps(lines).encode(), dropped=3)
+    first, second, third, dropped = rig.logs.lines
+    assert (first.text, first.seq, first.number, first.time) == ("hello", item.seq, 1, rig.clock.now() - 0.5)
+    assert (second.seq, second.number) == (0, 0)
+    assert third.stream == "system"
+    assert "3 lines were dropped" in dropped.text
+
+
+async def test_the_welcome_tells_the_container_what_it_runs(rig: Rig) -> None:
+    await rig.deploy(min_containers=1, env={"LEVEL": "info"}, timeout_s=7, memory_mib=64)
+    await rig.scale()
+    box = await rig.boot()
+    said = json.loads(box.talk.of(wire.WELCOME)[0].meta)
+    assert said["entrypoint"] == "main:work"
+    assert (said["timeout_s"], said["memory_mib"], said["env"]) == (7, 64, {"LEVEL": "info"})
+    assert said["reconnect_token"] != box.credential

@@ -1,0 +1,53 @@
+"""An engine whose containers exist only by name."""
+
+from collections.abc import Callable
+
+from yurt.ports import Capabilities, ContainerSpec, Ended, EngineRefused, Observed
+
+
+class FakeEngine:
+    """`yurt.ports.Engine`. Knobs: `refusal` is raised by `start`; `deaf` containers do not end when stopped."""
+
+    capabilities = Capabilities(name="fake", isolates=False, honours_image=False, memory_limit=False)
+
+    def __init__(self) -> None:
+        self.started: list[ContainerSpec] = []
+        self.stopped: list[str] = []
+        self.alive: set[str] = set()
+        self.refusal: EngineRefused | None = None
+        self.deaf = False
+        self._ended: Callable[[Ended], None] | None = None
+
+    async def open(self, ended: Callable[[Ended], None]) -> list[Observed]:
+        """Begin with what is alive."""
+        self._ended = ended
+        return [Observed(container_id, "fake") for container_id in sorted(self.alive)]
+
+    async def start(self, spec: ContainerSpec) -> str:
+        """Note that a container was asked for."""
+        if self.refusal is not None:
+            raise self.refusal
+        self.started.append(spec)
+        self.alive.add(spec.container_id)
+        return "fake"
+
+    async def stop(self, container_id: str, *, grace_s: float) -> None:
+        """End a container at once, unless the engine is deaf."""
+        self.stopped.append(container_id)
+        if not self.deaf:
+            self.end(container_id)
+
+    def end(self, container_id: str, reason: str = "stopped", *, exit_code: int | None = None) -> None:
+        """Let a container end."""
+        if container_id in self.alive and self._ended is not None:
+            self.alive.remove(container_id)
+            self._ended(Ended(container_id, reason, exit_code))
+
+    async def check(self) -> str | None:
+        """It always works."""
+        return None
+
+    async def close(self, *, stop_all: bool) -> None:
+        """End everything, if asked to."""
+        if stop_all:
+            self.alive.clear()

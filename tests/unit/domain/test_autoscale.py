@@ -1,0 +1,169 @@
+"""The autoscaler: what it must never do, what it must always do, and the cases that people know it by."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from yurt.domain.autoscale import Decision, Idle, Sample, autoscale
+from yurt.domain.functions import Scaling
+
+
+@st.composite
+def scalings(draw: st.DrawFn) -> Scaling:
+    most = draw(st.integers(0, 20))
+    return Scaling(
+        min_containers=draw(st.integers(0, most)),
+        max_containers=most,
+        buffer_containers=draw(st.integers(0, 5)),
+        scaledown_window_s=draw(st.floats(2, 1200)),
+    )
+
+
+@st.composite
+def samples(draw: st.DrawFn) -> Sample:
+    idle = draw(st.lists(st.floats(0, 5000), max_size=12))
+    busy = draw(st.integers(0, 12))
+    slots = draw(st.integers(1, 8))
+    waiting = draw(st.integers(0, 300))
+    running = draw(st.integers(busy, busy * slots))
+    return Sample(
+        waiting=waiting,
+        running=running,
+        busy=busy,
+        idle=tuple(Idle(f"co-{index}", age) for index, age in enumerate(idle)),
+        starting=draw(st.integers(0, 5)),
+        draining=draw(st.integers(0, 5)),
+        slots=slots,
+        mean_run_s=draw(st.none() | st.floats(0.0001, 100)),
+        startup_s=draw(st.none() | st.floats(0.01, 60)),
+        quiet_s=0.0 if waiting + running else draw(st.floats(0, 5000)),
+        upgrading=draw(st.booleans()),
+    )
+
+
+def alive(sample: Sample) -> int:
+    return sample.busy + len(sample.idle) + sample.starting
+
+
+@given(samples(), scalings())
+def test_it_never_starts_beyond_the_maximum(sample: Sample, scaling: Scaling) -> None:
+    decision = autoscale(sample, scaling)
+    if decision.start:
+        total = alive(sample) + sample.draining + decision.start
+        assert total <= scaling.max_containers + sample.upgrading
+
+
+@given(samples(), scalings())
+def test_it_never_drains_below_the_floor(sample: Sample, scaling: Scaling) -> None:
+    decision = autoscale(sample, scaling)
+    left = alive(sample) - len(decision.drain) - decision.excess
+    assert left >= min(alive(sample), scaling.min_containers)
+
+
+@given(samples(), scalings())
+def test_it_drains_each_container_once_and_only_idle_ones(sample: Sample, scaling: Scaling) -> None:
+    decision = autoscale(sample, scaling)
+    assert len(set(decision.drain)) == len(decision.drain)
+    assert set(decision.drain) <= {idle.container_id for idle in sample.idle}
+
+
+@given(samples(), scalings())
+def test_it_does_not_start_and_drain_at_once(sample: Sample, scaling: Scaling) -> None:
+    decision = autoscale(sample, scaling)
+    assert not (decision.start and (decision.drain or decision.excess))
+
+
+@given(samples(), scalings())
+def test_an_idle_container_within_its_window_stays_unless_the_maximum_was_lowered(
+    sample: Sample, scaling: Scaling
+) -> None:
+    decision = autoscale(sample, scaling)
+    over = max(0, alive(sample) - scaling.max_containers - sample.upgrading)
+    young = {idle.container_id for idle in sample.idle if idle.for_s < scaling.scaledown_window_s}
+    assert len(young & set(decision.drain)) <= over
+
+
+@given(samples(), scalings())
+def test_what_waits_gets_a_container_if_there_is_room(sample: Sample, scaling: Scaling) -> None:
+    decision = autoscale(sample, scaling)
+    room = scaling.max_containers - alive(sample) - sample.draining
+    if sample.waiting and alive(sample) == 0 and room > 0:
+        assert decision.start >= 1
+
+
+@given(scalings(), st.integers(0, 400), st.integers(1, 8))
+def test_it_settles(scaling: Scaling, waiting: int, slots: int) -> None:
+    """Applying decisions until nothing changes ends, and the floor is kept: no flapping."""
+    busy, idle = 0, 0
+    for _ in range(50):
+        running = min(waiting, (busy + idle) * slots)
+        busy_now = -(-running // slots)
+        idle_now = busy + idle - busy_now
+        sample = Sample(
+            waiting=waiting - running,
+            running=running,
+            busy=busy_now,
+            idle=tuple(Idle(str(index), 1e9) for index in range(idle_now)),
+            starting=0,
+            draining=0,
+            slots=slots,
+            quiet_s=0.0 if waiting else 1e9,
+        )
+        decision = autoscale(sample, scaling)
+        busy, idle = busy_now, idle_now + decision.start - len(decision.drain)
+        if not decision.start and not decision.drain and not decision.excess:
+            break
+    else:
+        raise AssertionError("it flaps")
+    assert busy + idle >= min(scaling.min_containers, scaling.max_containers)
+
+
+def sample(**values: object) -> Sample:
+    base: dict[str, object] = {"waiting": 0, "running": 0, "busy": 0, "idle": (), "starting": 0, "draining": 0}
+    return Sample(**{**base, **values})  # type: ignore[arg-type]
+
+
+def test_the_first_input_starts_one_container() -> None:
+    assert autoscale(sample(waiting=1), Scaling()).start == 1
+
+
+def test_one_waiting_input_and_one_idle_container_start_nothing() -> None:
+    assert autoscale(sample(waiting=1, idle=(Idle("a", 1),)), Scaling()).start == 0
+
+
+def test_a_starting_container_counts() -> None:
+    assert autoscale(sample(waiting=1, starting=1), Scaling()).start == 0
+
+
+def test_it_starts_at_most_what_is_allowed() -> None:
+    decision = autoscale(sample(waiting=100), Scaling(max_containers=3))
+    assert (decision.start, decision.capped) == (3, True)
+
+
+def test_paused_starts_nothing_and_drains_all() -> None:
+    paused = Scaling(max_containers=0)
+    assert autoscale(sample(waiting=5), paused).start == 0
+    assert autoscale(sample(idle=(Idle("a", 0), Idle("b", 0))), paused).drain == ("a", "b")
+    assert autoscale(sample(running=2, busy=2), paused).excess == 2
+
+
+def test_the_floor_is_kept_warm() -> None:
+    assert autoscale(sample(quiet_s=1e9), Scaling(min_containers=2)).start == 2
+    assert autoscale(sample(idle=(Idle("a", 1e9), Idle("b", 1e9)), quiet_s=1e9), Scaling(min_containers=2)).drain == ()
+
+
+def test_a_buffer_is_kept_only_while_there_is_work() -> None:
+    scaling = Scaling(buffer_containers=2)
+    assert autoscale(sample(running=1, busy=1), scaling).start == 2
+    assert autoscale(sample(quiet_s=1e9), scaling).start == 0
+
+
+def test_the_longest_idle_goes_first() -> None:
+    decision = autoscale(sample(idle=(Idle("young", 61), Idle("old", 100)), quiet_s=61), Scaling(min_containers=1))
+    assert decision == Decision(desired=1, start=0, drain=("old",))
+
+
+def test_no_container_is_started_for_what_is_done_before_it_could_be_ready() -> None:
+    busy = sample(waiting=64, running=1, busy=1, mean_run_s=0.0005, startup_s=0.1)
+    assert autoscale(busy, Scaling()).start == 0
+    slow = sample(waiting=64, running=1, busy=1, mean_run_s=1.0, startup_s=0.1)
+    assert autoscale(slow, Scaling(max_containers=100)).start == 64
