@@ -138,8 +138,9 @@ def line_of(text: str, keys: tuple[str, ...]) -> tuple[int, int]:
             here = [*table, *_split(assignment[1])]
         else:
             continue
-        if len(here) > covered and here == list(keys[: len(here)]):
-            best, covered = number, len(here)
+        common = min(len(here), len(keys))
+        if common > covered and here[:common] == list(keys[:common]):
+            best, covered = number, common
     return best, covered
 
 

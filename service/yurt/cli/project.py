@@ -85,7 +85,7 @@ def public_functions(tree: ast.Module) -> list[str]:
 
 def module_name(stem: str) -> str:
     """A file's name as a module can bear it."""
-    name = re.sub(r"\W", "_", stem)
+    name = re.sub(r"\W", "_", stem, flags=re.ASCII)
     return name if name.isidentifier() else f"_{name}"
 
 
