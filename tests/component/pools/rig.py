@@ -46,6 +46,11 @@ class Talk:
     def close(self, reason: str) -> None:
         self.closed = reason
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the server has left it open."""
+        return self.closed is None
+
     def of(self, kind: int) -> list[wire.Frame]:
         return [frame for frame in self.frames if frame.kind == kind]
 
