@@ -36,6 +36,7 @@ class Put:
 class Autoscaling:
     """Where a function's scaling comes from. `defined` and `override` have only what was said."""
 
+    function_id: str
     default: Scaling
     defined: Mapping[str, int]
     override: Override
@@ -221,7 +222,7 @@ class Functions:
             if override != _override(view.function):
                 await self._save_override(view, override, effective)
         default = Scaling(max_containers=registry.default_max)
-        return Autoscaling(default, _said(view.definition), override, effective)
+        return Autoscaling(view.function.id, default, _said(view.definition), override, effective)
 
     async def _save_override(self, view: FunctionView, override: Override, effective: Scaling) -> None:
         registry = self._registry
