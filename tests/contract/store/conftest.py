@@ -1,4 +1,4 @@
-"""What the suite runs over: every kind of store behind one small handle. A new kind joins by a class and a parameter."""
+"""What the suite runs over: every kind of store behind one small handle; a new kind is a class and a parameter."""
 
 import sqlite3
 from collections.abc import AsyncIterator
