@@ -69,7 +69,7 @@ def yurt_server() -> Iterator[Server]:
     """Yurt on its local engine and a store of its own."""
     with tempfile.TemporaryDirectory(prefix="yurt-bench-") as place, Path(place, "log").open("w+") as output:
         data, run = Path(place, "data"), Path(place, "run")
-        command = [sys.executable, "-m", "yurt.cli.main", "serve", "--listen", "127.0.0.1:0"]
+        command = [sys.executable, "-m", "yurt", "serve", "--listen", "127.0.0.1:0"]
         command += ["--data-dir", str(data), "--run-dir", str(run), "--log-format", "json"]
         process = subprocess.Popen(command, stderr=output, stdout=output, text=True, env={**os.environ})
         try:
