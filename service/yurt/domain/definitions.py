@@ -43,6 +43,11 @@ _RESERVED_ENV = "YURT_"
 _ENTRYPOINT = re.compile(ENTRYPOINT_PATTERN[:-1] + r"\Z")
 
 
+def whole(value: object) -> object:
+    """60.0 as 60: to JSON they are the same number, and some languages cannot write the latter."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _entrypoint(text: str) -> str:
     if not _ENTRYPOINT.match(text):
         raise broken_rule(f"must be module:name, as in main:resize, got {shown(text)}")
@@ -130,9 +135,10 @@ _GPU_SCHEMA = {
     "examples": ["H100:2", ["H100", "A100-80GB"]],
 }
 
-Seconds: TypeAlias = Annotated[int, Field(ge=1, le=86_400)]
-Containers: TypeAlias = Annotated[int, Field(ge=0, le=MAX_CONTAINERS)]
-Window: TypeAlias = Annotated[int, Field(ge=2, le=1200)]
+Seconds: TypeAlias = Annotated[int, Field(ge=1, le=86_400), BeforeValidator(whole)]
+Mebibytes: TypeAlias = Annotated[int, Field(ge=32, le=1 << 20), BeforeValidator(whole)]
+Containers: TypeAlias = Annotated[int, Field(ge=0, le=MAX_CONTAINERS), BeforeValidator(whole)]
+Window: TypeAlias = Annotated[int, Field(ge=2, le=1200), BeforeValidator(whole)]
 EnvName: TypeAlias = Annotated[str, AfterValidator(_env_name)]
 EnvValue: TypeAlias = Annotated[str, AfterValidator(_env_value)]
 FilePath: TypeAlias = Annotated[str, AfterValidator(_file_path)]
@@ -173,7 +179,7 @@ class FunctionDefinition(_Strict):
     )
     gpu: Gpus = ()
     cpu: float = Field(0.125, ge=0.01, le=256, description="Cores that a container asks for.")
-    memory: int = Field(512, ge=32, le=1 << 20, description="The limit of a container in MiB.")
+    memory: Mebibytes = Field(512, description="The limit of a container in MiB.")
     timeout: Seconds = Field(300, description="The limit of one attempt's user code in seconds.")
     startup_timeout: Seconds = Field(300, description="The limit from a container's start to readiness in seconds.")
     min_containers: Containers = Field(0, description="Containers kept warm always.")
@@ -279,7 +285,7 @@ def _crossed(value: Mapping[str, Any], at: tuple[str | int, ...], default_max: i
     """Rules between keys, on the raw values, so that they are found together with the rest."""
     low, high = value.get("min_containers", 0), value.get("max_containers")
     told = "max_containers" if high is not None else "the server's default of max_containers"
-    high = default_max if high is None else high
+    low, high = whole(low), default_max if high is None else whole(high)
     if type(low) is int and type(high) is int and low > high:
         return [FieldError(pointer(*at, "min_containers"), f"must not be above {told}: {low} > {high}")]
     return []

@@ -1,7 +1,7 @@
 """Deploys: from definitions as they came to committed revisions, one or many in one transaction.
 
 Reading (what does each definition say, is its source right) comes first and changes nothing; planning compares with
-what lives, under the lock; applying is one journal write, after which the catalog and the pools are told.
+what lives, one deploy at a time; applying is one journal write, after which the catalog and the pools are told.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ import structlog
 from yurt.domain import bundle, ids
 from yurt.domain.changes import Change, Save
 from yurt.domain.definitions import FunctionDefinition, changed_keys, check_definition, parse_stored, refusal
-from yurt.domain.errors import FieldError, RevisionMoved
+from yurt.domain.errors import FieldError, NotFound, RevisionMoved
 from yurt.domain.naming import name_problem, pointer, shown
 from yurt.domain.overrides import Override
 from yurt.domain.records import App, Bundle, Function, Revision
@@ -135,13 +135,14 @@ class Deploys:
         return Deployed(app, tuple(steps), tuple(sorted(live.name for live in pruned)), tuple(warnings))
 
     async def repeat(self, principal: Principal, view: FunctionView, number: int) -> FunctionView:
-        """Make the definition of revision `number` the current one again, as a new revision. Call it under the lock."""
+        """Make the definition of revision `number` the current one again, as a new revision. Only inside `changing`.
+
+        Raises:
+            NotFound: there is no such revision.
+        """
         old = await self._registry.store.records.get(Revision, view.function.id, number)
         if old is None:
-            message = f"has no revision {number}; the current one is {view.function.revision}"
-            raise refusal([FieldError("/revision", f"{view.live.address} {message}")])
-        if number == view.function.revision:
-            raise refusal([FieldError("/revision", f"{number} is the current revision of {view.live.address}")])
+            raise NotFound(f"{view.live.address} has no revision {number}; the latest is {view.function.revision}.")
         wanted = Wanted(view.function.name, parse_stored(old.definition_json), old.definition_json, old.bundle)
         step = Step(self._next(principal, view, wanted, rollback_of=number), ("rollback",))
         await self._apply(view.app, [], [step], [])
@@ -155,7 +156,7 @@ class Deploys:
         return replace(function, deleted_at=self._registry.clock.now(), deleted_by=principal.token_id)
 
     async def delete(self, app: App, gone: Sequence[Function]) -> None:
-        """Commit deletions. Call it under the lock."""
+        """Commit deletions. Only inside `changing`."""
         await self._apply(app, [], [], gone)
 
     # ------------------------------------------------------------------ read

@@ -196,8 +196,7 @@ class Functions:
         """Make the definition of revision `number` the current one again, as a new revision.
 
         Raises:
-            AppStopped, NotFound: there is no such live function.
-            Invalid: there is no such revision, or it is the current one.
+            AppStopped, NotFound: there is no such live function, or no such revision of it.
         """
         async with self._registry.changing():
             return await self._deploys.repeat(principal, await self._live(principal, ref, environment), number)

@@ -41,6 +41,13 @@ def test_an_explicit_default_is_no_change() -> None:
     assert changed_keys(parse_definition(spelled), parse_definition(PLAIN)) == []
 
 
+def test_a_whole_number_may_be_written_with_a_point() -> None:
+    numbers = ("memory", "timeout", "startup_timeout", "max_containers", "buffer_containers", "scaledown_window")
+    found = parse_definition(PLAIN | dict.fromkeys(numbers, 60.0))
+    assert [repr(getattr(found, key)) for key in numbers] == ["60"] * len(numbers)
+    assert refused(PLAIN | {"min_containers": 3.0, "max_containers": 2.0})
+
+
 def test_changed_keys_names_what_differs() -> None:
     other = parse_definition(PLAIN | {"memory": 1024, "gpu": "a10g"})
     assert changed_keys(parse_definition(PLAIN), other) == ["gpu", "memory"]
@@ -59,7 +66,7 @@ def test_gpus_are_canonical_and_keep_their_order() -> None:
         ("entrypoint", "../x:f", "must be module:name"),
         ("timeout", 0, "must be at least 1"),
         ("timeout", 86_401, "must be at most 86400"),
-        ("timeout", 60.0, "must be a whole number, got 60.0"),
+        ("timeout", 60.5, "must be a whole number, got 60.5"),
         ("timeout", True, "must be a whole number, got true"),
         ("timeout", None, "must be a whole number, got null"),
         ("startup_timeout", 0, "at least 1"),

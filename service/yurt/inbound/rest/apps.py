@@ -1,11 +1,12 @@
 """The operations on apps."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from aiohttp import web
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from yurt.domain import records
+from yurt.domain.definitions import whole
 from yurt.domain.errors import FieldError, Invalid
 from yurt.domain.records import AppState, Role
 from yurt.inbound.rest import registry_shapes as shapes
@@ -31,7 +32,7 @@ class AppCreate(Body):
         None, max_length=MAX_TAGS, description="For people and tools; keys and values of at most 63 characters."
     )
     ephemeral: bool = Field(default=False, description="Stop it unless it is renewed within its `ttl`.")
-    ttl: int | None = Field(
+    ttl: Annotated[int, BeforeValidator(whole)] | None = Field(
         None, ge=TTL_S[0], le=TTL_S[1], description=f"Of an ephemeral app, in seconds. Absent: {DEFAULT_TTL_S}."
     )
 

@@ -35,7 +35,7 @@ async def read_body(request: web.Request, spec: AnyBody, limit_bytes: int) -> ob
         limit_bytes = min(limit_bytes, spec.limit_bytes or limit_bytes)
         _check_size(request.content_length, limit_bytes)
         _check_sent(request, spec.empty)
-        _check_media(request, (spec.media,), f"Send it as {spec.media}.")
+        _check_media(request, (spec.media, *spec.also), f"Send it as {spec.media}.")
         return Incoming(request, limit_bytes)
     _check_size(request.content_length, limit_bytes)
     if isinstance(spec, JsonBody) and spec.optional and not request.body_exists:

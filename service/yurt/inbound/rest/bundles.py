@@ -39,7 +39,12 @@ OPERATIONS: tuple[Operation, ...] = (
         role=Role.DEPLOY,
         handler=_put,
         query=PlaceQuery,
-        body=BinaryBody("application/zip", "Send the bytes of a zip archive.", MAX_BUNDLE_BYTES),
+        body=BinaryBody(
+            "application/octet-stream",
+            "Send the bytes of a zip archive.",
+            MAX_BUNDLE_BYTES,
+            also=("application/zip",),
+        ),
         answers=(
             Answer(200, "It was there already.", Bundle, example=_EXAMPLE),
             Answer(201, "It is stored.", Bundle, example=_EXAMPLE),

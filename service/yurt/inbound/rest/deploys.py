@@ -55,7 +55,11 @@ _DEPLOY = {
 
 _ETAG = Header("ETag", "The revision's number; send it in `If-Match` to change this very one.")
 _LOCATION = Header("Location", "Where the function is shown.")
-_IF_MATCH = Header("If-Match", "The `ETag` that you saw: replace only that revision, else 412.")
+_IF_MATCH = Header(
+    "If-Match",
+    "The `ETag` that you saw: replace only that revision, else 412. `*`: replace only what is there.",
+    {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*)$'},
+)
 
 
 class DeployQuery(PlaceQuery):

@@ -1,10 +1,11 @@
 """The operations that show and change functions; those that deploy them are in `deploys`."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from aiohttp import web
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from yurt.domain.definitions import whole
 from yurt.domain.errors import NotFound
 from yurt.domain.records import Role
 from yurt.inbound.rest import registry_shapes as shapes
@@ -61,7 +62,9 @@ class FunctionsQuery(PageQuery, PlaceQuery):
 class Rollback(Body):
     """Back to what."""
 
-    revision: int = Field(ge=1, le=_MAX_REVISION, description="The number of an earlier revision.")
+    revision: Annotated[int, BeforeValidator(whole)] = Field(
+        ge=1, le=_MAX_REVISION, description="The number of an earlier revision."
+    )
 
 
 async def _list(ctx: Context[FunctionsQuery, None]) -> web.StreamResponse:

@@ -106,11 +106,17 @@ class Upload(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BinaryBody:
-    """A body of other bytes; `Context.body` is an `Upload`. `limit_bytes`: its own limit, below the server's."""
+    """A body of other bytes; `Context.body` is an `Upload`.
+
+    Args:
+        limit_bytes: its own limit, below the server's.
+        also: narrower content types that are taken too.
+    """
 
     media: str
     empty: str
     limit_bytes: int | None = None
+    also: tuple[str, ...] = ()
 
 
 AnyBody: TypeAlias = JsonBody[Any] | RawJsonBody | BinaryBody
