@@ -11,7 +11,7 @@ from urllib.parse import quote
 import aiohttp
 
 from yurt import __version__
-from yurt.cli.failures import Refused, Unreachable
+from yurt.cli.failures import CommandError, Refused, Unreachable
 from yurt.cli.target import Target
 
 CONNECT_S = 10
@@ -113,9 +113,8 @@ class Client:
         timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_S)
         async with self._request(method, path, query or {}, headers=headers, timeout=timeout, **content) as response:
             answer = await response.read()
-            if response.content_type.endswith("json") and answer.strip():
-                return Reply(response.status, response.headers, json.loads(answer))
-            return Reply(response.status, response.headers, None)
+            body = _decode(answer, response) if answer.strip() else None
+            return Reply(response.status, response.headers, body)
 
     async def get(self, path: str, **query: str) -> Any:
         """The JSON under a path."""
@@ -184,11 +183,22 @@ class Client:
 async def _problem(response: aiohttp.ClientResponse) -> Json:
     """The problem document of an answer, or what can be said where it has none (a proxy's page, a HEAD)."""
     content = await response.read()
-    if response.content_type == "application/problem+json":
-        problem = json.loads(content)
+    if content and response.content_type == "application/problem+json":
+        problem = _decode(content, response)
         if isinstance(problem, dict):
             return problem
     return {"detail": f"{response.url.path} was answered with {response.status} {response.reason}"}
+
+
+def _decode(content: bytes, response: aiohttp.ClientResponse) -> Any:
+    """The JSON of an answer."""
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise CommandError(
+            f"{response.url} was answered with something that is no JSON ({response.content_type})",
+            "Is this the address of a Yurt server? See --url and YURT_URL.",
+        ) from error
 
 
 async def _split_lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

@@ -1,23 +1,9 @@
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import pytest
 
+from tests.commands import Yurt, in_process
 from tests.component.cli.fake_api import TOKEN, FakeApi, running
-from yurt.cli.main import run
-
-
-@dataclass(frozen=True)
-class Ran:
-    """How a command line ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-Yurt = Callable[..., Ran]
 
 
 @pytest.fixture
@@ -30,19 +16,4 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApi]:
 
 @pytest.fixture
 def yurt(capsys: pytest.CaptureFixture[str]) -> Yurt:
-    """Run one command line."""
-
-    def ran(*arguments: object) -> Ran:
-        code = run([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return Ran(code, captured.out, captured.err)
-
-    return ran
-
-
-def wait_until(condition: Callable[[], object], within_s: float = 20) -> None:
-    """As `tests.waiting.until`, for tests that have no loop."""
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, f"the condition did not come true within {within_s} s"
-        time.sleep(0.01)
+    return in_process(capsys)

@@ -68,6 +68,7 @@ class FakeApi:
             ("GET", "/v1/{kind}/{id}/logs", self.logs),
             ("GET", "/v1/containers", self.containers),
             ("GET", "/v1/environments", self.environments),
+            ("GET", "/elsewhere/v1/apps", self.web_page),
             ("GET", "/v1/tokens", self.list_tokens),
             ("POST", "/v1/tokens", self.create_token),
             ("DELETE", "/v1/tokens/{token}", self.revoke_token),
@@ -188,7 +189,9 @@ class FakeApi:
         return web.Response(status=201)
 
     async def head_bundle(self, request: web.Request) -> web.Response:
-        return web.Response(status=200 if request.match_info["sha256"] in self.bundles else 404)
+        if request.match_info["sha256"] in self.bundles:
+            return web.Response()
+        return problem(404, "not_found", "There is no such bundle.")
 
     def begin(self, address: str, body: Json) -> Json:
         call_id = f"fc-{len(self.calls) + 1}"
@@ -268,6 +271,9 @@ class FakeApi:
 
     async def environments(self, request: web.Request) -> web.Response:
         return self.page(request, [{"name": "main", "created_at": "2026-11-22T10:15:30Z"}])
+
+    async def web_page(self, request: web.Request) -> web.Response:
+        return web.Response(text="<html>Welcome</html>", content_type="text/html")
 
     async def list_tokens(self, request: web.Request) -> web.Response:
         return self.page(request, list(self.tokens.values()))

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.component.cli.conftest import Yurt
+from tests.commands import Yurt
 from tests.component.cli.fake_api import FakeApi
 
 LINE = {"time": "2026-11-22T10:15:30.125Z", "stream": "stdout", "container_id": "co-1", "text": "resizing [1/2]"}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.component.cli.conftest import Yurt
+from tests.commands import Yurt
 from tests.component.cli.fake_api import FakeApi
 
 MANIFEST = """\

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.component.cli.conftest import wait_until
+from tests.commands import wait_until
 from tests.component.cli.fake_api import FakeApi
 
 GOOD = "def greet():\n    return {}\n"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.component.cli.conftest import Yurt, wait_until
+from tests.commands import Yurt, wait_until
 from tests.component.cli.fake_api import FakeApi
 from yurt.cli.main import COMMANDS, cli
 
@@ -63,6 +63,14 @@ def test_a_wrong_token_is_a_matter_of_credentials(api: FakeApi, yurt: Yurt) -> N
 
     assert ran.code == 4
     assert ran.err == "Error: The token is not known.\nLog in with `yurt login URL`, or set YURT_TOKEN.\n"
+
+
+def test_another_kind_of_server_is_recognized(api: FakeApi, yurt: Yurt) -> None:
+    ran = yurt("apps", "--url", f"{api.url}/elsewhere")
+
+    assert ran.code == 1
+    assert "no JSON (text/html)" in ran.err
+    assert "Is this the address of a Yurt server?" in ran.err
 
 
 def test_no_token_at_all_says_where_to_get_one(yurt: Yurt) -> None:
