@@ -132,6 +132,22 @@ async def test_the_newest_lines_of_all_containers_in_order_of_time(tmp_path: Pat
         assert texts(await logs.read(LogQuery(tail=4))) == ["line 2", "line 3", "line 4", "line 5"]
 
 
+async def test_the_newest_lines_may_lie_in_a_segment_that_ended_earlier(tmp_path: Path) -> None:
+    async with opened(tmp_path / "logs") as logs:
+        logs.append([line("first", time=NOW + 5.8), line("last", time=NOW + 10)])
+        logs.append([line("oldest", time=NOW, container_id="co-2"), line("second", time=NOW + 6, container_id="co-2")])
+        assert texts(await logs.read(LogQuery(tail=2))) == ["second", "last"]
+        assert texts(await logs.read(LogQuery(tail=3))) == ["first", "second", "last"]
+
+
+async def test_a_line_that_comes_late_is_found_by_its_own_time(tmp_path: Path) -> None:
+    async with opened(tmp_path / "logs") as logs:
+        for text, age in (("in time", 10), ("late", 1)):
+            logs.append([line(text, time=NOW + age)])
+            await logs.read(EVERYTHING)
+        assert texts(await logs.read(LogQuery(until=NOW + 5))) == ["late"]
+
+
 async def test_a_read_gives_at_most_the_newest_so_many(tmp_path: Path) -> None:
     async with opened(tmp_path / "logs", read_lines=3) as logs:
         logs.append(numbered(5))
