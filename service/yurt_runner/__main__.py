@@ -2,11 +2,12 @@
 
 import sys
 
+from yurt_runner import faults, splitter  # noqa: F401 - both processes need them: imported once, before the fork
 from yurt_runner.fork import fork_worker
 
 
 def main() -> int:
-    """Fork first, then import what the supervisor needs. Returns the exit status."""
+    """Fork, then import what the supervisor needs. Returns the exit status."""
     worker = fork_worker()
     from yurt_runner.supervisor import supervise
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from typing import Optional
-from urllib.parse import urlsplit
 
 from yurt_runner.faults import complain
+from yurt_runner.start import read_address
 
 TIMEOUT_S = 30.0
 """Without a byte from the server."""
@@ -54,12 +54,12 @@ def _download(url: str, container_id: str, token: str, sha256: str, path: str) -
     import hashlib
     from http.client import HTTPConnection
 
-    parts = urlsplit(url)
-    connection = HTTPConnection(parts.hostname or "", parts.port or 80, timeout=TIMEOUT_S)
+    address = read_address(url)
+    connection = HTTPConnection(address.host, address.port, timeout=TIMEOUT_S)
     headers = {"Authorization": f"Bearer {token}", "Yurt-Container": container_id}
     digest = hashlib.sha256()
     try:
-        connection.request("GET", parts.path.rstrip("/") + PATH, headers=headers)
+        connection.request("GET", address.path + PATH, headers=headers)
         answer = connection.getresponse()
         if answer.status != 200:
             return f"HTTP {answer.status}: {answer.read(1000).decode('utf-8', 'replace')}"

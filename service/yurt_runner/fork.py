@@ -1,7 +1,7 @@
 """The fork into supervisor and worker.
 
-It happens before anything heavy is imported and before any thread or secret exists: the worker's imports run while the
-supervisor dials, and nothing of the session is in the worker's memory.
+It happens once what both need is imported, and before any thread or secret exists: the worker's own imports run while
+the supervisor dials, and nothing of the session is in the worker's memory.
 """
 
 from __future__ import annotations

@@ -35,6 +35,7 @@ class Pipe:
         self._splitter = Splitter()
         self._out = bytearray()
         self._watched = True
+        self._waits_to_write = False
         loop.watch(worker.sock.fileno(), self._ready)
 
     def send(self, frame: bytes) -> None:
@@ -104,7 +105,8 @@ class Pipe:
             pass
         except OSError:
             self._out.clear()  # the worker has ended: its pidfd tells
-        if self._watched:
+        if self._watched and self._waits_to_write != bool(self._out):
+            self._waits_to_write = bool(self._out)
             self._loop.watch(self._worker.sock.fileno(), self._ready, READ | WRITE if self._out else READ)
 
     def _forget(self) -> None:

@@ -9,7 +9,6 @@ import fcntl
 import os
 import sys
 import termios
-from array import array
 from typing import Tuple
 
 from yurt_runner.fork import Links
@@ -23,7 +22,6 @@ class Printing:
         self._fds: Tuple[int, int] = (links.stdout, links.stderr)
         self._page, self._secret = links.page, links.secret
         self._reads = 0
-        self._unread = array("i", [0])
         self._open_text(1)
         self._open_text(2)
 
@@ -43,9 +41,9 @@ class Printing:
             for fd in self._fds:
                 os.write(fd, marker(self._secret, seq, token))
 
-    def _lies_unread(self, fd: int) -> bool:
-        fcntl.ioctl(fd, termios.FIONREAD, self._unread)
-        return self._unread[0] > 0
+    @staticmethod
+    def _lies_unread(fd: int) -> bool:
+        return any(fcntl.ioctl(fd, termios.FIONREAD, b"\0\0\0\0"))
 
     def _flush(self) -> None:
         """Flush both, and put right what user code has closed."""

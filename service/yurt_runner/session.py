@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import socket
 from typing import Optional, Protocol, Tuple
-from urllib.parse import urlsplit
 
 from yurt_runner.faults import complain
 from yurt_runner.loop import READ, WRITE, Loop
+from yurt_runner.start import read_address
 from yurt_runner.websocket import NORMAL, PROTOCOL_ERROR, Refused, WebSocket
 from yurt_runner.wire import PROTOCOL, ProtocolError
 
@@ -60,12 +60,10 @@ class Session:
     """One session over any number of connections."""
 
     def __init__(self, loop: Loop, url: str, container_id: str, token: str, grace_s: float, handler: Handler) -> None:
-        parts = urlsplit(url)
-        if parts.scheme != "http" or not parts.hostname:
-            raise ValueError(f"the control plane's address must look like http://host:port, got {url!r}")
+        address = read_address(url)
         self._loop, self._handler, self._grace_s = loop, handler, grace_s
-        self._host, self._port, self._netloc = parts.hostname, parts.port or 80, parts.netloc
-        self._path = f"{parts.path.rstrip('/')}/v1/containers/{container_id}/session"
+        self._address = address
+        self._path = f"{address.path}/v1/containers/{container_id}/session"
         self.credential = token
         self.welcomed = False
         self._socket: Optional[socket.socket] = None
@@ -114,7 +112,7 @@ class Session:
 
     def _dial(self) -> None:
         try:
-            family, kind, proto, _, address = self._address()
+            family, kind, proto, _, address = self._resolved()
             self._socket = sock = socket.socket(family, kind, proto)
             sock.settimeout(0)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -124,14 +122,15 @@ class Session:
             self._lost()
             return
         headers = (("Authorization", f"Bearer {self.credential}"),)
-        self._web = WebSocket(self._netloc, self._path, headers, PROTOCOL)
+        self._web = WebSocket(self._address.netloc, self._path, headers, PROTOCOL)
         self._out += self._web.request
         self._loop.watch(sock.fileno(), self._ready, READ | WRITE)
         self._loop.after("dial", DIAL_TIMEOUT_S, self._lost)
 
-    def _address(self) -> Tuple[int, int, int, str, Tuple[object, ...]]:
-        """Where to dial: the host's addresses in turn."""
-        found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+    def _resolved(self) -> Tuple[int, int, int, str, Tuple[object, ...]]:
+        """Where to dial: the host's addresses in turn. As bytes, so that no codec for names is loaded."""
+        host = self._address.host.encode()
+        found = socket.getaddrinfo(host, self._address.port, type=socket.SOCK_STREAM)
         return found[self._failures % len(found)]
 
     def _ready(self, events: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import faulthandler
-import io
 import os
 import sys
 import time
@@ -85,10 +84,11 @@ def fill_source(frame: Frame, welcome: Dict[str, Any], source: str) -> None:
     """Unpack the source, make it the working folder, and put it first on the path."""
     os.makedirs(source, mode=0o700, exist_ok=True)
     if welcome.get("archive"):
-        unpack(welcome["archive"], source)
+        with open(welcome["archive"], "rb") as file:
+            unpack(file.read(), source)
         os.remove(welcome["archive"])
     elif frame.payload:
-        unpack(io.BytesIO(frame.payload), source)
+        unpack(frame.payload, source)
     os.chdir(source)
     prepare_path(source)
 
