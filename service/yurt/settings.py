@@ -90,9 +90,6 @@ class Settings(BaseSettings):
     listen: Annotated[Address, BeforeValidator(parse_address), NoDecode] = Address("127.0.0.1", 7600)
     """`host:port` of the REST API. Port 0: the system chooses, and the start says which."""
 
-    public_url: str | None = None
-    """The address that clients use, where a proxy stands before the server, such as `https://yurt.example.org`."""
-
     engine: Literal["local"] = "local"
     """Where containers come from. `local`: subprocesses of this machine, which are not isolated from it."""
 

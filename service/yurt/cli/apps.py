@@ -43,6 +43,7 @@ async def functions(client: Client, *, app: str | None, as_json: bool) -> None:
         for app_id, name in addresses
         async for function in client.items(f"{app_path(app_id)}/functions", **(client.scope if app else {}))
     ]
+    found.sort(key=lambda one: (one["app"], one["name"]))
     if as_json:
         output.print_json(found)
         return

@@ -11,7 +11,7 @@ from yurt.app import serve as run_server
 from yurt.cli.failures import CommandError, ExitCode
 from yurt.settings import PREFIX, Settings, load
 
-_FLAGS = ("data_dir", "listen", "engine", "python", "run_dir", "container_user", "public_url", "max_containers")
+_FLAGS = ("data_dir", "listen", "engine", "python", "run_dir", "container_user", "max_containers")
 _SWITCHES = ("allow_unisolated", "open_metrics")
 _CHOICES = {"log_format": ("auto", "text", "json"), "log_level": ("debug", "info", "warning", "error")}
 

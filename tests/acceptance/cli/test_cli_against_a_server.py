@@ -58,7 +58,7 @@ def test_a_file_is_deployed_changed_and_stopped(yurt: Yurt, app: Path) -> None:
     assert json.loads(dry.out) == changed
     assert changed["removed"] == ["fail"]
     assert [one["revision"] for one in changed["updated"]] == [2, 2, 2]
-    assert [one["name"] for one in json.loads(yurt("functions", "basics", "--json").out)] == ["wait", "echo", "add"]
+    assert [one["name"] for one in json.loads(yurt("functions", "basics", "--json").out)] == ["add", "echo", "wait"]
     assert yurt("stop", "basics").code == 0
     assert yurt("call", "basics:add", 1).code == 3
 
