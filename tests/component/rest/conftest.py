@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import msgspec
 import pytest
-from aiohttp import ClientResponse
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp import ClientResponse, web
+from aiohttp.test_utils import BaseTestServer, TestClient
 
 from tests.clocks import FreeClock
 from tests.component.rest.memory_store import MemoryStore
@@ -21,6 +21,7 @@ from yurt.inbound.rest.door import create_app
 from yurt.inbound.rest.operations import Operation
 from yurt.inbound.rest.pages import Pages
 from yurt.inbound.rest.readiness import Health, Phase
+from yurt.inbound.rest.server import DoorRunner
 from yurt.logging import RequestLog
 from yurt.metrics import Metrics
 from yurt.ports import Store
@@ -94,6 +95,17 @@ class Door:
         )
 
 
+class DoorServer(BaseTestServer):
+    """Serves an application as the server itself does."""
+
+    def __init__(self, app: web.Application) -> None:
+        super().__init__()
+        self.app = app
+
+    async def _make_runner(self, **kwargs: Any) -> web.BaseRunner:
+        return DoorRunner(self.app, **kwargs)
+
+
 MakeDoor = Callable[..., Awaitable[Door]]
 
 
@@ -114,7 +126,7 @@ async def make_door() -> AsyncIterator[MakeDoor]:
         text: list[str] = []
         log = RequestLog(text.append)
         app = create_app(services, log, operations=(*FRAME, *extra), **options)
-        client = TestClient(TestServer(app, access_log=None))
+        client: TestClient[Any, Any] = TestClient(DoorServer(app))
         await client.start_server()
         opened.append((client, asyncio.create_task(log.run(), name="request-log")))
         admin = await held.create(ROOT, name="root", role=Role.ADMIN)

@@ -156,6 +156,35 @@ async def test_no_such_path(frame: Door) -> None:
         assert members["instance"] == path
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"BREW /pot HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/9.9\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nbroken header\r\n\r\n",
+        b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: hunter2\r\n\r\n",
+        b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1",
+    ],
+    ids=["method", "version", "header", "line", "length", "tls"],
+)
+async def test_what_is_not_http(frame: Door, request_: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    reader, writer = await asyncio.open_connection(frame.client.host, frame.client.port)
+    try:
+        writer.write(request_)
+        answer = (await reader.read()).decode()
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+    head, _, body = answer.partition("\r\n\r\n")
+    assert head.split()[1] == "400"
+    assert f"Content-Type: {MEDIA}" in head
+    assert f"X-Request-Id: {json.loads(body)['request_id']}" in head
+    assert "hunter2" not in body
+    assert not caplog.records
+
+
 async def test_no_such_method(frame: Door) -> None:
     for method in ("DELETE", "HEAD", "OPTIONS", "TRACE"):
         answer = await frame.ask(method, "/v1/environments")
@@ -452,7 +481,7 @@ async def test_metrics_count_requests(frame: Door, make_door: MakeDoor) -> None:
     assert "process_resident_memory_bytes" in text
 
 
-@pytest.mark.parametrize("cursor", ["x", "!", "e30", "WyJ0b2tlbnMiLCJhIl0", "ü", "A" * 1000])
+@pytest.mark.parametrize("cursor", ["x", "e30", "WyJ0b2tlbnMiLCJhIl0", "A" * 1000])
 async def test_a_cursor_of_another_list(door: Door, cursor: str) -> None:
     answer = await door.ask("GET", "/v1/environments", params={"cursor": cursor})
 

@@ -24,6 +24,7 @@ from yurt.inbound.rest.docs import add_pages
 from yurt.inbound.rest.operations import BODY_LIMIT_BYTES, Operation
 from yurt.inbound.rest.problems import Internal, MethodNotAllowed, problem
 from yurt.inbound.rest.queries import read_query
+from yurt.inbound.rest.server import SERVER
 from yurt.inbound.rest.table import OPERATIONS
 from yurt.logging import RequestLine, RequestLog
 from yurt.usecases.principals import NOBODY, Principal
@@ -187,4 +188,4 @@ async def _name_request(request: web.Request, response: web.StreamResponse) -> N
     if trace is not None:
         response.headers["X-Request-Id"] = trace.request_id
     response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Server"] = "yurt"  # else aiohttp tells its version
+    response.headers["Server"] = SERVER
