@@ -156,7 +156,7 @@ def compose(settings: Settings, outside: Outside, *, url: str, log_stream: TextI
     sessions = Sessions(
         lives=lives, journal=store.journal, blobs=blobs, logs=outside.logs, clock=clock, adopt=heart.recovery.adopt
     )
-    requests = RequestLog.to(log_stream)
+    requests = RequestLog.to(log_stream, settings.log_format)
     app = create_app(services, requests, body_limit_bytes=settings.body_limit_bytes, open_metrics=settings.open_metrics)
     app.add_routes(SessionDoor(sessions, lives).routes())
     awakening = Awakening(

@@ -17,6 +17,7 @@ from aiohttp import web
 from yurt.app.compose import Outside, Parts, compose, make_engine
 from yurt.clock import SystemClock
 from yurt.inbound.rest.readiness import Phase
+from yurt.inbound.rest.server import DoorRunner
 from yurt.logging import configure
 from yurt.loops.containers import watch_containers
 from yurt.loops.expiry import expire
@@ -43,7 +44,7 @@ async def serve(settings: Settings) -> int:
     Returns:
         The exit status: 0 after a signal, 1 where it could not start or a part failed.
     """
-    configure(level=settings.log_level.upper(), stream=sys.stderr)
+    configure(level=settings.log_level.upper(), stream=sys.stderr, form=settings.log_format)
     stop = _signals()
     try:
         async with AsyncExitStack() as stack:
@@ -157,7 +158,7 @@ async def _admin_token(parts: Parts) -> None:
 
 
 async def _open_doors(parts: Parts, listener: socket.socket, stack: AsyncExitStack) -> None:
-    runner = web.AppRunner(parts.web, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+    runner = DoorRunner(parts.web, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     await web.SockSite(runner, listener, backlog=BACKLOG).start()
