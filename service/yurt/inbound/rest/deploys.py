@@ -29,8 +29,8 @@ from yurt.inbound.rest.registry_shapes import (
 from yurt.usecases.deploys import Deployed
 
 _TAG = "Functions"
-_ENTITY_TAG = re.compile(r'(?:W/)?"([!#-~]*)"\Z')
-"""RFC 9110, section 8.8.3; proxies that compress make tags weak, and the number says the same."""
+_ENTITY_TAG = re.compile(r'(?:W/)?"([!#-~]*)"\Z|([0-9]+|\*)\Z')
+"""RFC 9110, section 8.8.3. Proxies that compress make tags weak, people forget the quotes; the number says the same."""
 
 _DEFINITION = definition_schema()
 _DEPLOY = {
@@ -58,7 +58,7 @@ _LOCATION = Header("Location", "Where the function is shown.")
 _IF_MATCH = Header(
     "If-Match",
     "The `ETag` that you saw: replace only that revision, else 412. `*`: replace only what is there.",
-    {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*)$'},
+    {"type": "string", "pattern": r'^((W/)?"[!#-~]*"|[0-9]+|\*)$'},
 )
 
 
@@ -146,9 +146,9 @@ def _tags(header: str | None) -> list[str] | None:
     found = []
     for part in header.split(","):
         match = _ENTITY_TAG.match(part.strip())
-        if match is None and part.strip() != "*":
+        if match is None:
             raise Malformed(f'If-Match must be an entity tag such as "7", or *, got {shown(header)}.')
-        found.append("*" if match is None else match[1])
+        found.append(match[1] or match[2] or "")
     return found
 
 

@@ -270,7 +270,10 @@ def _header_parameter(header: Header) -> dict[str, Any]:
 
 def _body(body: AnyBody, schemas: _Schemas) -> dict[str, Any]:
     if isinstance(body, BinaryBody):
-        return {"required": True, "content": {body.media: {"schema": {}}}}
+        return {
+            "required": True,
+            "content": {body.media: {"schema": {"type": "string", "format": "binary", "minLength": 1}}},
+        }
     if isinstance(body, JsonBody):
         content: dict[str, Any] = {"schema": schemas.of(body.model, "validation")}
         required, more = not body.optional, {}
