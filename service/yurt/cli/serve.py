@@ -11,7 +11,15 @@ from yurt.app import serve as run_server
 from yurt.cli.failures import CommandError, ExitCode
 from yurt.settings import PREFIX, Settings, load
 
-_FLAGS = ("data_dir", "listen", "engine", "python", "run_dir", "container_user", "max_containers")
+_FLAGS = {
+    "data_dir": "DIR",
+    "listen": "HOST:PORT",
+    "engine": "NAME",
+    "python": "PATH",
+    "run_dir": "DIR",
+    "container_user": "USER",
+    "max_containers": "N",
+}
 _SWITCHES = ("allow_unisolated", "open_metrics")
 _CHOICES = {"log_format": ("auto", "text", "json"), "log_level": ("debug", "info", "warning", "error")}
 
@@ -24,7 +32,7 @@ def _help(name: str) -> str:
 def _options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command one option for each setting that has a flag."""
     options = [
-        *(click.option(_flag(name), name, help=_help(name)) for name in _FLAGS),
+        *(click.option(_flag(name), name, metavar=shape, help=_help(name)) for name, shape in _FLAGS.items()),
         *(click.option(_flag(name), name, is_flag=True, default=None, help=_help(name)) for name in _SWITCHES),
         *(click.option(_flag(name), name, type=click.Choice(of), help=_help(name)) for name, of in _CHOICES.items()),
     ]

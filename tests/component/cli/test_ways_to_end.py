@@ -22,7 +22,7 @@ def test_help_names_every_command_without_importing_it() -> None:
     assert not any(heavy in ran.stderr for heavy in ("'aiohttp'", "'asyncio'", "'pydantic'", "'rich'"))
 
 
-@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"serve"}))
+@pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_the_table_says_what_the_command_says(name: str) -> None:
     command = cli.get_command(cli.make_context("yurt", ["--help"], resilient_parsing=True), name)
 
@@ -63,6 +63,23 @@ def test_a_wrong_token_is_a_matter_of_credentials(api: FakeApi, yurt: Yurt) -> N
 
     assert ran.code == 4
     assert ran.err == "Error: The token is not known.\nLog in with `yurt login URL`, or set YURT_TOKEN.\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--listen", "0.0.0.0:7600"], "Add --allow-unisolated if everyone who can reach it may do that"),
+        (["--listen", "here"], "listen: 'here' is not host:port"),
+        (["--max-containers", "many"], "max_containers: "),
+        (["--engine", "nomad"], "engine: "),
+    ],
+)
+def test_settings_that_make_no_sense_are_wrong_usage(yurt: Yurt, flags: list[str], message: str) -> None:
+    ran = yurt("serve", *flags)
+
+    assert ran.code == 2
+    assert message in ran.err
+    assert "pydantic" not in ran.err
 
 
 def test_another_kind_of_server_is_recognized(api: FakeApi, yurt: Yurt) -> None:
