@@ -55,7 +55,7 @@ def decode(payload: bytes) -> Tuple[List[Any], Dict[str, Any]]:
     call = json.loads(payload, object_hook=hook) if payload else {}
     if not isinstance(call, dict):
         raise ValueError("the arguments are not an object with args and kwargs")  # noqa: TRY004 - a bad value
-    args, kwargs = call.get("args") or [], call.get("kwargs") or {}
+    args, kwargs = call.get("args", []), call.get("kwargs", {})
     if not isinstance(args, list) or not isinstance(kwargs, dict):
         raise ValueError("args is not an array, or kwargs is not an object")  # noqa: TRY004 - a bad value
     return args, kwargs
