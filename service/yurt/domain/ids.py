@@ -5,15 +5,22 @@ they sort by creation. Calls and inputs bear their sequence number and a tag of 
 key stands in an index.
 """
 
-import hashlib
 import hmac
 from collections.abc import Callable
+from functools import lru_cache
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's, https://www.crockford.com/base32.html, in lower case."""
 
 _VALUES = {char: value for value, char in enumerate(ALPHABET)}
+_PAIRS = [high + low for high in ALPHABET for low in ALPHABET]
+_SHIFTS = tuple(range(120, -1, -10))
+"""Two characters at a time: ids of calls are written on the path of every call."""
+
 _ULID_CHARS = 26
+_REMEMBERED = 4096
+"""Suffixes of calls that were just made or asked for: each is needed three times within a call."""
+
 _SEQ_CHARS = 13
 """13 characters carry 65 bits, enough for a 64-bit number."""
 
@@ -23,11 +30,8 @@ CALL, INPUT = "fc", "in"
 
 def encode(number: int, chars: int) -> str:
     """Write a non-negative number in base32, most significant character first, padded to `chars`."""
-    out = []
-    for _ in range(chars):
-        out.append(ALPHABET[number & 31])
-        number >>= 5
-    return "".join(reversed(out))
+    odd = [ALPHABET[number >> 5 * (chars - 1) & 31]] if chars % 2 else []
+    return "".join(odd + [_PAIRS[number >> shift & 1023] for shift in _SHIFTS[-(chars // 2) :]])
 
 
 def decode(text: str) -> int | None:
@@ -56,10 +60,11 @@ class Tags:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
-
-    def suffix(self, seq: int) -> str:
+        self.suffix = lru_cache(_REMEMBERED)(self._suffix)
         """The 26 characters after the prefix: the number and its tag."""
-        tag = hmac.digest(self._key, seq.to_bytes(8, "big"), hashlib.sha256)[:8]
+
+    def _suffix(self, seq: int) -> str:
+        tag = hmac.digest(self._key, seq.to_bytes(8, "big"), "sha256")[:8]
         return encode(seq, _SEQ_CHARS) + encode(int.from_bytes(tag, "big"), _SEQ_CHARS)
 
     def call_id(self, seq: int) -> str:

@@ -117,12 +117,13 @@ class Begun:
             self._wake.set_result(None)
 
     async def _sleep(self, seconds: float) -> None:
-        self._wake = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._wake = loop.create_future()
+        alarm = loop.call_later(seconds, self._notify)
         try:
-            async with asyncio.timeout(seconds):
-                await self._wake
-        except TimeoutError:
-            pass
+            await self._wake
+        finally:
+            alarm.cancel()
 
     async def wait(self, seconds: float) -> Result | None:
         """The result, or None if there is none within `seconds`.
