@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "YURT_"
 
-OF_OTHERS = frozenset({"URL", "TOKEN", "ENVIRONMENT", "APP", "FUNCTION", "REVISION", "CONTAINER_ID"})
+OF_OTHERS = frozenset({"URL", "TOKEN", "ENVIRONMENT", "APP", "FUNCTION", "REVISION", "CONTAINER_ID", "INSTALLATION"})
 """What follows the prefix in variables of the command line and of containers; the server leaves them alone."""
 
 

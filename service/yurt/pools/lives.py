@@ -13,6 +13,7 @@ from yurt.domain.changes import Save
 from yurt.domain.endings import Ending
 from yurt.domain.records import Container, ContainerState, Outcome
 from yurt.domain.startup import Startup
+from yurt.domain.states import Event
 from yurt.pools.background import Background
 from yurt.pools.ledger import Ledger
 from yurt.pools.members import LEASE_S, Member
@@ -145,7 +146,7 @@ class Lives:
         if member.state is not ContainerState.STARTING:
             return
         member.ready = True
-        member.state = ContainerState.READY
+        member.move(Event.READY)
         now = self._clock.monotonic()
         member.idle_since = pool.active_at = now
         pool.startup, pool.start_error, pool.startup_s = Startup(), None, now - member.begun
@@ -188,7 +189,7 @@ class Lives:
             self.stop(member, grace_s=min(grace, self.cancel_grace_s))
             return
         if member.state is not ContainerState.DRAINING:
-            member.state = ContainerState.DRAINING
+            member.move(Event.LEAVE)
             self.save(member, state=ContainerState.DRAINING, end_reason=why)
         self._stop_at[member.id] = self._clock.monotonic() + grace + self.cancel_grace_s
         member.link.send(wire.pack(wire.DRAIN, meta=wire.meta(grace_s=grace, reason=why)))
@@ -249,7 +250,8 @@ class Lives:
             exit_code=ended.exit_code if member.record.exit_code is None else member.record.exit_code,
             signal=ended.signal if member.record.signal is None else member.record.signal,
         )
-        member.record, member.state = record, ContainerState.ENDED
+        member.record = record
+        member.move(Event.END)
         if not member.ready and not member.stopping and pool.refusal is None:
             self.start_failed(pool, member, _ended_in_startup(ended))
         pool.lost(member, f"Container {member.id} ended: {reason}.", (Save(record),))

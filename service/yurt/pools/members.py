@@ -6,6 +6,7 @@ from typing import Protocol
 from yurt.domain.blame import runs_alone
 from yurt.domain.functions import LiveFunction
 from yurt.domain.records import Container, ContainerState
+from yurt.domain.states import Event, move
 from yurt.pools.inputs import Input
 from yurt.ports import Ended
 
@@ -90,6 +91,14 @@ class Member:
     def id(self) -> str:
         """The container's id."""
         return self.record.id
+
+    def move(self, event: Event) -> None:
+        """Take note of what happened to the container.
+
+        Raises:
+            IllegalMove: it cannot have happened.
+        """
+        self.state = move(self.state, event)
 
     @property
     def works(self) -> bool:

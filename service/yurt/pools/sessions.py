@@ -13,6 +13,7 @@ from yurt.domain.changes import Save
 from yurt.domain.endings import Ending
 from yurt.domain.errors import NotFound, Unauthenticated, YurtError
 from yurt.domain.records import ContainerState, Outcome
+from yurt.domain.states import Event
 from yurt.pools.lives import Lives, sha256_hex
 from yurt.pools.members import Link, Member
 from yurt.pools.outputs import read_error, read_meta, seconds
@@ -201,7 +202,7 @@ class Sessions:
 
     def _bye(self, member: Member, frame: wire.Frame) -> None:
         said = read_meta(frame)
-        member.state = ContainerState.DRAINING
+        member.move(Event.LEAVE)
         code, signal = said.get("exit_code"), said.get("signal")
         self._lives.save(
             member,
