@@ -14,7 +14,7 @@ from yurt.inbound.rest.functions_by import function_id_of
 from yurt.inbound.rest.models import Body, Name, PageQuery, Query
 from yurt.inbound.rest.operations import Answer, Header, JsonBody, Operation, PageOf
 from yurt.inbound.rest.streams import EVENT_SCHEMA, stream_events
-from yurt.inbound.rest.times import read_since
+from yurt.inbound.rest.times import TimeOrAge, read_since
 from yurt.ports import CallFilter
 from yurt.usecases.calls import View
 
@@ -43,7 +43,7 @@ class ListQuery(PageQuery):
     environment: Name | None = Field(default=None, description="For names, and as a filter.")
     kind: CallKind | None = None
     status: CallStatus | None = None
-    since: str | None = Field(default=None, max_length=40, description="RFC 3339, or an age such as `10m`, `2h`, `7d`.")
+    since: TimeOrAge | None = None
     metadata: dict[str, str] | None = Field(default=None, description="`metadata.KEY=value`: calls with that label.")
     include: Literal["result"] | None = Field(default=None, description="`result`: with what the calls returned.")
 

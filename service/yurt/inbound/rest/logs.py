@@ -10,25 +10,25 @@ from yurt.domain.records import Role
 from yurt.inbound.rest.answers import json_answer
 from yurt.inbound.rest.context import Context
 from yurt.inbound.rest.functions_by import function_id_of
-from yurt.inbound.rest.models import Name, Query, Shown, Time
+from yurt.inbound.rest.models import ENDLESS, Name, Query, Shown, Time
 from yurt.inbound.rest.operations import Answer, Operation
 from yurt.inbound.rest.streams import stream_lines
-from yurt.inbound.rest.times import read_since
+from yurt.inbound.rest.times import TimeOrAge, read_since
 from yurt.ports import LogQuery
 
 _TAG = "Logs"
-_AGE = "RFC 3339, or an age such as `10m`, `2h`, `7d`."
 
 
 class LogsQuery(Query):
     """Which lines."""
 
     environment: Name | None = Field(default=None, description="For `app:function`; else the token's, else `main`.")
-    since: str | None = Field(default=None, max_length=40, description=_AGE)
-    until: str | None = Field(default=None, max_length=40, description=_AGE)
+    since: TimeOrAge | None = None
+    until: TimeOrAge | None = None
     tail: int | None = Field(default=None, ge=1, le=20_000, description="Only the last so many.")
     search: str | None = Field(default=None, min_length=1, max_length=200, description="Only lines that contain this.")
-    follow: bool = Field(default=False, description="Go on with lines as they come, as NDJSON.")
+    follow: bool = Field(default=False, json_schema_extra=ENDLESS)
+    """Told of in the operations' descriptions."""
 
 
 class Line(Shown):

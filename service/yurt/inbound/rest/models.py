@@ -6,7 +6,7 @@ there by users. What is None stays out of answers, so the document shows it as a
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from yurt.domain.naming import NAME_PATTERN
 
@@ -21,6 +21,11 @@ Name = Annotated[
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, description="RFC 3339, UTC.")]
 """A time in an answer."""
+
+
+ENDLESS: dict[str, JsonValue] = {"x-endless": True}
+"""Marks a query parameter that makes an answer endless. The document leaves it to the operation's description: programs
+that read documents and try everything would wait forever."""
 
 
 class Body(BaseModel):

@@ -235,8 +235,8 @@ def _query_parameters(row: Operation) -> Iterator[dict[str, Any]]:
     definitions = schema.get("$defs", {})
     for name, property_ in schema.get("properties", {}).items():
         one = _resolved(_optional(property_), definitions)
-        if one.get("type") == "object":
-            continue  # name.KEY has no form in OpenAPI; the operation's description tells of it
+        if one.get("type") == "object" or "x-endless" in one:
+            continue  # the operation's description tells of it: name.KEY has no form in OpenAPI
         one.pop("title", None)
         yield {
             "name": name,
