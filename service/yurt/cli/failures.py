@@ -90,9 +90,10 @@ class Refused(CommandError):
         self.problem = problem
         self.reason = str(problem.get("code", ""))
         self.fields: Sequence[Mapping[str, Any]] = problem.get("errors", ())
-        detail = str(problem.get("detail") or problem.get("title") or f"the server answered with status {status}")
-        lines = [detail, *(f"  {field['pointer']}: {field['message']}" for field in self.fields)]
-        super().__init__("\n".join(lines), self._todo(), _CODES.get(status, ExitCode.FAILED))
+        # Where fields are named, the detail only says the first of them once more.
+        lines = [f"{field['pointer']}: {field['message']}" for field in self.fields]
+        detail = problem.get("detail") or problem.get("title") or f"the server answered with status {status}"
+        super().__init__("\n".join(lines) or str(detail), self._todo(), _CODES.get(status, ExitCode.FAILED))
 
     def _todo(self) -> str | None:
         if self.status == 500 and "request_id" in self.problem:

@@ -3,12 +3,13 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.cli.conftest import YURT, Server
+from tests.acceptance.served import Served
 from tests.commands import Yurt, wait_until
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -155,7 +156,7 @@ def test_large_source_is_deployed_as_a_bundle(yurt: Yurt, tmp_path: Path) -> Non
     assert ran.out == "1200000\n"
 
 
-def test_a_narrow_token_may_call_and_not_deploy(yurt: Yurt, app: Path, server: Server) -> None:
+def test_a_narrow_token_may_call_and_not_deploy(yurt: Yurt, app: Path, server: Served) -> None:
     secret = yurt("token", "create", "caller", "--role", "invoke").out.strip()
     called = yurt("call", "basics:add", 1, "--token", secret)
     deployed = yurt("deploy", app, "--token", secret)
@@ -166,7 +167,7 @@ def test_a_narrow_token_may_call_and_not_deploy(yurt: Yurt, app: Path, server: S
     assert (deployed.code, revoked.code) == (4, 4)
 
 
-def test_login_stores_a_token_that_works(yurt: Yurt, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_login_stores_a_token_that_works(yurt: Yurt, server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("YURT_URL")
     monkeypatch.delenv("YURT_TOKEN")
     monkeypatch.setattr("sys.stdin", io.StringIO(server.token))
@@ -189,7 +190,9 @@ def test_dev_redeploys_streams_and_stops(yurt: Yurt, tmp_path: Path) -> None:
     script.write_text("def greet(name):\n    print('greeting')\n    return 'Hello ' + name\n")
     output = tmp_path / "output"
     with output.open("w") as file:
-        dev = subprocess.Popen([*YURT, "dev", str(script)], stdout=file, stderr=file, env=os.environ)
+        dev = subprocess.Popen(
+            [sys.executable, "-m", "yurt", "dev", str(script)], stdout=file, stderr=file, env=os.environ
+        )
     try:
         wait_until(lambda: "live-dev:greet created" in output.read_text())
         assert yurt("call", "live-dev:greet", "Ada").out == '"Hello Ada"\n'

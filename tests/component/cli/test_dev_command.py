@@ -19,7 +19,7 @@ class Dev:
     """A running `yurt dev`, and what it has printed."""
 
     def __init__(self, path: Path, *options: str) -> None:
-        command = [sys.executable, "-u", "-c", "from yurt.cli.main import main; main()", "dev", str(path), *options]
+        command = [sys.executable, "-u", "-m", "yurt", "dev", str(path), *options]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
         )
@@ -73,12 +73,12 @@ def test_each_save_is_deployed_and_an_interrupt_stops_the_app(api: FakeApi, proj
     assert api.apps["ap-1"]["state"] == "ephemeral"
 
     (project / "main.py").write_text(GOOD.format(2))
-    wait_until(lambda: source(api) == GOOD.format(2))
+    wait_until(lambda: "hello-dev:greet updated to revision 2: source\n" in dev.err)
 
+    assert source(api) == GOOD.format(2)
     assert dev.end() == 130
     assert api.apps["ap-1"]["state"] == "stopped"
     assert "hello-dev:greet created\n" in dev.err
-    assert "hello-dev:greet updated to revision 2: source\n" in dev.err
     assert "stopped hello-dev\n" in dev.err
     assert not any("Traceback" in line for line in dev.err)
 

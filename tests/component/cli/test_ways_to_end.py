@@ -11,7 +11,7 @@ from tests.commands import Yurt, wait_until
 from tests.component.cli.fake_api import FakeApi
 from yurt.cli.main import COMMANDS, cli
 
-YURT = [sys.executable, "-c", "from yurt.cli.main import main; main()"]
+YURT = [sys.executable, "-m", "yurt"]
 
 
 def test_help_names_every_command_without_importing_it() -> None:
