@@ -175,11 +175,12 @@ class Supervisor:
             self._pipe.send(w.pack(w.WELCOME, payload=archive, meta=w.meta(**welcome)))
             return
         path = os.path.join(self._start.scratch, "source.zip")
+        welcome.update(archive=path)
+        message = w.pack(w.WELCOME, meta=w.meta(**welcome))
         pid = fork_fetch(
             self._start.url, self._start.container_id, self._session.credential, definition.source_sha256, path
         )
         pidfd = os.pidfd_open(pid)
-        message = w.pack(w.WELCOME, meta=w.meta(archive=path, **welcome))
 
         def fetched(_: int) -> None:
             self._loop.forget(pidfd)
@@ -318,9 +319,13 @@ class Supervisor:
             self._end_worker(Cause("startup_failed", "timeout", error))
 
     def _worker_broken(self) -> None:
-        error = faults.fault("Crashed", "The function closed or wrote to descriptors that belong to the runner.")
-        cause = Cause("worker_exited", "crashed", {**error, "last_output": ""})
-        self._loop.after("broken", BROKEN_WAIT_S, lambda: self._end_worker(cause))
+        """Its socket has ended; usually it has too, and says so within a moment."""
+        self._loop.after("broken", BROKEN_WAIT_S, self._end_broken)
+
+    def _end_broken(self) -> None:
+        message = "The function closed or wrote to descriptors that belong to the runner."
+        error = faults.fault("Crashed", message, last_output=self._logs.last_output())
+        self._end_worker(Cause("worker_exited", "crashed", error))
 
     def _force(self, asked: Asked) -> None:
         if asked.reason == CANCEL:
@@ -352,13 +357,18 @@ class Supervisor:
         how = faults.ending(os.waitstatus_to_exitcode(os.waitpid(self._worker.pid, 0)[1]))
         for timer in ("startup", "memory", "look", "drain", "stop", "broken"):
             self._loop.drop(timer)
-        tree.kill_all(self._worker.pid, self._start.container_id)
+        tree.kill_group(self._worker.pid)
         self._pipe.drain()
         now = self._loop.now()
         self._logs.drain(now)
         self._logs.finish(now)
         self._ship_logs()
         self._leave(how, self._cause or self._own_end(how))
+        self._loop.after("sweep", 0.0, self._sweep)  # after the report has left: it looks at every process there is
+
+    def _sweep(self) -> None:
+        self._loop.drop("sweep")
+        tree.kill_all(self._worker.pid, self._start.container_id)
 
     def _own_end(self, how: faults.Ending) -> Cause:
         """The worker ended and nobody made it."""
@@ -377,12 +387,16 @@ class Supervisor:
             self._startup = w.pack(w.FAILED, payload=faults.as_json(cause.error), meta=head)
             self._say(self._startup)
         self._phase = LEAVING
+        taken = [key for key in self._ledger.handed if key not in unused]
         running = mark.key if mark else None
-        if mark and running and cause.outcome and cause.error:
-            self._conclude(running, cause.outcome, cause.error, self._loop.now() - mark.since)
-        unused += [key for key in self._ledger.handed if key != running and key not in unused]
+        if running is None and cause.outcome == "out_of_memory" and taken:
+            running = taken[0]  # its arguments alone were too much
+        if running and cause.outcome and cause.error:
+            self._conclude(running, cause.outcome, cause.error, self._loop.now() - mark.since if mark else 0.0)
+        unused += [key for key in taken if key != running]
         for seq, token in self._ledger.take_back(unused):
             self._say(w.pack(w.RETURN, seq, token))
+        self._ledger.handed.clear()  # what ran and has no outcome is lost, and held no more
         facts = {} if cause is DRAINED else how.facts()
         self._bye = w.pack(w.BYE, meta=w.meta(reason=cause.reason, **facts))
         self._say(self._bye)
@@ -399,6 +413,8 @@ class Supervisor:
             self._loop.after("leave", CLOSE_WAIT_S, self._finish)
 
     def _finish(self) -> None:
+        if self._loop.has("sweep"):
+            self._sweep()
         self._session.stop()
         self._exit = EXIT_OK if self._cause is DRAINED else EXIT_ENDED
 
@@ -474,5 +490,6 @@ class Supervisor:
         if self._alive:
             tree.kill_group(self._worker.pid)
             os.waitpid(self._worker.pid, 0)
-            tree.kill_all(self._worker.pid, self._start.container_id)
+            self._alive = False
+        self._sweep()
         self._session.stop()

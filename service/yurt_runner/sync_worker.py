@@ -31,10 +31,10 @@ class SyncWorker:
         self._links, self._inbox, self._printing, self._terms = links, inbox, printing, terms
         self._armed: Optional[Tuple[int, int]] = None  # the input in whose code an interrupt may be raised
         self._reason = 0  # why the input was interrupted, 0 for not
+        signal.signal(signal.SIGUSR1, self._on_signal)
 
     def run(self) -> None:
         """Serve until the supervisor has gone."""
-        signal.signal(signal.SIGUSR1, self._on_signal)
         pid = os.getpid()
         while True:
             frame = self._inbox.permitted()

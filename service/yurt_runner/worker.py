@@ -35,6 +35,7 @@ def main(links: Links) -> int:
         fill_source(frame, welcome, source)
         function = load(welcome["entrypoint"], source)
     except BaseException as error:  # noqa: BLE001 - whatever the import raises, SystemExit too, is its result
+        printing.end(0, 0)
         links.sock.sendall(_failed(error, source, memory_mib, welcome.get("interpreter_hint", "--python")))
         return 1
     terms = Terms(function, source, float(welcome.get("timeout_s", 300)), memory_mib)
@@ -52,6 +53,7 @@ def _serve(links: Links, inbox: Inbox, printing: Printing, terms: Terms, slots: 
         run = AsyncWorker(links, inbox, printing, terms, slots).run
     else:
         slots, run = 1, SyncWorker(links, inbox, printing, terms).run
+    printing.end(0, 0)  # what the import printed is not the first input's
     ready = meta(slots=slots, startup_s=round(time.monotonic() - began, 3))
     links.sock.sendall(pack(READY, meta=ready))
     run()

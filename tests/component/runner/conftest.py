@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tests.component.runner.fake_server import CONTAINER_ID, START_TOKEN, FakeServer
+from tests.component.runner.fake_server import START_TOKEN, FakeServer
 from yurt.outbound.runner_file import build_runner
 from yurt_runner import wire
 
@@ -54,7 +54,7 @@ class Container:
         """Start the runner, as an engine would."""
         line = {
             "url": self.server.url,
-            "container_id": CONTAINER_ID,
+            "container_id": self.server.container_id,
             "start_token": START_TOKEN,
             "grace_s": grace_s,
             "scratch": str(self._scratch),
@@ -70,7 +70,7 @@ class Container:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={"PATH": os.environ["PATH"], "YURT_CONTAINER_ID": CONTAINER_ID},
+            env={"PATH": os.environ["PATH"], "YURT_CONTAINER_ID": self.server.container_id},
             start_new_session=True,
             cwd=self._scratch,
         )

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import io
 import json
+import os
 import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,7 +16,6 @@ from yurt_runner import wire
 
 START_TOKEN = "start-token-of-the-test"
 RECONNECT_TOKEN = "reconnect-token-of-the-test"
-CONTAINER_ID = "co-0000000test"
 
 
 def zip_of(files: Mapping[str, str]) -> bytes:
@@ -42,6 +42,7 @@ class FakeServer:
     """
 
     def __init__(self) -> None:
+        self.container_id = f"co-{os.urandom(8).hex()}"  # a runner ends whatever bears its id
         self.frames: list[wire.Frame] = []
         self.hellos: list[dict[str, Any]] = []
         self.credentials: list[str] = []
@@ -97,7 +98,7 @@ class FakeServer:
     async def _source(self, request: web.Request) -> web.Response:
         if request.headers["Authorization"] != f"Bearer {RECONNECT_TOKEN}":
             return web.Response(status=401)
-        assert request.headers["Yurt-Container"] == CONTAINER_ID
+        assert request.headers["Yurt-Container"] == self.container_id
         return web.Response(body=self.archive)
 
     async def _session(self, request: web.Request) -> web.StreamResponse:
@@ -105,7 +106,7 @@ class FakeServer:
         self.credentials.append(token)
         if self.answer:
             return web.Response(status=self.answer, text="a reason in words")
-        if token not in self.tokens or request.match_info["id"] != CONTAINER_ID:
+        if token not in self.tokens or request.match_info["id"] != self.container_id:
             return web.Response(status=401, text="no such container, or not this token")
         socket = web.WebSocketResponse(protocols=self.subprotocols, max_msg_size=wire.MAX_MESSAGE_BYTES, compress=False)
         await socket.prepare(request)

@@ -132,6 +132,15 @@ async def test_memory_beyond_the_limit_is_refused_and_the_worker_goes_on(contain
     assert await server.call(2, 1) == ("success", 1 << 20)
 
 
+async def test_arguments_too_large_for_the_limit_are_the_inputs_fault(container: Container) -> None:
+    server = await container.start("def f(x): return 1", memory_mib=48)
+    await server.send(server.input_frame(1, "x" * (20 << 20)), server.input_frame(2, "x"))
+
+    outcome, error = await server.result(1)
+
+    assert (outcome, error["limit_mib"]) == ("out_of_memory", 48)
+
+
 async def test_memory_of_children_counts_too(container: Container) -> None:
     source = """
 import subprocess, sys, time

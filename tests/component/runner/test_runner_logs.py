@@ -28,6 +28,16 @@ def f(n):
         assert own == [("stderr", f"to stderr {seq}"), ("stdout", f"no newline {seq}"), ("stdout", f"to stdout {seq}")]
 
 
+async def test_output_of_the_import_is_not_the_first_inputs(container: Container) -> None:
+    source = "import sys\nfor n in range(20_000): print('import', n)\nprint('no newline', end='')\ndef f(): return 1"
+    server = container.server
+    await container.begin(source)
+    await server.frame(wire.READY)
+    await server.call(1)
+
+    assert {seq for _, seq, _ in server.lines()} == {0}
+
+
 async def test_lines_precede_the_output_of_their_input(container: Container) -> None:
     server = await container.start("def f(n): print('line of', n)")
     for seq in range(1, 51):

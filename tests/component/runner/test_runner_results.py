@@ -92,7 +92,7 @@ def f():
     outcome, value = await server.call(1)
 
     assert outcome == "success"
-    facts = ["main", "demo", "f", "7", "co-0000000test"]
+    facts = ["main", "demo", "f", "7", server.container_id]
     assert value == ["fc-1", "in-1", 1, {"who": "test"}, True, facts, "blue", "src"]
 
 

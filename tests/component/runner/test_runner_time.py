@@ -106,8 +106,14 @@ async def test_a_cancel_of_what_is_not_here_does_nothing(container: Container) -
     assert len(server.heard(wire.OUTPUT, 1)) == 1
 
 
-async def test_cancels_never_hit_a_neighbour(container: Container) -> None:
-    source = "import time\ndef f(n):\n    time.sleep(0.0005)\n    return n"
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import time\ndef f(n):\n    time.sleep(0.0005)\n    return n",
+        "import asyncio\nasync def f(n):\n    await asyncio.sleep(0.0005)\n    return n",
+    ],
+)
+async def test_cancels_never_hit_a_neighbour(container: Container, source: str) -> None:
     server = await container.start(source)
     for seq in range(1, 201):
         await server.send(
