@@ -3,10 +3,14 @@
 from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
+import structlog
+
+from yurt.domain.errors import Unavailable
 from yurt.ports import Clock
 
 EVERY_S = 1.0
 LOGS_EVERY_S = 3600.0
+log = structlog.get_logger(__name__)
 
 
 async def expire(
@@ -15,8 +19,11 @@ async def expire(
     """End ephemeral apps on time, and once an hour what is older than `kept_s` of the logs."""
     logs_due = clock.monotonic()
     while True:
-        await apps(clock.now())
-        if clock.monotonic() >= logs_due:
-            logs_due = clock.monotonic() + LOGS_EVERY_S
-            await logs(clock.now() - kept_s)
+        try:
+            await apps(clock.now())
+            if clock.monotonic() >= logs_due:
+                logs_due = clock.monotonic() + LOGS_EVERY_S
+                await logs(clock.now() - kept_s)
+        except Unavailable as error:
+            log.warning("expiry_postponed", reason=str(error))
         await clock.sleep(EVERY_S)

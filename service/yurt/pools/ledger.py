@@ -18,6 +18,7 @@ from yurt.ports import Blobs, Clock, Journal
 BLOB_ABOVE_BYTES = 256 << 10
 """Larger payloads become files: measured, an inline MiB costs about 5 ms more of the loop than a file."""
 
+BLOB_RETRY_S = 1.0
 RETRY_S = 0.25
 """How soon what a full journal did not take is offered again, in seconds."""
 
@@ -91,7 +92,13 @@ class Ledger:
         self, item: Input, ending: Ending, value: bytes, revision: int | None, seen: Callable[[Result], None]
     ) -> None:
         result = self._result(item, replace(ending, value=None), "", revision)
-        blob = await self._blobs.put(value)
+        while True:
+            try:
+                blob = await self._blobs.put(value)
+                break
+            except Unavailable as error:
+                log.warning("value_not_stored", call_id="fc-" + item.suffix, reason=str(error))
+                await self._clock.sleep(BLOB_RETRY_S)
         self._write_end(item, replace(result, value=Payload(None, blob)), seen)
 
     def _write_end(self, item: Input, result: Result, seen: Callable[[Result], None]) -> None:

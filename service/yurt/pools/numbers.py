@@ -2,6 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 
+from yurt.domain.errors import Unavailable
+
 COUNTER_BITS = 32
 RENEW_AT = 1 << 31
 """How far the counter may go before the next epoch is asked for: half of what there is."""
@@ -34,6 +36,9 @@ class Numbers:
         """Go on to a further epoch once the counter is half used up; called now and then by a loop."""
         if self._used < RENEW_AT:
             return
-        epoch = await self._next_epoch()
+        try:
+            epoch = await self._next_epoch()
+        except Unavailable:
+            return  # half of the counter is left; the loop comes again
         self._base, self._used = epoch << COUNTER_BITS, 0
         self._epochs.add(epoch)

@@ -10,6 +10,7 @@ from yurt.domain.autoscale import Decision, Idle, Sample
 from yurt.domain.blame import History, Verdict, container_lost
 from yurt.domain.changes import Change
 from yurt.domain.endings import Ending, cancelled
+from yurt.domain.errors import NotFound
 from yurt.domain.functions import LiveFunction, Scaling
 from yurt.domain.records import ContainerState, Outcome, Result
 from yurt.domain.startup import Startup
@@ -79,6 +80,7 @@ class Pool:
         self.capped = False
         self.retired_by: str | None = None
         self.paused = False
+        self._settling: set[tuple[int, int]] = set()
 
     # ------------------------------------------------------------------ inputs in
 
@@ -155,7 +157,17 @@ class Pool:
             member.link.send(input_frame(item, item.args))
 
     async def _send_blob(self, item: Input, blob: str, member: Member, token: int) -> None:
-        args = await self.desk.blobs.get(blob)
+        try:
+            args = await self.desk.blobs.get(blob)
+        except NotFound:
+            lost = {
+                "type": "ArgumentsLost",
+                "message": f"The arguments of this call, blob {blob}, are not in the store.",
+            }
+            if item.token == token and member.held.pop(item.seq, None) is not None:
+                self._end(item, Ending(Outcome.INTERNAL_ERROR, error=lost), member)
+                self.freed(member)
+            return
         if item.token == token and member.link is not None:
             member.link.send(input_frame(item, args))
 
@@ -165,7 +177,7 @@ class Pool:
         """An attempt has ended. Only the one that holds the input's current token can speak for it."""
         item = member.held.get(frame.seq)
         if item is None or item.token != frame.token:
-            if member.link is not None:
+            if member.link is not None and (frame.seq, frame.token) not in self._settling:
                 member.link.acknowledge(frame.seq, frame.token)
             return
         del member.held[frame.seq]
@@ -175,6 +187,7 @@ class Pool:
         if item.ending:
             self._acknowledge(member, item)
         else:
+            self._settling.add((item.seq, item.token))
             self._end(item, ending, member)
         self.freed(member)
 
@@ -261,6 +274,7 @@ class Pool:
 
     def _seen(self, item: Input, member: Member | None, run_s: float | None, result: Result) -> None:
         """The result is committed: now, and only now, it is shown."""
+        self._settling.discard((item.seq, item.token))
         if member is not None:
             self._acknowledge(member, item)
         waited = item.dispatched_at - item.queued_at if item.dispatched_at is not None else None

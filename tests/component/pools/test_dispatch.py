@@ -1,12 +1,14 @@
 """Which input goes where, and when its end is seen."""
 
 import json
+from functools import partial
 
 import pytest
 
 from tests.component.pools.rig import Rig
 from yurt.domain.errors import TooManyPending
 from yurt.domain.records import Outcome
+from yurt.pools.heart import NewCall
 from yurt_runner import wire
 
 
@@ -161,3 +163,28 @@ async def test_a_single_use_container_runs_one_input(rig: Rig) -> None:
     other = await rig.container()
     other.answer(other.inputs[0])
     await rig.result(second)
+
+
+async def test_an_output_that_is_sent_again_before_its_commit_is_not_acknowledged_early(rig: Rig) -> None:
+    await rig.deploy()
+    item = await rig.call()
+    box = await rig.container()
+    frame = box.inputs[0]
+    rig.store.journal.hold()
+    box.answer(frame, 1)
+    box.answer(frame, 1)
+    assert box.talk.acked == []
+    rig.store.journal.release()
+    await rig.result(item)
+    assert box.talk.acked == [(frame.seq, frame.token)]
+
+
+async def test_arguments_that_are_gone_end_the_call_and_free_the_slot(rig: Rig) -> None:
+    pool = await rig.deploy()
+    item = rig.heart.accept(pool.live, NewCall("invoke", "tk-1", None, "0" * 64), lambda _: (), lambda error: None)
+    item.waiters.append(partial(rig.results.__setitem__, item.seq))
+    await rig.settle()
+    box = await rig.container()
+    result = await rig.result(item)
+    assert result.outcome == Outcome.INTERNAL_ERROR
+    assert box.member.held == {}
