@@ -170,6 +170,13 @@ async def test_the_last_end_that_can_be_written(door: Door) -> None:
     assert made.json()["expires_at"] == "9999-12-31T23:59:59.000Z"
 
 
+@pytest.mark.parametrize("name", ["", "a\x00b", "a\nb", "x" * 129])
+async def test_a_name_of_a_token_is_one_short_line(door: Door, name: str) -> None:
+    answer = await door.ask("POST", "/v1/tokens", json={"name": name, "role": "read"})
+
+    assert (answer.status, answer.json()["errors"][0]["pointer"]) == (422, "/name")
+
+
 async def test_every_field_at_fault_is_named_at_once(door: Door) -> None:
     answer = await door.ask("POST", "/v1/tokens", json={"nmae": "x", "role": "reader", "environment": 5})
 

@@ -29,7 +29,7 @@ _NEW_EXAMPLE = {**_EXAMPLE, "token_secret": _SHOWN_ONCE, "token": f"yurt_{_ID}_{
 class TokenCreate(Body):
     """What a new token is to be."""
 
-    name: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^\P{C}+$")] = Field(
+    name: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")] = Field(
         description="For people; need not be unique."
     )
     role: Role = Field(
