@@ -6,6 +6,7 @@ from typing import TextIO
 
 from aiohttp import web
 
+from yurt.app.gauges import watch
 from yurt.domain.ids import Tags
 from yurt.inbound.rest.call_shapes import Shaper
 from yurt.inbound.rest.context import Services
@@ -153,6 +154,7 @@ def compose(settings: Settings, outside: Outside, *, url: str, log_stream: TextI
         shaper=Shaper(tags),
         clock=clock,
     )
+    watch(services.metrics.gauges, heart, store.journal)
     sessions = Sessions(
         lives=lives, journal=store.journal, blobs=blobs, logs=outside.logs, clock=clock, adopt=heart.recovery.adopt
     )
