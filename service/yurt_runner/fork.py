@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from contextlib import suppress
 from typing import NamedTuple
 
 from yurt_runner.page import Page
@@ -117,6 +118,9 @@ def end_with_supervisor(life: int) -> None:
 
 
 def prefer_for_oom() -> None:
-    """Have the kernel take this process, not the supervisor, when memory runs out. Raising the score needs no right."""
-    with open("/proc/self/oom_score_adj", "w") as file:
+    """Have the kernel take this process, not the supervisor, when memory runs out.
+
+    Raising the score needs no right; where /proc is read-only or missing, the kernel chooses by itself.
+    """
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("800")

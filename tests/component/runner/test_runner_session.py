@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+import psutil
 import pytest
 
 from tests.component.runner.conftest import Container
@@ -100,6 +101,21 @@ async def test_the_runner_ends_when_no_server_comes_within_its_grace(container: 
 
     assert status == 2
     assert "no control plane for 0.5 s" in errors
+
+
+async def test_runner_and_worker_end_when_a_lost_server_stays_away(container: Container) -> None:
+    server = await container.start(SLEEP, grace_s=0.5)
+    await server.input(1, 600)
+    await server.frame(wire.STARTED, 1)
+    worker = container.worker_pid()
+    server.answer = 503
+    server.drop()
+
+    status, errors = await container.ended()
+
+    assert status == 2
+    assert "no control plane for 0.5 s" in errors
+    assert not psutil.pid_exists(worker)
 
 
 async def test_the_grace_begins_anew_with_each_break(container: Container) -> None:
