@@ -1,4 +1,5 @@
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -32,6 +33,10 @@ async def test_a_token_cannot_create_or_see_elsewhere(house: House, deployed: Ma
             await house.apps.get(STAGING, ref)
         with pytest.raises(NotFound):
             await house.apps.stop(STAGING, ref)
+        with pytest.raises(NotFound):
+            await house.apps.renew(STAGING, ref)
+        with pytest.raises(NotFound):
+            await house.functions.put(STAGING, ref, "resize", plain())
 
 
 @pytest.mark.parametrize("name", ["ap-1", "fu-x", "", "-a", "a" * 65, "a b", "a:b", "ä", "a\n"])
@@ -147,6 +152,17 @@ async def test_an_ephemeral_app_lives_as_long_as_it_is_renewed(house: House) -> 
     assert house.pools.told[-1][0] == "retire"
     with pytest.raises(AppStopped):
         await house.apps.renew(ROOT, app.id)
+
+
+async def test_an_app_that_is_renewed_while_it_expires_lives_on(house: House) -> None:
+    app = await house.apps.create(ROOT, name="thumbs-dev", ttl_s=60)
+    house.clock.advance(60)
+    async with house.registry.changing():
+        expiring = asyncio.create_task(house.apps.expire(house.clock.now()))
+        await asyncio.sleep(0)
+        house.catalog.put_app(replace(app, expires_at=house.clock.now() + 60))
+    await expiring
+    assert house.catalog.app(ROOT, app.id) is not None
 
 
 async def test_a_deployed_app_is_not_renewed(house: House, deployed: Make) -> None:

@@ -55,7 +55,8 @@ async def test_a_change_makes_a_revision(house: House, deployed: Make) -> None:
     assert (done.created, done.view.function.id, done.view.revision.number) == (False, first.id, 2)
     assert (done.view.function.created_at, done.view.function.updated_at) == (first.created_at, house.clock.now())
     code = {"files": {"main.py": CODE + "# changed\n"}}
-    assert (await house.functions.put(ROOT, "thumbs", "resize", plain(source=code))).view.revision.number == 3
+    only_code = await house.functions.put_all(ROOT, "thumbs", {"resize": plain(memory=1024, source=code)})
+    assert [(step.changed, step.view.revision.number) for step in only_code.steps] == [(("source",), 3)]
     assert house.pools.told == [("deploy", first.id, 2), ("deploy", first.id, 3)]
     _, found = await house.functions.revisions(ROOT, first.id, limit=2)
     assert [revision.number for revision in found] == [3, 2]
