@@ -136,6 +136,13 @@ async def test_the_end_of_an_input_clears_all_that_is_kept_of_open_ones(store: S
     assert [item.seq for item in await store.records.find(Progress, {})] == [calls[3].seq]
 
 
+async def test_a_claim_that_comes_with_the_end_goes_with_it(store: Store) -> None:
+    call = accept(1)
+    await store.journal.write(call)
+    await store.journal.write(complete(call), Save(Claim(call.seq, "co-1", 7, 1.0)))
+    assert await store.records.find(Claim, {}) == []
+
+
 async def test_it_clears_what_an_earlier_life_left(stores: Stores) -> None:
     call = accept(1)
     first = await stores.open()

@@ -10,9 +10,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from tests.clocks import FreeClock
+from yurt.outbound.store import StoreRefused, statements
 from yurt.outbound.store.migrations import run
 from yurt.outbound.store.schema import APPLICATION_ID, NEWEST, inspect, migrate
 from yurt.outbound.store.tables import METADATA
+from yurt.outbound.store.writer import SqliteWriter
 
 
 @pytest.fixture
@@ -70,3 +73,22 @@ def test_a_migration_that_fails_leaves_nothing(db: sqlite3.Connection, tmp_path:
 
 def test_nothing_there_is_version_0(tmp_path: Path) -> None:
     assert inspect(tmp_path / "none.db") == 0
+
+
+def test_a_newer_schema_is_known_from_the_header_alone(db: sqlite3.Connection, tmp_path: Path) -> None:
+    migrate(db)
+    db.execute(f"PRAGMA user_version = {NEWEST + 1}")
+    with pytest.raises(StoreRefused, match="newer release"):
+        inspect(tmp_path / "yurt.db")
+
+
+def test_an_epoch_is_committed_to_the_disk_and_nothing_else_is(db: sqlite3.Connection) -> None:
+    migrate(db)
+    db.execute(statements.INSERT_IDENTITY, ("here", b"key"))
+    db.execute("PRAGMA synchronous = NORMAL")
+    writer = SqliteWriter(db, FreeClock())
+    said: list[str] = []
+    db.set_trace_callback(said.append)
+    epoch = writer.next_epoch()
+    assert said[-3:] == ["PRAGMA synchronous = FULL", f"UPDATE meta SET epoch = {epoch}", "PRAGMA synchronous = NORMAL"]
+    assert writer.identity().epoch == epoch

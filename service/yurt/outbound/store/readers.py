@@ -3,7 +3,6 @@
 import asyncio
 import sqlite3
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +19,12 @@ _STEPS_BETWEEN_LOOKS = 10_000
 
 @dataclass(slots=True)
 class _Read:
-    """One read: when it is too late for it, and whether anybody still waits."""
+    """One read, and whether anybody still waits for it."""
 
-    until: float
     unwanted: bool = False
 
     def over(self) -> bool:
-        return self.unwanted or time.monotonic() > self.until
+        return self.unwanted
 
 
 class Readers:
@@ -53,7 +51,7 @@ class Readers:
         """
         if self._closed:
             raise unavailable("The store is closed.")
-        read = _Read(until=time.monotonic() + self._timeout_s)
+        read = _Read()
         try:
             async with asyncio.timeout(self._timeout_s):
                 work = asyncio.get_running_loop().run_in_executor(self._pool, self._fetch, read, sql, parameters)
