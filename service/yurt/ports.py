@@ -134,8 +134,10 @@ class Calls(Protocol):
         """One call, or None."""
 
     async def find(self, wanted: CallFilter, *, before: int | None, limit: int, values: bool) -> list[StoredCall]:
-        """Calls by seq downwards, below `before`. Without `values`, arguments and values stay in the store (the
-        payloads are empty)."""
+        """Calls by seq downwards, below `before`.
+
+        Without `values`, arguments and values stay in the store (the payloads are empty).
+        """
 
     async def pending(self, *, after: int, limit: int) -> list[PendingInput]:
         """Pending inputs of all queues by seq upwards, above `after`."""
@@ -236,8 +238,10 @@ class Logs(Protocol):
         """Lines in order of time."""
 
     def follow(self, query: LogQuery) -> AsyncIterator[LogLine]:
-        """What `read` gives, then lines as they come, until the caller closes the iterator. A slow reader loses lines
-        and is told so by a line of the stream `system`."""
+        """What `read` gives, then lines as they come, until the caller closes the iterator.
+
+        A slow reader loses lines and is told so by a line of the stream `system`.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,8 +312,10 @@ class Engine(Protocol):
     capabilities: Capabilities
 
     async def open(self, ended: Callable[[Ended], None]) -> list[Observed]:
-        """Begin; returns the containers of this installation that are alive. From now on `ended` is called once, on the
-        loop, for each container that goes, those included."""
+        """Begin; returns the containers of this installation that are alive.
+
+        From now on `ended` is called once, on the loop, for each container that goes, those included.
+        """
 
     async def start(self, spec: ContainerSpec) -> str:
         """Start a container; returns the engine's reference to it. It counts as started when its runner calls home.
@@ -319,8 +325,10 @@ class Engine(Protocol):
         """
 
     async def stop(self, container_id: str, *, grace_s: float) -> None:
-        """Ask it to end, and make it end after `grace_s` seconds, children included. Returns at once; `ended` follows.
-        Unknown or gone: nothing happens."""
+        """Ask it to end, and make it end after `grace_s` seconds, children included.
+
+        Returns at once; `ended` follows. Unknown or gone: nothing happens.
+        """
 
     async def check(self) -> str | None:
         """None while it works, else the reason, for `/readyz`."""
@@ -339,7 +347,10 @@ class Deployments(Protocol):
         """The effective scaling of the function changed."""
 
     def retire(self, function_id: str, *, by: str) -> None:
-        """The function is gone: `app_stopped` or `function_deleted`. Its inputs end `cancelled`, its containers drain."""
+        """The function is gone: `app_stopped` or `function_deleted`.
+
+        Its inputs end `cancelled`, its containers drain.
+        """
 
     def containers_running(self, function_id: str) -> int:
         """How many containers of the function live."""
