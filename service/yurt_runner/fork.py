@@ -20,7 +20,6 @@ class Worker(NamedTuple):
 
     Args:
         pid: of the worker, which leads a session and a process group of its own.
-        pidfd: readable once it has ended.
         sock: frames, both ways.
         permits: a (seq, token) goes in for each input that may begin.
         unused: the worker's own end of `permits`: what is read back here was not begun and never will be.
@@ -30,7 +29,6 @@ class Worker(NamedTuple):
     """
 
     pid: int
-    pidfd: int
     sock: socket.socket
     permits: socket.socket
     unused: socket.socket
@@ -73,7 +71,7 @@ def fork_worker() -> Worker:
     for fd in (out_read, err_read):
         os.set_blocking(fd, False)
     sock.settimeout(0)
-    return Worker(pid, os.pidfd_open(pid), sock, permits, worker_permits, out_read, err_read, life_write, page, secret)
+    return Worker(pid, sock, permits, worker_permits, out_read, err_read, life_write, page, secret)
 
 
 def _be_worker(links: Links, life: int) -> None:

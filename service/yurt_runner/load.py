@@ -119,7 +119,7 @@ def load_error(error: BaseException, source: str, hint: str) -> Dict[str, Any]:
     facts = describe(error, source)
     if isinstance(error, ModuleNotFoundError):
         message = message_of(error).rstrip(".")
-        here = sorted(os.listdir(source)) if os.path.isdir(source) else []
+        here = sorted(set(os.listdir(source)) - {"__pycache__"}) if os.path.isdir(source) else []
         has = f"The source holds {', '.join(here[:MAX_NAMES])}. " if here else ""
         where = f"{message}. {has}The interpreter is {sys.executable}"
         facts["message"] = clean(f"{where}; the server's setting {hint} chooses another.", MAX_TEXT_BYTES)

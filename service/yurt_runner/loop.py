@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import select
+import signal
+import socket
 import time
-from typing import Callable, Dict, Tuple
+from typing import Callable, Dict, Iterable, Optional, Tuple
 
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
@@ -18,6 +21,7 @@ class Loop:
         self._epoll = select.epoll()
         self._watched: Dict[int, Callable[[int], None]] = {}
         self._timers: Dict[str, Tuple[float, Callable[[], None]]] = {}
+        self._signal_ends: Optional[Tuple[socket.socket, socket.socket]] = None  # kept open
 
     def watch(self, fd: int, callback: Callable[[int], None], events: int = READ) -> None:
         """Call `callback(events)` whenever `fd` is ready for `events`; those of an earlier call are replaced."""
@@ -47,6 +51,36 @@ class Loop:
     def has(self, name: str) -> bool:
         """Whether a timer of that name is set."""
         return name in self._timers
+
+    def when_ended(self, pid: int, callback: Callable[[int], None]) -> None:
+        """Call `callback(status)` once that child has ended; it is waited for here."""
+        pidfd = os.pidfd_open(pid)
+
+        def ended(_: int) -> None:
+            self.forget(pidfd)
+            os.close(pidfd)
+            try:
+                status = os.waitpid(pid, 0)[1]
+            except ChildProcessError:
+                return  # already waited for, by whoever ends everything
+            callback(status)
+
+        self.watch(pidfd, ended)
+
+    def on_signals(self, numbers: Iterable[int], callback: Callable[[], None]) -> None:
+        """Call `callback` when one of these signals comes; also as process 1, which gets only those with a handler."""
+        ours, wakes = self._signal_ends = socket.socketpair()
+        for end in self._signal_ends:
+            end.settimeout(0)
+        signal.set_wakeup_fd(wakes.fileno())
+        for number in numbers:
+            signal.signal(number, lambda *_: None)
+
+        def woken(_: int) -> None:
+            ours.recv(64)
+            callback()
+
+        self.watch(ours.fileno(), woken)
 
     def turn(self) -> None:
         """Wait for the next event or timer, and call back for everything that is due."""

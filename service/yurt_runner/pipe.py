@@ -51,7 +51,7 @@ class Pipe:
             permits += PAIR.pack(*held.key)
         if permits:
             self._flush()
-            with suppress(OSError):  # the worker has ended: its pidfd tells
+            with suppress(OSError):  # the worker has ended: that is told apart
                 self._worker.permits.send(permits)  # always fits: 64 permits are 1 KiB
 
     def unused(self) -> List[Key]:
@@ -104,7 +104,7 @@ class Pipe:
         except BlockingIOError:
             pass
         except OSError:
-            self._out.clear()  # the worker has ended: its pidfd tells
+            self._out.clear()  # the worker has ended: that is told apart
         if self._watched and self._waits_to_write != bool(self._out):
             self._waits_to_write = bool(self._out)
             self._loop.watch(self._worker.sock.fileno(), self._ready, READ | WRITE if self._out else READ)

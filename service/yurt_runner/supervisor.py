@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 from functools import partial
 from typing import Any, Dict, List, Optional
@@ -93,8 +92,8 @@ class Supervisor:
 
     def run(self) -> int:
         """Until it is over; returns the exit status."""
-        self._catch_signals()
-        self._loop.watch(self._worker.pidfd, self._worker_ended)
+        self._loop.on_signals((signal.SIGTERM, signal.SIGINT), self._signalled)
+        self._loop.when_ended(self._worker.pid, self._worker_ended)
         for fd in self._logs.streams:
             self._loop.watch(fd, partial(self._read_log, fd))
         self._session.start()
@@ -180,17 +179,13 @@ class Supervisor:
         pid = fork_fetch(
             self._start.url, self._start.container_id, self._session.credential, definition.source_sha256, path
         )
-        pidfd = os.pidfd_open(pid)
+        self._loop.when_ended(pid, partial(self._fetched, message))
 
-        def fetched(_: int) -> None:
-            self._loop.forget(pidfd)
-            os.close(pidfd)
-            if os.waitpid(pid, 0)[1] == 0:
-                self._pipe.send(message)
-            else:
-                self._end_worker(Cause("source_unavailable"))
-
-        self._loop.watch(pidfd, fetched)
+    def _fetched(self, message: bytes, status: int) -> None:
+        if status == 0:
+            self._pipe.send(message)
+        else:
+            self._end_worker(Cause("source_unavailable"))
 
     def _on_input(self, frame: w.Frame) -> None:
         if self._draining or self._phase == LEAVING:
@@ -351,10 +346,9 @@ class Supervisor:
         if self._alive:
             tree.kill_group(self._worker.pid)
 
-    def _worker_ended(self, _: int) -> None:
-        self._loop.forget(self._worker.pidfd)
+    def _worker_ended(self, status: int) -> None:
         self._alive = False
-        how = faults.ending(os.waitstatus_to_exitcode(os.waitpid(self._worker.pid, 0)[1]))
+        how = faults.ending(os.waitstatus_to_exitcode(status))
         for timer in ("startup", "memory", "look", "drain", "stop", "broken"):
             self._loop.drop(timer)
         tree.kill_group(self._worker.pid)
@@ -443,25 +437,13 @@ class Supervisor:
 
     # The end.
 
-    def _catch_signals(self) -> None:
-        """SIGTERM and SIGINT drain; also as process 1, to which the kernel sends only what has a handler."""
-        ours, theirs = socket.socketpair()
-        for end in (ours, theirs):
-            end.settimeout(0)
-        signal.set_wakeup_fd(theirs.fileno())
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: None)
-
-        def woken(_: int) -> None:
-            ours.recv(64)
-            if self._draining:
-                self._end_all()
-                self._finish()
-            else:
-                self._drain(DRAIN_GRACE_S)
-
-        self._signal_ends = (ours, theirs)
-        self._loop.watch(ours.fileno(), woken)
+    def _signalled(self) -> None:
+        """SIGTERM or SIGINT: drain; the second time, at once."""
+        if self._draining:
+            self._end_all()
+            self._finish()
+        else:
+            self._drain(DRAIN_GRACE_S)
 
     def _drain(self, grace_s: float) -> None:
         if self._draining or self._phase == LEAVING:
