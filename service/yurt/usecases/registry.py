@@ -1,11 +1,10 @@
 """What the use cases of apps, functions and bundles share: the store, the catalog, one order of changes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TypeAlias
 
 from yurt.domain.changes import Change
 from yurt.domain.definitions import FunctionDefinition, parse_stored
@@ -23,8 +22,6 @@ _LISTED = 8
 
 _STORE_WAIT_S = 5
 """As long as the journal itself lets a caller wait for a store that is away, in seconds."""
-
-_Late: TypeAlias = tuple[Sequence[Change], Callable[[], None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +56,7 @@ class Registry:
     default_max: int = 10
     honours_image: bool = False
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _late: list[_Late] = field(default_factory=list)
+    _unsettled: "asyncio.Future[Exception | None] | None" = None
 
     async def load(self) -> None:
         """Fill the catalog from the store. Call it once, before anything else; nobody is told of what it finds."""
@@ -76,58 +73,34 @@ class Registry:
             Unavailable: an earlier change still waits for the store, so that nobody knows what to build upon.
         """
         async with self._lock:
-            if self._late:
-                await self._settle_late()
+            if self._unsettled is not None and not await _settles(self._unsettled):
+                raise _away("An earlier change still waits for the store. Try again when it is back.")
             yield
 
     async def commit(self, changes: Iterable[Change], then: Callable[[], None]) -> None:
         """Write `changes` and, once they are committed, run `then`, which must not raise. Only inside `changing`.
 
-        A caller that is cancelled meanwhile still waits for the end of the commit, so that the catalog never lags
-        behind the store.
+        `then` runs whenever the commit comes, also when the caller was cancelled or refused meanwhile, so that the
+        catalog never lags behind the store.
 
         Raises:
-            YurtError: the store refused the changes, and `then` was not run; or it is away: if it commits them later
-                after all, `committed_late` runs it.
+            YurtError: the store refused the changes, and `then` was not run.
+            Unavailable: the store is away. The changes may still be made, and until that is known no others are.
         """
         settled: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
-        group = tuple(changes)
 
         def done(error: Exception | None) -> None:
             if error is None:
                 then()
-            elif isinstance(error, Unavailable):
-                self._late.append((group, then))
             settled.set_result(error)
 
-        self.store.journal.add(group, done)
-        try:
-            error = await asyncio.shield(settled)
-        except asyncio.CancelledError:
-            await asyncio.wait({settled})
-            raise
+        self.store.journal.add(tuple(changes), done)
+        self._unsettled = settled
+        if not await _settles(settled):
+            raise _away("The store cannot be written now. The change may still be made: look before you ask again.")
+        error = settled.result()
         if error is not None:
             raise error
-
-    def committed_late(self, changes: Sequence[Change]) -> None:
-        """The store has committed changes whose callback had been told that it was away."""
-        for late in self._late:
-            if late[0] is changes:
-                self._late.remove(late)
-                late[1]()
-                break
-
-    async def _settle_late(self) -> None:
-        try:
-            async with asyncio.timeout(_STORE_WAIT_S):
-                await self.store.journal.flush()
-        except TimeoutError as error:
-            raise Unavailable(
-                "An earlier change still waits for the store. Try again when it is back.",
-                code="store_unavailable",
-                retry_after_s=_STORE_WAIT_S,
-            ) from error
-        self._late.clear()  # what the flush left here was refused
 
     async def view(self, app: App, function: Function) -> FunctionView:
         """A function with its current revision, live or not."""
@@ -250,6 +223,17 @@ class Registry:
         if not found:
             return ""
         return f" {ref} does exist in environment {', '.join(found[:_LISTED])}: send ?environment={found[0]}."
+
+
+async def _settles(settled: "asyncio.Future[Exception | None]") -> bool:
+    """Whether it is known in time how a commit ended."""
+    if not settled.done():
+        await asyncio.wait({settled}, timeout=_STORE_WAIT_S)
+    return settled.done()
+
+
+def _away(detail: str) -> Unavailable:
+    return Unavailable(detail, code="store_unavailable", retry_after_s=int(_STORE_WAIT_S) or 1)
 
 
 def utc(seconds: float | None) -> str:

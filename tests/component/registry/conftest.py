@@ -74,7 +74,6 @@ def open_house(tmp_path: Path) -> Open:
                 deployments=FakeDeployments(),
             )
             await registry.load()
-            store.journal.on_late_commit(registry.committed_late)
             pools = registry.deployments
             assert isinstance(pools, FakeDeployments)
             house = House(

@@ -37,12 +37,12 @@ class HeldJournal:
         while self.held:
             self._inner.add(*self.held.pop(0))
 
-    def give_up(self) -> Sequence[Change]:
-        """Tell the caller of the first add that the store is away; the add stays."""
-        changes, done = self.held[0]
-        assert done is not None
-        done(Unavailable("The store is away."))
-        return changes
+    def refuse(self) -> None:
+        """Refuse what was held."""
+        while self.held:
+            _, done = self.held.pop(0)
+            assert done is not None
+            done(AlreadyExists("The name is taken."))
 
 
 class HeldStore:
@@ -99,58 +99,39 @@ async def test_a_caller_that_is_cancelled_leaves_no_half_change(house: House, jo
     creating = start(house)
     await until(lambda: journal.held)
     creating.cancel()
-    second = start(house)
-    await asyncio.sleep(0)
-    assert not creating.done()
-    journal.let_go()
     with pytest.raises(asyncio.CancelledError):
         await creating
+    second = start(house)
+    await asyncio.sleep(0)
+    assert house.catalog.app(ROOT, "thumbs") is None
+    journal.let_go()
     with pytest.raises(AlreadyExists):
         await second
     assert house.catalog.app(ROOT, "thumbs") is not None
 
 
-async def test_a_late_commit_becomes_visible_after_all(house: House, journal: HeldJournal) -> None:
-    creating = start(house)
-    await until(lambda: journal.held)
-    changes = journal.give_up()
-    with pytest.raises(Unavailable):
-        await creating
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("yurt.usecases.registry._STORE_WAIT_S", 0.05)
+
+
+async def test_a_late_commit_becomes_visible_after_all(house: House, journal: HeldJournal, impatient: None) -> None:
+    with pytest.raises(Unavailable, match="may still be made"):
+        await start(house)
     assert house.catalog.app(ROOT, "thumbs") is None
-    next_one = start(house, "other")
-    await asyncio.sleep(0)
+    with pytest.raises(Unavailable, match="earlier change"):
+        await start(house, "other")
     assert len(journal.held) == 1, "a change waits while nobody knows whether the one before it was made"
-    journal.held.clear()
-    house.registry.committed_late(changes)
-    assert house.catalog.app(ROOT, "thumbs") is not None
-    await until(lambda: journal.held)
     journal.let_go()
-    await next_one
+    await until(lambda: house.catalog.app(ROOT, "thumbs"))
 
 
-async def test_a_late_refusal_is_forgotten(house: House, journal: HeldJournal) -> None:
-    creating = start(house)
-    await until(lambda: journal.held)
-    changes = journal.give_up()
+async def test_a_late_refusal_is_forgotten(house: House, journal: HeldJournal, impatient: None) -> None:
     with pytest.raises(Unavailable):
-        await creating
-    journal.held.clear()
+        await start(house)
+    journal.refuse()
     again = start(house)
     await until(lambda: journal.held)
     journal.let_go()
     app = await again
-    house.registry.committed_late(changes)
     assert house.catalog.app(ROOT, "thumbs") == app
-
-
-async def test_a_store_that_stays_away_refuses_changes(
-    house: House, journal: HeldJournal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("yurt.usecases.registry._STORE_WAIT_S", 0.05)
-    creating = start(house)
-    await until(lambda: journal.held)
-    journal.give_up()
-    with pytest.raises(Unavailable):
-        await creating
-    with pytest.raises(Unavailable, match="earlier change"):
-        await house.apps.create(ROOT, name="other")

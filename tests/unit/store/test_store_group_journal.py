@@ -8,9 +8,9 @@ from structlog.testing import capture_logs
 
 from tests.clocks import FreeClock
 from tests.waiting import until
-from yurt.domain.changes import Accept, Change, Complete, Remove, Save
+from yurt.domain.changes import Change, Save
 from yurt.domain.errors import Unavailable
-from yurt.domain.records import AttemptRecord, Claim, Environment, Progress
+from yurt.domain.records import Environment
 from yurt.outbound.store.errors import StoreAway
 from yurt.outbound.store.journal import GroupJournal
 
@@ -95,67 +95,38 @@ async def test_retries_come_after_a_quarter_and_at_most_every_second(house: Hous
     assert pauses == [0.25, 0.5, 1.0, 1.0, 1.0]
 
 
-async def test_who_waits_for_over_5_s_is_told_once_and_it_is_written_later(house: House) -> None:
+async def test_a_callback_hears_how_it_ended_however_late(house: House) -> None:
     heard: list[Exception | None] = []
-    late: list[Sequence[Change]] = []
-    changes = record("a")
-    house.journal.on_late_commit(late.append)
     house.writer.away = True
-    house.journal.add(changes, heard.append)
-    await asyncio.sleep(0)
-    await house.pass_seconds(4)
-    assert heard == []
-    await house.pass_seconds(2)
-    assert [type(error) for error in heard] == [Unavailable]
-    assert isinstance(heard[0], Unavailable)
-    assert (heard[0].reason, heard[0].retryable, late) == ("store_unavailable", True, [])
-    await house.be_back()
-    assert len(heard) == 1
-    assert len(late) == 1
-    assert late[0] is changes
-
-
-async def test_one_that_is_refused_late_is_dropped_and_logged(house: House) -> None:
-    heard: list[Exception | None] = []
-    late: list[Sequence[Change]] = []
-    house.journal.on_late_commit(late.append)
-    house.writer.away = True
-    house.writer.refuses.append(record("a"))
     house.journal.add(record("a"), heard.append)
-    await asyncio.sleep(0)
-    await house.pass_seconds(6)
-    with capture_logs() as logs:
-        await house.be_back()
-    assert len(heard) == 1
-    assert late == []
-    assert "journal_late_add_refused" in [line["event"] for line in logs]
-
-
-ACCEPT = Accept(1, "fu-1", "ap-1", "spawn", "tk-1", 0, 1.0, None, b"", None)
-COMPLETE = Complete(1, "fu-1", "tk-1", 0, "success", 1.0, 2.0, 1, 1, "co-1", b"1", None, None)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        ACCEPT,
-        COMPLETE,
-        Save(Progress(1, 1, 0, 0, 0)),
-        Save(AttemptRecord(1, 1, "container_lost", None, None, 1.0, "")),
-        Save(Claim(1, "co-1", 1, 1.0)),
-        Remove(Claim, (1,)),
-    ],
-    ids=lambda change: type(change).__name__,
-)
-async def test_what_concerns_inputs_hears_only_how_it_ended(house: House, change: Change) -> None:
-    heard: list[Exception | None] = []
-    house.writer.away = True
-    house.journal.add([*record("a"), change], heard.append)
     await asyncio.sleep(0)
     await house.pass_seconds(20)
     assert heard == []
     await house.be_back()
     assert heard == [None]
+
+
+async def test_one_that_is_refused_late_hears_that(house: House) -> None:
+    heard: list[Exception | None] = []
+    house.writer.away = True
+    house.writer.refuses.append(record("a"))
+    house.journal.add(record("a"), heard.append)
+    await asyncio.sleep(0)
+    await house.pass_seconds(6)
+    await house.be_back()
+    assert [type(error) for error in heard] == [ValueError]
+
+
+async def test_a_write_is_refused_for_lack_of_time_and_still_made(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("yurt.outbound.store.journal.PATIENCE_S", 0.02)
+    house.writer.away = True
+    with pytest.raises(Unavailable, match="may still be written") as caught:
+        await house.journal.write(*record("a"))
+    assert (caught.value.reason, caught.value.retryable) == ("store_unavailable", True)
+    await house.be_back()
+    assert house.writer.groups == [[tuple(record("a"))]]
 
 
 async def test_flush_waits_until_the_store_is_back(house: House) -> None:
@@ -208,7 +179,7 @@ async def test_next_epoch_says_that_the_store_is_away(house: House) -> None:
 async def test_closing_while_away_tells_everybody(house: House) -> None:
     heard: list[Exception | None] = []
     house.writer.away = True
-    house.journal.add([COMPLETE], heard.append)
+    house.journal.add(record("a"), heard.append)
     await until(lambda: house.clock.sleepers, "the first pause")
     with capture_logs() as logs:
         await house.journal.close()

@@ -12,9 +12,7 @@ from typing import Protocol, TypeAlias
 
 import structlog
 
-from yurt.domain.changes import Change, Remove, Save
-from yurt.domain.errors import Unavailable
-from yurt.domain.records import AttemptRecord, Claim, Progress
+from yurt.domain.changes import Change
 from yurt.outbound.store.errors import StoreAway, unavailable
 from yurt.ports import Clock
 
@@ -23,11 +21,10 @@ Done: TypeAlias = Callable[[Exception | None], None]
 MAX_WAITING = 10_000
 """Adds that may wait for a commit; beyond, the doors answer 503."""
 PATIENCE_S = 5.0
-"""How long a callback waits for a store that is away."""
+"""How long `write` waits for a store that is away."""
 FIRST_RETRY_S = 0.25
 LAST_RETRY_S = 1.0
 
-_INPUT_RECORDS = (AttemptRecord, Progress, Claim)
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -46,8 +43,6 @@ class Writer(Protocol):
 class _Add:
     changes: Sequence[Change]
     done: Done | None
-    away_since: float | None = None
-    told: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +70,8 @@ class GroupJournal:
     """`yurt.ports.Journal`, committing on the loop at the end of the turn.
 
     While the store is away (disk full, I/O error, locked by another program) everything is kept in order and tried
-    again, after 0.25 s at first and then up to every second, by one task. The callback of an add that has waited for
-    over 5 s gets `Unavailable` with the code `store_unavailable`, and the add **stays in the queue**: it is written
-    when the store is back (`on_late_commit` tells), or dropped if it turns out to be refused.
-
-    That does not hold for adds about an input (`Accept`, `Complete`, an attempt, its progress, a claim): the queues in
-    memory follow what is committed, so their callbacks hear how it ended, however late. Whoever waits for an input
-    has a limit of his own.
+    again, after 0.25 s at first and then up to every second, by one task. A callback hears how its add ended, however
+    late that is: what is in memory follows what is committed. Whoever waits has a limit of his own, as `write` has.
 
     Args:
         writer: commits; called on the loop only.
@@ -96,7 +86,6 @@ class GroupJournal:
         self._armed = self._held = self._closed = False
         self._away: str | None = None
         self._retry: asyncio.Task[None] | None = None
-        self._late: Callable[[Sequence[Change]], None] | None = None
         self._commits = self._changes = 0
         self._last_s = self._peak_s = 0.0
 
@@ -105,8 +94,7 @@ class GroupJournal:
 
         Args:
             changes: what to write; not to be changed afterwards.
-            done: called once on the loop, after the commit with None, or with the reason of the refusal. See the class
-                for what `Unavailable` means.
+            done: called once on the loop, after the commit with None, or with the reason of the refusal.
 
         Raises:
             Unavailable: the journal is closed, or has 10,000 adds waiting.
@@ -118,14 +106,21 @@ class GroupJournal:
         self._take(_Add(changes, done))
 
     async def write(self, *changes: Change) -> None:
-        """`add`, awaited. A caller that is cancelled meanwhile takes nothing back."""
+        """`add`, awaited. A caller that is cancelled or refused for lack of time takes nothing back.
+
+        Raises:
+            YurtError: the changes were refused.
+            Unavailable: they are not committed within `PATIENCE_S`. They may still be.
+        """
         future = self._loop.create_future()
         self.add(changes, partial(_settle, future))
-        await future
-
-    def on_late_commit(self, tell: Callable[[Sequence[Change]], None]) -> None:
-        """Have `tell` called on the loop with the changes of each add whose callback had already got `Unavailable`."""
-        self._late = tell
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await future
+        except TimeoutError as error:
+            raise unavailable(
+                f"The store cannot be written now ({self._away}). It may still be written later."
+            ) from error
 
     async def next_epoch(self) -> int:
         """Commit and return a further epoch of this life. It waits for the disk on the loop, some milliseconds.
@@ -174,8 +169,6 @@ class GroupJournal:
             self._tell(add, error)
 
     def _take(self, add: _Add) -> None:
-        if self._away is not None:
-            add.away_since = self._clock.monotonic()
         self._waiting.append(add)
         if not self._armed:
             self._arm()
@@ -220,26 +213,14 @@ class GroupJournal:
 
     def _tell(self, add: _Add, error: Exception | None) -> None:
         try:
-            if add.told:
-                self._tell_late(add, error)
-            elif add.done is not None:
+            if add.done is not None:
                 add.done(error)
             elif error is not None:
                 _log.error("journal_add_refused", kinds=_kinds(add), reason=str(error))
         except Exception:  # noqa: BLE001  # one that raises must not keep the others of its group from hearing
             _log.exception("journal_callback_failed", kinds=_kinds(add))
 
-    def _tell_late(self, add: _Add, error: Exception | None) -> None:
-        if error is not None:
-            _log.warning("journal_late_add_refused", kinds=_kinds(add), reason=str(error))
-        elif self._late is not None:
-            self._late(add.changes)
-
     def _gone(self, reason: str) -> None:
-        now = self._clock.monotonic()
-        for add in self._waiting:
-            if add.away_since is None:
-                add.away_since = now
         if self._away is None:
             _log.error("store_away", reason=reason, waiting=len(self._waiting))
         self._away = reason
@@ -258,34 +239,8 @@ class GroupJournal:
             pause = min(2 * pause, LAST_RETRY_S)
             if not self._held and self._commit():
                 break
-            self._give_up_waiting()
         self._retry = None
         self._arm()
-
-    def _give_up_waiting(self) -> None:
-        """Tell those that have waited too long; their adds stay."""
-        overdue = self._clock.monotonic() - PATIENCE_S
-        for add in tuple(self._waiting):
-            if add.done is None or add.told or add.away_since is None or add.away_since > overdue or _of_an_input(add):
-                continue
-            self._tell(add, self._too_late())
-            add.told = True
-
-    def _too_late(self) -> Unavailable:
-        return unavailable(f"The store cannot be written now ({self._away}). It may still be written later.")
-
-
-def _of_an_input(add: _Add) -> bool:
-    return not add.changes or any(_is_of_an_input(change) for change in add.changes)
-
-
-def _is_of_an_input(change: Change) -> bool:
-    match change:
-        case Save(record=record):
-            return isinstance(record, _INPUT_RECORDS)
-        case Remove(kind=kind):
-            return issubclass(kind, _INPUT_RECORDS)
-    return True
 
 
 def _kinds(add: _Add) -> list[str]:
