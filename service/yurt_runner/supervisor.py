@@ -255,7 +255,9 @@ class Supervisor:
         now, mark = self._loop.now(), self._watch.running()
         pids = tree.descendants(self._worker.pid)
         busy = [[mark.seq, round(now - mark.since, 3)]] if mark else []
-        silent_s = now - self._heard if mark or self._phase == STARTING else 0.0
+        silent_s = 0.0
+        if mark or self._phase == STARTING:
+            silent_s = now - max(self._heard, mark.since if mark else 0.0)
         facts = w.meta(
             busy=busy,
             rss_mib=round(tree.resident_bytes(pids, enough=self._definition.memory_mib << 20) / (1 << 20), 1),
