@@ -11,7 +11,8 @@ from yurt_runner.fork import Links
 from yurt_runner.splitter import Splitter
 from yurt_runner.wire import PAIR, Frame
 
-READ_BYTES = 256 << 10
+READ_BYTES = 64 << 10
+"""Below what makes the allocator map memory for each read, and unmap it again."""
 
 
 class Inbox:

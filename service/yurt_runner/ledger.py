@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from typing import Deque, Dict, Iterable, List, Optional, Tuple
 
@@ -15,32 +16,45 @@ MAX_HANDED_BYTES = 1 << 20
 """Bytes with the worker at once, unless a single input is larger."""
 
 
+def number_of(meta: bytes) -> int:
+    """The number of the attempt that an INPUT's meta part tells; 1 where it makes no sense."""
+    try:
+        number = json.loads(meta).get("number", 1)
+    except (ValueError, AttributeError):
+        return 1
+    return int(number) if isinstance(number, (int, float)) else 1
+
+
 class Held:
     """One input that has not ended.
 
     Args:
         frame: the INPUT, whole, as the worker gets it.
-        number: of the attempt.
+        meta: of that frame.
     """
 
-    __slots__ = ("frame", "key", "number", "told")
+    __slots__ = ("frame", "key", "meta", "told")
 
     def __init__(self, frame: Frame) -> None:
-        number = frame.header().get("number", 1)
         self.key: Key = (frame.seq, frame.token)
-        self.number = int(number) if isinstance(number, (int, float)) else 1
+        self.meta = frame.meta
         self.frame = pack(frame.kind, frame.seq, frame.token, frame.payload, meta=frame.meta, slot=frame.slot)
         self.told = False  # whether STARTED was sent
+
+    @property
+    def number(self) -> int:
+        """Of the attempt; read only when somebody asks, which is seldom."""
+        return number_of(self.meta)
 
 
 class Done:
     """One output that the server has not acknowledged."""
 
-    __slots__ = ("frame", "number")
+    __slots__ = ("frame", "meta")
 
-    def __init__(self, frame: bytes, number: int) -> None:
+    def __init__(self, frame: bytes, meta: bytes) -> None:
         self.frame = frame
-        self.number = number
+        self.meta = meta
 
 
 class Ledger:
@@ -52,11 +66,7 @@ class Ledger:
         self.done: Dict[Key, Done] = {}
 
     def add(self, frame: Frame) -> bool:
-        """Take an INPUT. False: it is here already.
-
-        Raises:
-            ProtocolError: its meta part is not a JSON object.
-        """
+        """Take an INPUT. False: it is here already."""
         key = (frame.seq, frame.token)
         if key in self.handed or key in self.done or any(held.key == key for held in self.waiting):
             return False
@@ -81,7 +91,7 @@ class Ledger:
         held = self.handed.pop(key, None)
         if held is None:
             return False
-        self.done[key] = Done(frame, held.number)
+        self.done[key] = Done(frame, held.meta)
         return True
 
     def acknowledge(self, keys: Iterable[Key]) -> None:
@@ -108,7 +118,7 @@ class Ledger:
     def report(self, running: Optional[Key], seconds: float) -> List[Tuple[int, int, int, Optional[float], bool]]:
         """`holds` of HELLO: (seq, token, number, seconds since its start or None, done)."""
         rows: List[Tuple[int, int, int, Optional[float], bool]] = []
-        rows += [(*key, done.number, None, True) for key, done in self.done.items()]
+        rows += [(*key, number_of(done.meta), None, True) for key, done in self.done.items()]
         for key, held in self.handed.items():
             rows.append((*key, held.number, seconds if key == running else None, False))
         rows += [(*held.key, held.number, None, False) for held in self.waiting]

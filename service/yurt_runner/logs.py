@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 from typing import Dict, List, Optional, Tuple
 
 from yurt_runner.page import Page
@@ -194,6 +195,9 @@ class LogBook:
         self.streams: Dict[int, Stream] = {
             fd: Stream(name, fd, page, secret, self.batch) for name, fd in (("stdout", stdout), ("stderr", stderr))
         }
+        self._ready = select.poll()
+        for fd in self.streams:
+            self._ready.register(fd, select.POLLIN)
 
     @property
     def pending(self) -> bool:
@@ -210,7 +214,7 @@ class LogBook:
 
     def drain(self, now: float, *, reads: int = 32) -> None:
         """Read what is there: at most `reads` times 64 KiB of each, so that a flood cannot hold up the session."""
-        for fd in self.streams:
+        for fd, _ in self._ready.poll(0):
             self.read(fd, now, reads=reads)
 
     def settle(self, now: float) -> None:

@@ -17,7 +17,8 @@ from yurt_runner.loop import READ, WRITE, Loop
 from yurt_runner.splitter import Splitter
 from yurt_runner.wire import PAIR, Frame, ProtocolError
 
-READ_BYTES = 256 << 10
+READ_BYTES = 64 << 10
+"""Below what makes the allocator map memory for each read, and unmap it again."""
 
 
 class Pipe:

@@ -19,7 +19,8 @@ DIAL_TIMEOUT_S = 5.0
 """From the start of a dial to the server's agreement."""
 SILENT_PEER_MS = 15_000
 """Bytes not acknowledged by the peer's kernel for so long end the connection: as long as a lease."""
-READ_BYTES = 256 << 10
+READ_BYTES = 64 << 10
+"""Below what makes the allocator map memory for each read, and unmap it again."""
 
 
 def backoff_s(failures: int, down_s: float, jitter: float) -> float:

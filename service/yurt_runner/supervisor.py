@@ -126,6 +126,8 @@ class Supervisor:
             handle = self._handlers.get(frame.kind)
             if handle:
                 handle(frame)
+        if self._ledger.waiting:
+            self._feed()
 
     def disconnected(self) -> None:
         """What was about to be sent is lost; what matters is sent again after the next WELCOME."""
@@ -190,8 +192,8 @@ class Supervisor:
     def _on_input(self, frame: w.Frame) -> None:
         if self._draining or self._phase == LEAVING:
             self._say(w.pack(w.RETURN, frame.seq, frame.token))
-        elif self._ledger.add(frame):
-            self._feed()
+        else:
+            self._ledger.add(frame)
 
     def _on_recall(self, _: w.Frame) -> None:
         for seq, token in self._ledger.take_back(self._pipe.unused()):

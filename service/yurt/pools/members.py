@@ -3,7 +3,6 @@
 from itertools import islice
 from typing import Protocol
 
-from yurt.domain.blame import runs_alone
 from yurt.domain.functions import LiveFunction
 from yurt.domain.records import Container, ContainerState
 from yurt.domain.states import Event, move
@@ -40,9 +39,14 @@ class Member:
         record: as committed last.
         function: the revision it runs.
         now: the monotonic clock, in seconds.
+
+    Attributes:
+        alone: it holds an input that must not share a container.
+        used: it runs a single input, and has had it.
     """
 
     __slots__ = (
+        "alone",
         "begun",
         "cpu_s",
         "ended",
@@ -80,6 +84,7 @@ class Member:
         self.recalled = False
         self.stopping = False
         self.fencing = False
+        self.alone = False
         self.used = False
         self.startup_failed = False
         self.ended: Ended | None = None
@@ -119,16 +124,9 @@ class Member:
         """Whether `item` is among those that the container runs: it takes them in the order they were given."""
         return item.seq in islice(self.held, self.slots)
 
-    def _first(self) -> list[Input]:
-        return list(islice(self.held.values(), self.slots))
-
     def room(self, mean_run_s: float | None) -> int:
         """How many more inputs it may hold, with what is prefetched: the faster the function, the more."""
-        if (
-            mean_run_s is None
-            or self.function.single_use_containers
-            or any(runs_alone(i.history) for i in self._first())
-        ):
+        if mean_run_s is None or self.alone or self.function.single_use_containers:
             return self.slots - len(self.held)
         ahead = MAX_PREFETCH if mean_run_s * MAX_PREFETCH <= PREFETCH_S else int(PREFETCH_S / mean_run_s)
         return self.slots + ahead - len(self.held)

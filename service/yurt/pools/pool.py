@@ -138,6 +138,7 @@ class Pool:
                 item = self.queue.pop_alone()
                 if item is None:
                     return
+                member.alone = True
                 self._hand_out(item, member)
 
     def _hand_out(self, item: Input, member: Member) -> None:
@@ -198,7 +199,7 @@ class Pool:
     def freed(self, member: Member) -> None:
         """A slot of the container is free again."""
         if not member.held:
-            member.recalled = False
+            member.recalled = member.alone = False
             member.idle_since = self.active_at = self.desk.clock.monotonic()
             if member.used:
                 self.desk.retire(self, member, "single use")

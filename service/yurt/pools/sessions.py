@@ -2,6 +2,7 @@
 
 import hmac
 import secrets
+import signal
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,6 +29,7 @@ BEAT_S = 3.0
 SPENT = ""
 """In place of a start token's hash once the reconnect token was used: nothing fits it."""
 
+SIGNALS = {one.name: int(one) for one in signal.Signals}
 _log_lines = msgspec.json.Decoder(list[tuple[float, str, int, int, str]]).decode
 log = structlog.get_logger(__name__)
 
@@ -203,12 +205,12 @@ class Sessions:
     def _bye(self, member: Member, frame: wire.Frame) -> None:
         said = read_meta(frame)
         member.move(Event.LEAVE)
-        code, signal = said.get("exit_code"), said.get("signal")
+        code, name = said.get("exit_code"), said.get("signal")
         self._lives.save(
             member,
             end_reason=member.record.end_reason or str(said.get("reason", ""))[:200] or None,
             exit_code=code if isinstance(code, int) else None,
-            signal=signal if isinstance(signal, int) else None,
+            signal=SIGNALS.get(name) if isinstance(name, str) else None,
         )
 
     def _log(self, member: Member, frame: wire.Frame) -> None:

@@ -136,8 +136,8 @@ async def test_the_grace_begins_anew_with_each_break(container: Container) -> No
     [
         pytest.param(b"garbage", id="no head"),
         pytest.param(wire.HEAD.pack(0, 500, wire.INPUT, 0, 0, 1, 1), id="cut short"),
-        pytest.param(wire.pack(wire.INPUT, 1, 1, b"", meta=b"no json"), id="meta"),
-        pytest.param(wire.pack(wire.INPUT, 1, 1, b"", meta=b"[1]"), id="meta of another type"),
+        pytest.param(wire.pack(wire.CANCEL, 1, 1, meta=b"no json"), id="meta"),
+        pytest.param(wire.pack(wire.CANCEL, 1, 1, meta=b"[1]"), id="meta of another type"),
         pytest.param(wire.pack(wire.ACK, payload=b"123"), id="half a pair"),
         pytest.param(wire.pack(wire.CANCEL, 1, 1, meta=b'{"grace_s":"soon"}'), id="grace"),
         pytest.param(wire.pack(wire.WELCOME, meta=b"{}"), id="welcome without a token"),
