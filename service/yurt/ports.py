@@ -139,8 +139,8 @@ class Calls(Protocol):
         Without `values`, arguments and values stay in the store (the payloads are empty).
         """
 
-    async def pending(self, *, after: int, limit: int) -> list[PendingInput]:
-        """Pending inputs of all queues by seq upwards, above `after`."""
+    async def pending(self, *, after: PendingInput | None, limit: int) -> list[PendingInput]:
+        """Pending inputs by function and caller, each caller's in their order, from behind `after` on."""
 
     async def key(self, token_id: str, function_id: str, key: str) -> IdempotencyKey | None:
         """The call that a caller named so, or None. An expired one is not found."""

@@ -66,7 +66,7 @@ class Tags:
 
     def _suffix(self, seq: int) -> str:
         tag = hashlib.blake2b(seq.to_bytes(8, "big"), key=self._key, digest_size=8).digest()
-        return encode(seq, _SEQ_CHARS) + encode(int.from_bytes(tag, "big"), _SEQ_CHARS)
+        return encode(seq << 5 * _SEQ_CHARS | int.from_bytes(tag, "big"), 2 * _SEQ_CHARS)
 
     def call_id(self, seq: int) -> str:
         """The id of the call with that sequence number."""

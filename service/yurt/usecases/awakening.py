@@ -11,7 +11,7 @@ from yurt.pools.heart import Heart
 from yurt.pools.inputs import restore
 from yurt.pools.lives import Lives
 from yurt.pools.members import Member
-from yurt.ports import Clock, Engine, Observed, Store
+from yurt.ports import Clock, Engine, Observed, PendingInput, Store
 from yurt.usecases.registry import Registry
 
 BATCH = 1000
@@ -79,10 +79,11 @@ class Awakening:
 
     async def _inputs(self) -> None:
         """Put back every input that has not ended; those of functions that are gone end as cancelled."""
-        after, count = 0, 0
+        after: PendingInput | None = None
+        count = 0
         while rows := await self._store.calls.pending(after=after, limit=BATCH):
             for row in rows:
                 self._heart.restore(restore(row, self._tags.suffix(row.call.seq)))
-            after, count = rows[-1].call.seq, count + len(rows)
+            after, count = rows[-1], count + len(rows)
         if count:
             log.info("inputs_restored", count=count)

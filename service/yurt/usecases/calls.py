@@ -308,17 +308,7 @@ class Calls:
 
     def view(self, item: Input) -> View:
         """An open input as it stands."""
-        call = Call(
-            item.seq,
-            item.function_id,
-            item.app_id,
-            item.kind,
-            item.caller,
-            item.priority,
-            item.created_at,
-            item.metadata_json,
-            Payload(item.args, item.blob),
-        )
+        call = call_of(item)
         running = item.running
         started = (item.started_at or item.dispatched_at) if running else None
         attempts = item.history.number if running else item.history.number - 1
@@ -343,6 +333,17 @@ class Calls:
                 break
             before = rows[-1].call.seq
         return found[:limit]
+
+    async def view_of(self, begun: Begun) -> View:
+        """A call that was just accepted, as it stands: without a look into the store if it is open."""
+        if begun.item is not None and begun.outcome is None:
+            return self.view(begun.item)
+        if begun.item is not None:
+            return View(call_of(begun.item), begun.outcome)
+        stored = await self._store.calls.get(begun.seq)
+        if stored is None:
+            raise _no_call(self._tags.call_id(begun.seq))
+        return View(stored.call, stored.result)
 
     async def attempts(self, seq: int) -> list[AttemptRecord]:
         """The attempts of an input that did not end it."""
@@ -384,6 +385,21 @@ class Calls:
     def disconnected(self, item: Input) -> None:
         """The caller of an invocation went away and had asked that this cancels it."""
         self._heart.cancel(item, "disconnect")
+
+
+def call_of(item: Input) -> Call:
+    """The call that an open input is."""
+    return Call(
+        item.seq,
+        item.function_id,
+        item.app_id,
+        item.kind,
+        item.caller,
+        item.priority,
+        item.created_at,
+        item.metadata_json,
+        Payload(item.args, item.blob),
+    )
 
 
 def not_committed() -> Unavailable:

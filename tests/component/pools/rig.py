@@ -268,7 +268,7 @@ class Rig:
             for record in await self.store.records.find(Container, {"state": state}):
                 if record.id in self.engine.alive:
                     self.lives.adopt(again, Member(record, live, self.clock.monotonic()))
-        for row in await self.store.calls.pending(after=0, limit=1000):
+        for row in await self.store.calls.pending(after=None, limit=1000):
             item = restore(row, self.tags.suffix(row.call.seq))
             item.waiters.append(partial(self.results.__setitem__, item.seq))
             self.heart.restore(item)

@@ -36,7 +36,7 @@ async def must_be_there(store: Store, said: list[tuple[str, int]]) -> None:
         if word == "ended":
             assert found.result is not None, f"the end of {seq} is lost"
             assert found.result.value == Payload(b"%d" % seq)
-    open_inputs = {item.call.seq for item in await store.calls.pending(after=0, limit=1_000_000)}
+    open_inputs = {item.call.seq for item in await store.calls.pending(after=None, limit=1_000_000)}
     ended = {seq for word, seq in said if word == "ended"}
     assert not open_inputs & ended
 

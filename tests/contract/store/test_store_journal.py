@@ -15,7 +15,7 @@ from yurt.ports import Store
 
 
 async def pending(store: Store) -> list[int]:
-    return [item.call.seq - LIFE for item in await store.calls.pending(after=0, limit=1000)]
+    return [item.call.seq - LIFE for item in await store.calls.pending(after=None, limit=1000)]
 
 
 async def test_a_callback_runs_on_the_loop_once_the_rows_are_visible_to_others(store: Store, stores: Stores) -> None:

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from aiohttp import web
 from pydantic import Field
 
-from yurt.domain.errors import FieldError, Invalid, Unavailable
-from yurt.domain.functions import LiveFunction
-from yurt.domain.records import Call, CallKind, Payload, Result, Role
+from yurt.domain.errors import FieldError, Invalid
+from yurt.domain.records import CallKind, Result, Role
 from yurt.inbound.rest.answers import encode, json_answer
 from yurt.inbound.rest.call_shapes import FunctionCall, InvocationResult
 from yurt.inbound.rest.context import Context
@@ -47,26 +46,25 @@ class InvokeQuery(CallQuery):
     )
 
 
-async def _begin(ctx: Context[CallQuery, bytes], kind: CallKind) -> tuple[LiveFunction, Begun]:
+async def _begin(ctx: Context[CallQuery, bytes], kind: CallKind) -> Begun:
     live = await find_live(ctx, ctx.path["function_id"], ctx.query.environment)
     envelope = read_envelope(ctx.body)
     key = ctx.header("Idempotency-Key")
     if key is not None and not 1 <= len(key) <= MAX_KEY_CHARS:
         message = f"must have 1 to {MAX_KEY_CHARS} characters"
         raise Invalid(f"Idempotency-Key {message}.", errors=[FieldError("Idempotency-Key", message)])
-    return live, await ctx.services.calls.begin(ctx.principal, live, envelope, kind, key)
+    return await ctx.services.calls.begin(ctx.principal, live, envelope, kind, key)
 
 
 async def _invoke(ctx: Context[InvokeQuery, bytes]) -> web.StreamResponse:
     prefer = read_prefer(ctx.header("Prefer"))
-    live, begun = await _begin(ctx, CallKind.INVOKE)
+    begun = await _begin(ctx, CallKind.INVOKE)
     if prefer.wait_s is not None:
-        return await _invoke_async(ctx, live, begun, prefer)
+        return await _invoke_async(ctx, begun, prefer)
     result = await _wait(ctx, begun, HEAD_AFTER_S)
     if result is None:
-        return await _slowly(ctx, live, begun)
-    headers = _headers(ctx, begun)
-    return json_answer(200, await _body(ctx, live, begun, result), headers)
+        return await _slowly(ctx, begun)
+    return json_answer(200, await _body(ctx, begun), _headers(ctx, begun))
 
 
 async def _wait(ctx: Context[InvokeQuery, bytes], begun: Begun, seconds: float) -> Result | None:
@@ -95,42 +93,21 @@ def _client_went(ctx: Context[InvokeQuery, bytes], begun: Begun) -> None:
     raise ConnectionResetError("the client went away")
 
 
-async def _slowly(ctx: Context[InvokeQuery, bytes], live: LiveFunction, begun: Begun) -> web.StreamResponse:
+async def _slowly(ctx: Context[InvokeQuery, bytes], begun: Begun) -> web.StreamResponse:
     response = web.StreamResponse(status=200, headers=_headers(ctx, begun))
     response.content_type = "application/json"
     response.charset = "utf-8"
     await response.prepare(ctx.request)
-    while (result := await _wait(ctx, begun, NEWLINE_EVERY_S)) is None:
+    while await _wait(ctx, begun, NEWLINE_EVERY_S) is None:
         await response.write(b"\n")
-    await response.write(await _body(ctx, live, begun, result))
+    await response.write(await _body(ctx, begun))
     await response.write_eof()
     return response
 
 
-async def _body(ctx: Context[InvokeQuery, bytes], live: LiveFunction, begun: Begun, result: Result) -> bytes:
-    value = None
-    if result.value is not None:
-        value = result.value.data
-        if value is None:
-            value = await ctx.services.calls.bytes_of(result.value)
-    return encode(ctx.services.shaper.ended(_call(live, begun), result, value))
-
-
-def _call(live: LiveFunction, begun: Begun) -> Call:
-    item = begun.item
-    if item is None:
-        raise Unavailable("The call that this key names is being settled. Ask again.", retry_after_s=1)
-    return Call(
-        begun.seq,
-        live.function_id,
-        live.app_id,
-        item.kind,
-        item.caller,
-        item.priority,
-        item.created_at,
-        item.metadata_json,
-        Payload(None),
-    )
+async def _body(ctx: Context[InvokeQuery, bytes], begun: Begun) -> bytes:
+    services = ctx.services
+    return encode(await services.shaper.shown(services.calls, await services.calls.view_of(begun)))
 
 
 def _headers(ctx: Context[CallQuery, bytes], begun: Begun) -> dict[str, str]:
@@ -141,14 +118,12 @@ def _headers(ctx: Context[CallQuery, bytes], begun: Begun) -> dict[str, str]:
     return headers
 
 
-async def _invoke_async(
-    ctx: Context[InvokeQuery, bytes], live: LiveFunction, begun: Begun, prefer: Preference
-) -> web.StreamResponse:
+async def _invoke_async(ctx: Context[InvokeQuery, bytes], begun: Begun, prefer: Preference) -> web.StreamResponse:
     await begun.wait_accepted()
     result = await begun.wait(float(prefer.wait_s or 0)) if prefer.wait_s else begun.outcome
     if result is not None and prefer.wait_s:
         headers = _headers(ctx, begun) | {"Preference-Applied": prefer.applied}
-        return json_answer(200, await _body(ctx, live, begun, result), headers)
+        return json_answer(200, await _body(ctx, begun), headers)
     return await _accepted(ctx, begun, {"Preference-Applied": prefer.applied})
 
 
@@ -156,13 +131,12 @@ async def _accepted(ctx: Context[CallQuery, bytes], begun: Begun, more: Mapping[
     headers = _headers(ctx, begun)
     headers["Location"] = headers["Content-Location"]
     services = ctx.services
-    view, _ = await services.calls.get(ctx.principal, headers["Yurt-Call-Id"])
-    shown = await services.shaper.shown(services.calls, view)
+    shown = await services.shaper.shown(services.calls, await services.calls.view_of(begun))
     return json_answer(202, shown, {**headers, **more})
 
 
 async def _spawn(ctx: Context[CallQuery, bytes]) -> web.StreamResponse:
-    _, begun = await _begin(ctx, CallKind.SPAWN)
+    begun = await _begin(ctx, CallKind.SPAWN)
     await begun.wait_accepted()
     return await _accepted(ctx, begun, {})
 

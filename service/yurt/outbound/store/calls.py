@@ -23,6 +23,8 @@ from yurt.ports import CallFilter, Clock, PendingInput, StoredCall
 _CALL_COLUMNS = len(calls.columns)
 _PROGRESS_COLUMNS = len(progress.columns)
 
+_PENDING_KEY = tuple(pending.primary_key.columns)
+
 _WITH_RESULT = calls.outerjoin(results, results.c.seq == calls.c.seq)
 _GET = compile_query(sa.select(calls, results).select_from(_WITH_RESULT).where(calls.c.seq == sa.bindparam("seq")))
 _PENDING = compile_query(
@@ -32,8 +34,8 @@ _PENDING = compile_query(
         .outerjoin(progress, progress.c.seq == pending.c.seq)
         .outerjoin(claims, claims.c.seq == pending.c.seq)
     )
-    .where(pending.c.seq > sa.bindparam("after"))
-    .order_by(pending.c.seq)
+    .where(sa.tuple_(*_PENDING_KEY) > sa.tuple_(*(sa.bindparam(column.name) for column in _PENDING_KEY)))
+    .order_by(*_PENDING_KEY)
     .limit(sa.bindparam("limit_rows"))
 )
 _ATTEMPTS = compile_query(sa.select(attempts).where(attempts.c.seq == sa.bindparam("seq")).order_by(attempts.c.number))
@@ -60,9 +62,16 @@ class SqliteCalls:
         query = compile_query(_listing(wanted, before=before, limit=limit, values=values))
         return list(map(_stored, await self._readers.rows(query.sql, query.bind())))
 
-    async def pending(self, *, after: int, limit: int) -> list[PendingInput]:
-        """Pending inputs of all queues by seq upwards, above `after`."""
-        rows = await self._readers.rows(_PENDING.sql, _PENDING.bind(after=after, limit_rows=limit))
+    async def pending(self, *, after: PendingInput | None, limit: int) -> list[PendingInput]:
+        """Pending inputs by function and caller, each caller's in their order, from behind `after` on."""
+        key: tuple[str, str, int, int] = ("", "", 0, 0)
+        if after is not None:
+            call = after.call
+            key = (call.function_id, call.caller, -call.priority, call.seq)
+        names = (column.name for column in _PENDING_KEY)
+        rows = await self._readers.rows(
+            _PENDING.sql, _PENDING.bind(limit_rows=limit, **dict(zip(names, key, strict=True)))
+        )
         return list(map(_pending, rows))
 
     async def key(self, token_id: str, function_id: str, key: str) -> IdempotencyKey | None:

@@ -100,7 +100,6 @@ pending = _table(
     _column("seq", INTEGER, key=True),
     rowid=False,
 )
-sa.Index("pending_seq", pending.c.seq)
 
 results = _table(
     "results",

@@ -205,7 +205,6 @@ def _open_inputs() -> None:
         _must("rank", INTEGER),
         _must("seq", INTEGER),
     )
-    op.create_index("pending_seq", "pending", ["seq"])
     _create(
         "progress",
         ("seq",),
