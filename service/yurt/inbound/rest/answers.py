@@ -21,14 +21,14 @@ CursorKey = tuple[str | int, ...]
 
 def rfc3339(seconds: float) -> str:
     """A time (seconds since 1970) as clients see it: UTC, milliseconds, `Z`."""
-    return _stamp(int(seconds * 1000))
+    whole, milliseconds = divmod(int(seconds * 1000), 1000)
+    return f"{_second(whole)}.{milliseconds:03d}Z"
 
 
-@lru_cache(1024)
-def _stamp(milliseconds: int) -> str:
-    """Three times stand in the answer of every call, and many calls end within a millisecond."""
-    whole, rest = divmod(milliseconds, 1000)
-    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
+@lru_cache(256)
+def _second(whole: int) -> str:
+    """The part of a time that changes once a second; three times stand in the answer of every call."""
+    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def encode(value: object) -> bytes:
