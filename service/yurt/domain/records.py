@@ -112,8 +112,7 @@ class App:
 class Function:
     """One callable of an app. Key: id. Of the live functions of an app, one bears a name.
 
-    `revision` is the number of the current revision; `override_json` is the live autoscaler override, or None;
-    `deploy_error_json` is set while the newest revision fails to start and an older one serves.
+    `revision` is the number of the current revision; `override_json` is the live autoscaler override, or None.
     """
 
     id: str
@@ -123,7 +122,6 @@ class Function:
     created_at: float
     updated_at: float
     override_json: str | None = None
-    deploy_error_json: str | None = None
     deleted_at: float | None = None
     deleted_by: str | None = None
 

@@ -35,7 +35,6 @@ class Input:
         "args",
         "blob",
         "caller",
-        "cancelled_by",
         "claim",
         "claimed",
         "created_at",
@@ -92,7 +91,6 @@ class Input:
         self.started_at: float | None = None
         self.claim: Claim | None = None
         self.claimed = False
-        self.cancelled_by: str | None = None
         self.ending = False
         self.waiters: list[Callable[[Result], None]] = []
         self.watchers: list[Callable[[], None]] = []

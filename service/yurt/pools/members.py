@@ -50,7 +50,6 @@ class Member:
         "begun",
         "cpu_s",
         "ended",
-        "engine_closed",
         "fencing",
         "function",
         "greeted",
@@ -88,7 +87,6 @@ class Member:
         self.used = False
         self.startup_failed = False
         self.ended: Ended | None = None
-        self.engine_closed = False
         self.rss_mib: float | None = None
         self.cpu_s: float | None = None
 

@@ -21,16 +21,11 @@ class Numbers:
         self._next_epoch = next_epoch
         self._base = epoch << COUNTER_BITS
         self._used = 0
-        self._epochs = {epoch}
 
     def next(self) -> int:
         """A number larger than every one before it."""
         self._used += 1
         return self._base | self._used
-
-    def of_this_life(self, number: int) -> bool:
-        """Whether this process handed it out."""
-        return number >> COUNTER_BITS in self._epochs
 
     async def renew(self) -> None:
         """Go on to a further epoch once the counter is half used up; called now and then by a loop."""
@@ -41,4 +36,3 @@ class Numbers:
         except Unavailable:
             return  # half of the counter is left; the loop comes again
         self._base, self._used = epoch << COUNTER_BITS, 0
-        self._epochs.add(epoch)

@@ -300,7 +300,6 @@ class Pool:
             return False
         self.queue.discard(item)
         self.recovering.pop(item.seq, None)
-        item.cancelled_by = by
         self._end(item, cancelled(by))
         member = self.members.get(item.member.id) if item.member is not None else None
         if member is not None and member.link is not None:

@@ -95,7 +95,6 @@ def _functions() -> None:
         _must("created_at", REAL),
         _must("updated_at", REAL),
         _may("override_json", TEXT),
-        _may("deploy_error_json", TEXT),
         _may("deleted_at", REAL),
         _may("deleted_by", TEXT),
     )
