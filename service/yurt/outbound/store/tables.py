@@ -56,7 +56,7 @@ def _live_name(table: sa.Table, *columns: str, live: str) -> None:
     """One of the rows in which `live` is not set bears a name."""
     alive = table.c[live].is_(None)
     name = f"{table.name}_live_name"
-    sa.Index(name, *(table.c[column] for column in columns), unique=True, sqlite_where=alive, postgresql_where=alive)
+    sa.Index(name, *(table.c[column] for column in columns), unique=True, sqlite_where=alive)
 
 
 environments = _of(records.Environment, "environments", ("name",))
