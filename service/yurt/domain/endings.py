@@ -1,7 +1,8 @@
 """How an input ends: its outcome and the error that a caller sees."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from yurt.domain.records import Outcome
 
@@ -23,8 +24,7 @@ _FROM_CONTAINER = frozenset(
 """What a container may say about an error; everything else is the server's to say."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(msgspec.Struct, frozen=True):
     """How an attempt that ends its input ended.
 
     Args:
@@ -35,7 +35,7 @@ class Ending:
 
     outcome: Outcome
     value: bytes | None = None
-    error: Mapping[str, object] = field(default_factory=dict)
+    error: Mapping[str, object] = {}
     run_s: float | None = None
 
 

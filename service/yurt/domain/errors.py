@@ -7,7 +7,7 @@
     │   └── NotSupported          a known key whose feature this server does not have yet
     ├── Unauthenticated, Forbidden
     ├── NotFound, CallExpired
-    ├── AlreadyExists, RevisionMoved, AppStopped, NotCancellable, InUse, TooLate
+    ├── AlreadyExists, RevisionMoved, AppStopped, NotEphemeral, NotCancellable, InUse, TooLate
     ├── TooLarge, TooManyPending
     └── Unavailable               store away, or shutting down
 
@@ -141,6 +141,13 @@ class AppStopped(YurtError):
 
     code = "app_stopped"
     title = "The app is stopped"
+
+
+class NotEphemeral(YurtError):
+    """The app lives until it is stopped: there is nothing to renew."""
+
+    code = "not_ephemeral"
+    title = "The app is not ephemeral"
 
 
 class NotCancellable(YurtError):

@@ -1,10 +1,13 @@
 """What the store keeps, as frozen values: one class is one table, one field one column.
 
-Times are seconds since 1970 (UTC) as floats; `None` stands for "not (yet)". Text that is JSON says so in its name.
+Times are seconds since 1970 (UTC) as floats; `None` stands for "not (yet)". Text that is JSON says so in its name. What
+is made with every call is a msgspec struct: it takes a tenth of the time of a frozen dataclass.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 
 class AppState(StrEnum):
@@ -194,16 +197,14 @@ class Container:
     signal: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
+class Payload(msgspec.Struct, frozen=True):
     """User bytes: inline, or in a blob file named by sha256. Exactly one of the two is set."""
 
     data: bytes | None
     blob: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """An accepted call, as it never changes again. Key: seq."""
 
     seq: int
@@ -217,8 +218,7 @@ class Call:
     args: Payload
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(msgspec.Struct, frozen=True):
     """The visible end of an input. Key: seq.
 
     `value` is set on success (a JSON text), `error_json` otherwise. `started_at` is None where no attempt began.

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from yurt.domain.autoscale import autoscale
 from yurt.domain.changes import Change
 from yurt.domain.endings import Ending, cancelled
@@ -26,8 +28,7 @@ CANCEL_BATCH = 500
 """Inputs that are ended in one turn of the loop when a whole function is retired."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewCall:
+class NewCall(msgspec.Struct, frozen=True):
     """A call to accept. `args` or `blob` holds the envelope `{"args": […], "kwargs": {…}}`."""
 
     kind: str

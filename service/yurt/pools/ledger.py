@@ -1,10 +1,10 @@
 """What happens to an input, made durable before anybody sees it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import msgspec
 import structlog
+from msgspec import structs
 
 from yurt.domain.blame import History
 from yurt.domain.changes import Accept, Change, Complete, Remove, Save
@@ -91,7 +91,7 @@ class Ledger:
     async def _end_with_blob(
         self, item: Input, ending: Ending, value: bytes, revision: int | None, seen: Callable[[Result], None]
     ) -> None:
-        result = self._result(item, replace(ending, value=None), "", revision)
+        result = self._result(item, structs.replace(ending, value=None), "", revision)
         while True:
             try:
                 blob = await self._blobs.put(value)
@@ -99,7 +99,7 @@ class Ledger:
             except Unavailable as error:
                 log.warning("value_not_stored", call_id="fc-" + item.suffix, reason=str(error))
                 await self._clock.sleep(BLOB_RETRY_S)
-        self._write_end(item, replace(result, value=Payload(None, blob)), seen)
+        self._write_end(item, structs.replace(result, value=Payload(None, blob)), seen)
 
     def _write_end(self, item: Input, result: Result, seen: Callable[[Result], None]) -> None:
         value = result.value

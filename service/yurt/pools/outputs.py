@@ -7,6 +7,14 @@ from yurt.domain.json_value import is_json_value
 from yurt.domain.records import Outcome
 from yurt_runner.wire import OUTCOMES, Frame
 
+
+class _Timing(msgspec.Struct):
+    """The meta part of an OUTPUT, on the path of every call."""
+
+    run_s: float | None = None
+
+
+_timing = msgspec.json.Decoder(_Timing).decode
 _object = msgspec.json.Decoder(dict[str, object]).decode
 _head = msgspec.json.Decoder(dict[str, object]).decode
 
@@ -30,7 +38,7 @@ def seconds(value: object) -> float | None:
 
 def read_output(frame: Frame) -> Ending:
     """The ending that an OUTPUT frame tells of; what cannot be believed becomes an `internal_error`."""
-    run_s = seconds(read_meta(frame).get("run_s"))
+    run_s = _run_s(frame.meta)
     if frame.flags == 0:
         if is_json_value(frame.payload):
             return Ending(Outcome.SUCCESS, value=frame.payload, run_s=run_s)
@@ -40,6 +48,13 @@ def read_output(frame: Frame) -> Ending:
     if outcome is None or error is None or outcome in {Outcome.INTERNAL_ERROR, Outcome.EXPIRED}:
         return Ending(Outcome.INTERNAL_ERROR, error=_forged("an error that cannot be read"), run_s=run_s)
     return Ending(outcome, error=error, run_s=run_s)
+
+
+def _run_s(meta: bytes) -> float | None:
+    try:
+        return seconds(_timing(meta).run_s)
+    except msgspec.MsgspecError:
+        return None
 
 
 def read_error(payload: bytes) -> dict[str, object] | None:

@@ -1,6 +1,7 @@
 """Apps: made, listed, renewed, stopped, and expired where they are ephemeral."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -8,7 +9,7 @@ import structlog
 
 from yurt.domain import ids
 from yurt.domain.changes import Save
-from yurt.domain.errors import AlreadyExists, FieldError, Invalid
+from yurt.domain.errors import AlreadyExists, FieldError, Invalid, NotEphemeral
 from yurt.domain.naming import app_name_problem, pointer
 from yurt.domain.records import App, AppState, Function
 from yurt.usecases.principals import Principal
@@ -23,6 +24,13 @@ TTL_S = (15, 86_400)
 MAX_TAGS = 64
 MAX_TAG_CHARS = 63
 """Of a tag's key and of its value; Kubernetes' bound for labels, which many tools know."""
+
+TAG_KEY_PATTERN = rf"^[^\x00]{{1,{MAX_TAG_CHARS}}}$"
+TAG_VALUE_PATTERN = rf"^[^\x00]{{0,{MAX_TAG_CHARS}}}$"
+"""Any text but NUL, which not every store can hold."""
+
+_TAG_KEY = re.compile(TAG_KEY_PATTERN[:-1] + r"\Z")
+_TAG_VALUE = re.compile(TAG_VALUE_PATTERN[:-1] + r"\Z")
 
 EXPIRED = "expired"
 """Stands for a token id in `stopped_by` of an app whose time ran out."""
@@ -142,13 +150,13 @@ class Apps:
         Raises:
             AppStopped: it was addressed by id, and is stopped.
             NotFound: there is none that the caller may see.
-            Invalid: it is not ephemeral.
+            NotEphemeral: it lives until it is stopped.
         """
         registry = self._registry
         async with registry.changing():
             app = await registry.live_app(principal, ref, environment)
             if app.ttl_s is None:
-                raise Invalid(
+                raise NotEphemeral(
                     f"The app {app.name} ({app.id}) is deployed, not ephemeral: it lives until it is stopped."
                 )
             renewed = _renewed(app, registry.clock.now())
@@ -225,6 +233,6 @@ def _check_new(name: str, tags: Mapping[str, str], ttl_s: int | None) -> None:
 def _tag_errors(tags: Mapping[str, str]) -> Sequence[FieldError]:
     if len(tags) > MAX_TAGS:
         return [FieldError("/tags", f"must be at most {MAX_TAGS} tags, are {len(tags)}")]
-    long = [key for key, value in tags.items() if not 0 < len(key) <= MAX_TAG_CHARS or len(value) > MAX_TAG_CHARS]
-    message = f"the key must have 1 to {MAX_TAG_CHARS} characters, the value at most {MAX_TAG_CHARS}"
-    return [FieldError(pointer("tags", key), message) for key in long]
+    wrong = [key for key, value in tags.items() if not (_TAG_KEY.match(key) and _TAG_VALUE.match(value))]
+    message = f"the key must have 1 to {MAX_TAG_CHARS} characters, the value at most {MAX_TAG_CHARS}, none of them NUL"
+    return [FieldError(pointer("tags", key), message) for key in wrong]

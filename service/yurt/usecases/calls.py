@@ -3,7 +3,9 @@
 import asyncio
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+import msgspec
 
 from yurt.domain.changes import Change, Save
 from yurt.domain.errors import NotCancellable, NotFound, Unavailable
@@ -36,8 +38,7 @@ KEPT_S = 7 * 86400.0
 """How long results and idempotency keys are kept, in seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True):
     """What a caller sends: the arguments as one JSON object, and the options that are served.
 
     Args:
@@ -49,8 +50,7 @@ class Envelope:
     metadata_json: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(msgspec.Struct, frozen=True):
     """A call as it stands.
 
     Args:

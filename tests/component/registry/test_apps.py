@@ -166,7 +166,7 @@ async def test_an_app_that_is_renewed_while_it_expires_lives_on(house: House) ->
 
 
 async def test_a_deployed_app_is_not_renewed(house: House, deployed: Make) -> None:
-    with pytest.raises(Invalid, match="not ephemeral"):
+    with pytest.raises(NotEphemeral, match="not ephemeral"):
         await house.apps.renew(ROOT, await deployed("thumbs"))
 
 

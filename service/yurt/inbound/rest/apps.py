@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from aiohttp import web
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, ConfigDict, Field, JsonValue
 
 from yurt.domain import records
 from yurt.domain.definitions import whole
@@ -20,8 +20,18 @@ from yurt.usecases.apps import DEFAULT_TTL_S, MAX_TAGS, TTL_S
 _TAG = "Apps"
 
 
+_TTL_OF_EPHEMERAL: dict[str, JsonValue] = {
+    "anyOf": [
+        {"properties": {"ttl": {"type": "null"}}},
+        {"properties": {"ephemeral": {"const": True}}, "required": ["ephemeral"]},
+    ]
+}
+
+
 class AppCreate(Body):
     """What a new app is to be."""
+
+    model_config = ConfigDict(json_schema_extra=_TTL_OF_EPHEMERAL)
 
     name: Name = Field(
         description="1 to 64 letters, digits, dots, dashes and underscores, beginning with a letter or a digit; not "
@@ -32,8 +42,8 @@ class AppCreate(Body):
         None, max_length=MAX_TAGS, description="For people and tools; keys and values of at most 63 characters."
     )
     ephemeral: bool = Field(default=False, description="Stop it unless it is renewed within its `ttl`.")
-    ttl: Annotated[int, BeforeValidator(whole)] | None = Field(
-        None, ge=TTL_S[0], le=TTL_S[1], description=f"Of an ephemeral app, in seconds. Absent: {DEFAULT_TTL_S}."
+    ttl: Annotated[int, Field(ge=TTL_S[0], le=TTL_S[1]), BeforeValidator(whole)] | None = Field(
+        None, description=f"Of an ephemeral app, in seconds. Absent: {DEFAULT_TTL_S}."
     )
 
 

@@ -166,7 +166,9 @@ _EXAMPLE = {
     },
 }
 
-_LAST_EVENT = Header("Last-Event-ID", "The id of the last event seen.", {"type": "string", "pattern": "^[0-9]{1,15}$"})
+_LAST_EVENT = Header(
+    "Last-Event-ID", "The id of the last event seen, if any.", {"type": "string", "pattern": "^[0-9]{0,15}$"}
+)
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation(

@@ -32,6 +32,9 @@ from yurt.usecases.principals import NOBODY, Principal
 
 _log = structlog.get_logger(__name__)
 
+_MAX_PARTS = 10
+"""More than any path of the table has."""
+
 _CLIENT_WENT = 499
 """As nginx notes it: nobody was there to read a status."""
 
@@ -79,8 +82,13 @@ def create_app(
 
 
 def _most_fixed_first(operations: Iterable[Operation]) -> list[Operation]:
-    """`/a/fixed` before `/a/{name}`: the router takes the first that fits."""
-    return sorted(operations, key=lambda row: [part.startswith("{") for part in row.path.split("/")])
+    """`/a/fixed` before `/a/{name}`: the router takes the first that fits. Otherwise as in the table."""
+
+    def variable_parts(row: Operation) -> list[bool]:
+        parts = [part.startswith("{") for part in row.path.split("/")]
+        return parts + [False] * (_MAX_PARTS - len(parts))
+
+    return sorted(operations, key=variable_parts)
 
 
 def _endpoint(

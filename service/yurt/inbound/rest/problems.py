@@ -125,6 +125,12 @@ CATALOGUE: tuple[Entry, ...] = (
         "Deploy it again, and address it by name (`app:function`), so that callers need not learn a new id.",
     ),
     _entry(
+        errors.NotEphemeral,
+        409,
+        "A deployed app was to be renewed, which lives until it is stopped.",
+        "Nothing: it needs no renewal.",
+    ),
+    _entry(
         errors.NotCancellable,
         409,
         "The call has already ended, and not by a cancel.",
