@@ -46,6 +46,7 @@ def test_a_test_fails_for_what_it_leaves_and_for_nothing_else(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", os.fspath(ROOT))
     monkeypatch.setenv("YURT_URL", "http://elsewhere")
+    monkeypatch.delenv("CI", raising=False)  # with it pytest repeats each message, whole, in its summary
     pytester.makeconftest("from tests.conftest import *  # noqa: F403")
     pytester.makepyfile(CASES)
     plugins = [word for name in ("cacheprovider", "schemathesis", "xdist") for word in ("-p", f"no:{name}")]
