@@ -82,6 +82,14 @@ def _file_path(path: str) -> str:
     return path
 
 
+def _file_text(text: str) -> str:
+    if "\0" in text:
+        raise broken_rule(
+            "must be text, without NUL; upload binary files in a zip archive with PUT /v1/bundles/{sha256}"
+        )
+    return text
+
+
 def _files(files: dict[str, str]) -> dict[str, str]:
     size = sum(len(path.encode()) + len(text.encode()) for path, text in files.items())
     if size > INLINE_SOURCE_BYTES:
@@ -122,7 +130,7 @@ def _one_gpu(choice: object, *at: int) -> str:
         raise broken_rule(str(error), *at) from error
 
 
-_GPU_NAME = {"type": "string", "maxLength": 20}
+_GPU_NAME = {"type": "string", "pattern": gpu.PATTERN}
 _GPU_SCHEMA = {
     "anyOf": [
         _GPU_NAME,
@@ -142,9 +150,10 @@ Window: TypeAlias = Annotated[int, Field(ge=2, le=1200), BeforeValidator(whole)]
 EnvName: TypeAlias = Annotated[str, AfterValidator(_env_name)]
 EnvValue: TypeAlias = Annotated[str, AfterValidator(_env_value)]
 FilePath: TypeAlias = Annotated[str, AfterValidator(_file_path)]
+FileText: TypeAlias = Annotated[str, AfterValidator(_file_text)]
 Sha256: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Image: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,512}$")]
-Files: TypeAlias = Annotated[dict[FilePath, str], Field(min_length=1), AfterValidator(_files)]
+Files: TypeAlias = Annotated[dict[FilePath, FileText], Field(min_length=1), AfterValidator(_files)]
 Gpus: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_gpu), WithJsonSchema(_GPU_SCHEMA)]
 
 

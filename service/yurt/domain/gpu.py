@@ -25,6 +25,11 @@ ALIASES = {"A10G": "A10"}
 MAX_COUNT = 8
 """GPUs of one container: one host has so many."""
 
+PATTERN = "^({})(:[1-{}])?$".format(
+    "|".join("".join(f"[{c}{c.lower()}]" if c.isalpha() else c for c in name) for name in (*TYPES, *ALIASES)), MAX_COUNT
+)
+"""What `canonical` takes, for documents: letters of either case."""
+
 _SPELLED = {name.upper(): name for name in TYPES} | {alias.upper(): name for alias, name in ALIASES.items()}
 _LOOKALIKES = str.maketrans("OI", "01")
 """Letters typed for digits, as in H1OO."""

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """Of apps, functions, environments and secrets."""
 
+NO_NUL = r"^[^\x00]*$"
+"""Text that every store can hold: PostgreSQL has no NUL in text."""
+
 _NAME = re.compile(NAME_PATTERN[:-1] + r"\Z")
 _ID_PREFIXES = ("ap-", "fu-")
 _SHOWN_CHARS = 60

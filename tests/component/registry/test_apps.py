@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from tests.component.registry.conftest import ROOT, STAGING, House, Make, Open, plain
-from yurt.domain.errors import AlreadyExists, AppStopped, Invalid, NotFound
+from yurt.domain.errors import AlreadyExists, AppStopped, Invalid, NotEphemeral, NotFound
 from yurt.domain.records import AppState
 
 
@@ -48,8 +48,9 @@ async def test_a_bad_name_is_refused(house: House, name: str) -> None:
 
 async def test_bad_tags_and_times_are_all_named(house: House) -> None:
     with pytest.raises(Invalid) as caught:
-        await house.apps.create(ROOT, name="!", tags={"k" * 64: "", "a/b": "v" * 64, "ok": ""}, ttl_s=14)
-    assert [error.pointer for error in caught.value.errors] == ["/name", "/ttl", "/tags/" + "k" * 64, "/tags/a~1b"]
+        await house.apps.create(ROOT, name="!", tags={"k" * 64: "", "a/b": "v" * 64, "ok": "", "c": "\0"}, ttl_s=14)
+    wrong = ["/name", "/ttl", "/tags/" + "k" * 64, "/tags/a~1b", "/tags/c"]
+    assert [error.pointer for error in caught.value.errors] == wrong
     with pytest.raises(Invalid):
         await house.apps.create(ROOT, name="a", tags={str(n): "" for n in range(65)})
 

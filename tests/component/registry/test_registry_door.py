@@ -133,7 +133,7 @@ async def test_ephemeral_apps_show_and_renew_their_time(door: Door, house: House
     default = await door.ask("POST", "/v1/apps", {"name": "dev2", "ephemeral": True})
     assert default.json["expires_at"] == "2027-01-15T08:01:10.000Z"
     await door.ask("POST", "/v1/apps", {"name": "thumbs"})
-    assert (await door.ask("POST", "/v1/apps/thumbs/renew")).status == 422
+    assert (await door.ask("POST", "/v1/apps/thumbs/renew")).status == 409
     await door.ask("DELETE", f"/v1/apps/{made.json['app_id']}")
     gone = await door.ask("POST", f"/v1/apps/{made.json['app_id']}/renew")
     assert (gone.status, gone.json["code"]) == (409, "app_stopped")

@@ -109,6 +109,7 @@ def test_a_bad_value_is_refused_at_its_pointer(key: str, value: object, says: st
         ({"env": {"": "x"}}, "/env/", "must not be empty"),
         ({"env": {"A": 1}}, "/env/A", "must be a string"),
         ({"env": {"A": "\0"}}, "/env/A", "NUL"),
+        ({"source": {"files": {"data.txt": "a\0b"}}}, "/source/files/data.txt", "without NUL"),
         ({"source": {"bundle": "abc"}}, "/source/bundle", "must match"),
         ({"source": {"files": {}}}, "/source/files", "at least 1"),
         ({"source": {"files": {"a": "x" * (1 << 20)}}}, "/source/files", "at most 1 MiB"),

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from yurt.domain import gpu
@@ -18,6 +20,7 @@ from yurt.domain import gpu
 def test_every_spelling_has_one_canonical_form(text: str, canonical: str) -> None:
     assert gpu.canonical(text) == canonical
     assert gpu.canonical(canonical) == canonical
+    assert re.search(gpu.PATTERN, text)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +29,7 @@ def test_every_spelling_has_one_canonical_form(text: str, canonical: str) -> Non
 def test_a_count_outside_1_to_8_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="must be 1 to 8, as in H100:2"):
         gpu.canonical(text)
+    assert not re.search(gpu.PATTERN, text)
 
 
 @pytest.mark.parametrize(("text", "meant"), [("H1OO", "H100"), ("A100-80G", "A100-80GB"), ("RTX6000", "RTX-PRO-6000")])

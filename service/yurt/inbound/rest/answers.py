@@ -5,6 +5,7 @@ import binascii
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import TypeVar
 
 import msgspec
 from aiohttp import web
@@ -15,8 +16,11 @@ from yurt.domain.errors import NotFound
 _ENCODER = msgspec.json.Encoder()
 _JSON = "application/json; charset=utf-8"
 
-CursorKey = tuple[str | int, ...]
-"""The key of the last record of a page, as `Records.find` takes it."""
+K = TypeVar("K", str, int)
+"""What the records of a list are sorted by."""
+
+MAX_NUMBER = 2**63 - 1
+"""The largest number that a store can look for."""
 
 
 def rfc3339(seconds: float) -> str:
@@ -57,13 +61,21 @@ def page(items: Sequence[object], next_cursor: str | None = None) -> web.Respons
     return json_answer(200, {"data": data, **({"next_cursor": next_cursor} if next_cursor else {})})
 
 
-def cursor(name: str, key: CursorKey) -> str:
+def cursor(name: str, key: str | int) -> str:
     """The cursor that continues the list `name` after the record with `key`."""
-    return base64.urlsafe_b64encode(_ENCODER.encode([name, *key])).rstrip(b"=").decode()
+    return base64.urlsafe_b64encode(_ENCODER.encode([name, key])).rstrip(b"=").decode()
 
 
-def cursor_key(name: str, text: str | None) -> CursorKey | None:
+def cursor_key(name: str, text: str | None, kind: type[K]) -> K | None:
     """The key inside a cursor of the list `name`, or None where there is no cursor.
+
+    Cursors are not signed: what callers make up themselves is a key of the right kind that any store can look for, or
+    refused.
+
+    Args:
+        name: the list's.
+        text: the cursor as it came.
+        kind: of its keys.
 
     Raises:
         NotFound: it is no cursor, or one of another list: there is no such page.
@@ -72,13 +84,17 @@ def cursor_key(name: str, text: str | None) -> CursorKey | None:
         return None
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-        listed, *key = msgspec.json.decode(raw, type=list[str | int])
+        listed, key = msgspec.json.decode(raw, type=tuple[str, kind])  # type: ignore[valid-type]
     except (binascii.Error, ValueError, msgspec.MsgspecError):
-        listed, key = None, []
-    if listed != name or not key:
+        listed, key = None, None
+    if listed != name or not _can_be_key(key):
         raise NotFound(
             f"This cursor is not one of {name}. Send the next_cursor of the page before, unchanged, or none for the "
             "first page.",
             code="cursor_not_found",
         )
-    return tuple(key)
+    return key
+
+
+def _can_be_key(key: str | int | None) -> bool:
+    return key.isprintable() if isinstance(key, str) else key is not None and 0 <= key <= MAX_NUMBER

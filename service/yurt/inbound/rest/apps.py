@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from aiohttp import web
-from pydantic import BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, WithJsonSchema
 
 from yurt.domain import records
 from yurt.domain.definitions import whole
@@ -15,11 +15,17 @@ from yurt.inbound.rest.context import Context
 from yurt.inbound.rest.models import Body, Name, PageQuery
 from yurt.inbound.rest.operations import Answer, Header, JsonBody, Operation, PageOf
 from yurt.inbound.rest.registry_shapes import APP_EXAMPLE, App, PlaceQuery
-from yurt.usecases.apps import DEFAULT_TTL_S, MAX_TAGS, TTL_S
+from yurt.usecases.apps import DEFAULT_TTL_S, MAX_TAGS, TAG_KEY_PATTERN, TAG_VALUE_PATTERN, TTL_S
 
 _TAG = "Apps"
 
 
+_TAGS: dict[str, JsonValue] = {
+    "type": ["object", "null"],
+    "maxProperties": MAX_TAGS,
+    "propertyNames": {"pattern": TAG_KEY_PATTERN},
+    "additionalProperties": {"type": "string", "pattern": TAG_VALUE_PATTERN},
+}
 _TTL_OF_EPHEMERAL: dict[str, JsonValue] = {
     "anyOf": [
         {"properties": {"ttl": {"type": "null"}}},
@@ -38,7 +44,7 @@ class AppCreate(Body):
         "beginning like an id (`ap-`, `fu-`)."
     )
     environment: Name | None = Field(None, description="Absent: the token's environment, else `main`.")
-    tags: dict[str, str] | None = Field(
+    tags: Annotated[dict[str, str] | None, WithJsonSchema(_TAGS)] = Field(
         None, max_length=MAX_TAGS, description="For people and tools; keys and values of at most 63 characters."
     )
     ephemeral: bool = Field(default=False, description="Stop it unless it is renewed within its `ttl`.")
@@ -73,17 +79,17 @@ async def _create(ctx: Context[None, AppCreate]) -> web.StreamResponse:
 
 async def _list(ctx: Context[AppsQuery, None]) -> web.StreamResponse:
     query = ctx.query
-    key = cursor_key("apps", query.cursor)
+    key = cursor_key("apps", query.cursor, str)
     found = await ctx.services.apps.find(
         ctx.principal,
         environment=query.environment,
         state=query.state,
         name=query.name,
-        before=None if key is None else str(key[0]),
+        before=key,
         limit=query.limit + 1,
     )
     shown = found[: query.limit]
-    following = cursor("apps", (shown[-1].id,)) if len(found) > len(shown) else None
+    following = cursor("apps", shown[-1].id) if len(found) > len(shown) else None
     return page([await _shown(ctx, app) for app in shown], following)
 
 

@@ -11,7 +11,7 @@ from yurt.inbound.rest.answers import cursor, cursor_key, json_answer, page
 from yurt.inbound.rest.call_shapes import FunctionCall, InvocationResult, attempt
 from yurt.inbound.rest.context import Context
 from yurt.inbound.rest.functions_by import function_id_of
-from yurt.inbound.rest.models import Body, Name, PageQuery, Query
+from yurt.inbound.rest.models import AppRef, Body, FunctionRef, Name, PageQuery, Query, Text
 from yurt.inbound.rest.operations import Answer, Header, JsonBody, Operation, PageOf
 from yurt.inbound.rest.streams import EVENT_SCHEMA, stream_events
 from yurt.inbound.rest.times import TimeOrAge, read_since
@@ -38,13 +38,13 @@ class GetQuery(Query):
 class ListQuery(PageQuery):
     """Which calls."""
 
-    function_id: str | None = Field(default=None, max_length=130, description="An id, or `app:function`.")
-    app_id: str | None = Field(default=None, max_length=64, description="An id, or the name of a live app.")
+    function_id: FunctionRef | None = None
+    app_id: AppRef | None = None
     environment: Name | None = Field(default=None, description="For names, and as a filter.")
     kind: CallKind | None = None
     status: CallStatus | None = None
     since: TimeOrAge | None = None
-    metadata: dict[str, str] | None = Field(default=None, description="`metadata.KEY=value`: calls with that label.")
+    metadata: dict[Text, Text] | None = Field(default=None, description="`metadata.KEY=value`: calls with that label.")
     include: Literal["result"] | None = Field(default=None, description="`result`: with what the calls returned.")
 
 
@@ -89,12 +89,7 @@ async def _page(ctx: Context[PageQuery, None], views: list[View], *, values: boo
         if not allowed:
             out.pop("error", None)
         shown.append(out)
-    return page(shown, cursor("calls", (views[limit - 1].call.seq,)) if len(views) > limit else None)
-
-
-def _before(text: str | None) -> int | None:
-    key = cursor_key("calls", text)
-    return int(key[0]) if key is not None else None
+    return page(shown, cursor("calls", views[limit - 1].call.seq) if len(views) > limit else None)
 
 
 async def _list(ctx: Context[ListQuery, None]) -> web.StreamResponse:
@@ -113,7 +108,7 @@ async def _list(ctx: Context[ListQuery, None]) -> web.StreamResponse:
     )
     values = query.include == "result"
     views = await services.calls.find(
-        ctx.principal, wanted, before=_before(query.cursor), limit=query.limit + 1, values=values
+        ctx.principal, wanted, before=cursor_key("calls", query.cursor, int), limit=query.limit + 1, values=values
     )
     return await _page(ctx, views, values=values)
 
@@ -128,7 +123,7 @@ async def _invocations(ctx: Context[InvocationsQuery, None]) -> web.StreamRespon
     )
     values = query.include == "result"
     views = await services.calls.find(
-        ctx.principal, wanted, before=_before(query.cursor), limit=query.limit + 1, values=values
+        ctx.principal, wanted, before=cursor_key("calls", query.cursor, int), limit=query.limit + 1, values=values
     )
     return await _page(ctx, views, values=values)
 

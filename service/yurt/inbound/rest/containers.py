@@ -7,7 +7,7 @@ from yurt.domain.records import ContainerState, Role
 from yurt.inbound.rest.answers import cursor, cursor_key, json_answer, nothing, page, rfc3339
 from yurt.inbound.rest.context import Context
 from yurt.inbound.rest.functions_by import function_id_of
-from yurt.inbound.rest.models import Name, PageQuery, Shown, Time
+from yurt.inbound.rest.models import FunctionRef, Name, PageQuery, Shown, Time
 from yurt.inbound.rest.operations import Answer, Operation, PageOf
 from yurt.usecases.containers import ContainerView
 
@@ -46,7 +46,7 @@ class ContainersQuery(PageQuery):
     """Which containers."""
 
     state: ContainerState | None = None
-    function_id: str | None = Field(default=None, max_length=130, description="An id, or `app:function`.")
+    function_id: FunctionRef | None = None
     environment: Name | None = Field(default=None, description="For `app:function`.")
 
 
@@ -74,17 +74,17 @@ def _shown(view: ContainerView) -> Container:
 
 async def _list(ctx: Context[ContainersQuery, None]) -> web.StreamResponse:
     query = ctx.query
-    key = cursor_key("containers", query.cursor)
+    key = cursor_key("containers", query.cursor, str)
     function_id = await function_id_of(ctx, query.function_id, query.environment) if query.function_id else None
     found = await ctx.services.containers.find(
         ctx.principal,
         state=query.state,
         function_id=function_id,
-        before=str(key[0]) if key is not None else None,
+        before=key,
         limit=query.limit + 1,
     )
     shown = found[: query.limit]
-    following = cursor("containers", (shown[-1].record.id,)) if len(found) > len(shown) else None
+    following = cursor("containers", shown[-1].record.id) if len(found) > len(shown) else None
     return page([_shown(view) for view in shown], following)
 
 

@@ -6,7 +6,7 @@ import msgspec
 
 from yurt.domain.errors import FieldError, Invalid, NotSupported
 from yurt.domain.json_value import MAX_DEPTH, too_deep
-from yurt.domain.naming import did_you_mean, pointer, shown
+from yurt.domain.naming import NO_NUL, did_you_mean, pointer, shown
 from yurt.inbound.rest.bodies import check_json
 from yurt.usecases.calls import Envelope
 
@@ -43,7 +43,8 @@ SCHEMA: Mapping[str, object] = {
         "kwargs": {"type": "object", "additionalProperties": True, "description": "Arguments by name."},
         "metadata": {
             "type": "object",
-            "additionalProperties": {"type": "string", "maxLength": 1024},
+            "propertyNames": {"pattern": NO_NUL},
+            "additionalProperties": {"type": "string", "maxLength": 1024, "pattern": NO_NUL},
             "maxProperties": MAX_METADATA,
             "description": "Labels of the call: shown with it, given to the function, and a filter of lists.",
         },
@@ -136,6 +137,8 @@ def _metadata(raw: msgspec.Raw) -> str | None:
         return "must be an object whose values are strings"
     if len(metadata) > MAX_METADATA or any(len(value) > 1024 for value in metadata.values()):
         return f"must have at most {MAX_METADATA} entries of at most 1024 characters each"
+    if any("\0" in text for entry in metadata.items() for text in entry):
+        return "must not contain NUL, which not every store can hold"
     return None
 
 

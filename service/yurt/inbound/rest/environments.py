@@ -26,11 +26,11 @@ def _shown(environment: records.Environment) -> Environment:
 
 
 async def _list(ctx: Context[PageQuery, None]) -> web.StreamResponse:
-    after = cursor_key("environments", ctx.query.cursor)
+    after = cursor_key("environments", ctx.query.cursor, str)
     found = ctx.services.environments.visible(ctx.principal)
-    rest = [environment for environment in found if after is None or environment.name > str(after[0])]
+    rest = [environment for environment in found if after is None or environment.name > after]
     shown = rest[: ctx.query.limit]
-    following = cursor("environments", (shown[-1].name,)) if len(rest) > len(shown) else None
+    following = cursor("environments", shown[-1].name) if len(rest) > len(shown) else None
     return page([_shown(environment) for environment in shown], following)
 
 

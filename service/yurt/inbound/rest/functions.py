@@ -6,7 +6,6 @@ from aiohttp import web
 from pydantic import BeforeValidator, Field
 
 from yurt.domain.definitions import whole
-from yurt.domain.errors import NotFound
 from yurt.domain.records import Role
 from yurt.inbound.rest import registry_shapes as shapes
 from yurt.inbound.rest.answers import cursor, cursor_key, json_answer, nothing, page
@@ -30,7 +29,7 @@ from yurt.usecases.registry import FunctionView
 
 _TAG = "Functions"
 
-_MAX_REVISION = 2**31
+_MAX_REVISION = 2**31 - 1
 """Far more than anybody deploys, and a number that every store takes."""
 
 _LISTED = {key: value for key, value in FUNCTION_EXAMPLE.items() if key != "definition"}
@@ -68,16 +67,16 @@ class Rollback(Body):
 
 
 async def _list(ctx: Context[FunctionsQuery, None]) -> web.StreamResponse:
-    key = cursor_key("functions", ctx.query.cursor)
+    key = cursor_key("functions", ctx.query.cursor, str)
     found = await ctx.services.functions.find(
         ctx.principal,
         ctx.path["app_id"],
         environment=ctx.query.environment,
-        before=None if key is None else str(key[0]),
+        before=key,
         limit=ctx.query.limit + 1,
     )
     views = found[: ctx.query.limit]
-    following = cursor("functions", (views[-1].function.id,)) if len(found) > len(views) else None
+    following = cursor("functions", views[-1].function.id) if len(found) > len(views) else None
     return page([shapes.function(view, _error(ctx, view), whole=False) for view in views], following)
 
 
@@ -103,16 +102,16 @@ async def _delete(ctx: Context[PlaceQuery, None]) -> web.StreamResponse:
 
 
 async def _revisions(ctx: Context[FunctionsQuery, None]) -> web.StreamResponse:
-    key = cursor_key("revisions", ctx.query.cursor)
+    key = cursor_key("revisions", ctx.query.cursor, int)
     function, found = await ctx.services.functions.revisions(
         ctx.principal,
         ctx.path["function_id"],
         environment=ctx.query.environment,
-        before=None if key is None else _number(key[0]),
+        before=None if key is None else min(key, _MAX_REVISION),
         limit=ctx.query.limit + 1,
     )
     rows = found[: ctx.query.limit]
-    following = cursor("revisions", (rows[-1].number,)) if len(found) > len(rows) else None
+    following = cursor("revisions", rows[-1].number) if len(found) > len(rows) else None
     return page([shapes.revision(row, function.revision) for row in rows], following)
 
 
@@ -126,12 +125,6 @@ async def _rescale(ctx: Context[PlaceQuery, AutoscalerPatch]) -> web.StreamRespo
     where = ctx.query.environment
     scaling = await ctx.services.functions.rescale(ctx.principal, ctx.path["function_id"], ctx.body, where)
     return json_answer(200, shapes.autoscaler(scaling))
-
-
-def _number(key: str | int) -> int:
-    if isinstance(key, str) or not 0 < key <= _MAX_REVISION:
-        raise NotFound("This cursor is not one of revisions. Send the next_cursor of the page before, unchanged.")
-    return key
 
 
 def _error(ctx: Context[Any, Any], view: FunctionView) -> Any:

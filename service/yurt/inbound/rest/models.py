@@ -8,7 +8,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from yurt.domain.naming import NAME_PATTERN
+from yurt.domain.naming import NAME_PATTERN, NO_NUL
+from yurt.inbound.rest import paths
 
 Name = Annotated[
     str,
@@ -18,6 +19,17 @@ Name = Annotated[
     ),
 ]
 """Names of apps, functions, environments and secrets."""
+
+AppRef = Annotated[
+    str, Field(pattern=paths.PARAMETERS["app_id"].pattern, description="An id, or the name of a live app.")
+]
+FunctionRef = Annotated[
+    str, Field(pattern=paths.PARAMETERS["function_id"].pattern, description="An id, or `app:function`.")
+]
+"""In queries."""
+
+Text = Annotated[str, Field(pattern=NO_NUL)]
+"""Free text that is looked for in the store."""
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, description="RFC 3339, UTC.")]
 """A time in an answer."""

@@ -94,11 +94,10 @@ async def _create(ctx: Context[None, TokenCreate]) -> web.StreamResponse:
 
 
 async def _list(ctx: Context[PageQuery, None]) -> web.StreamResponse:
-    key = cursor_key("tokens", ctx.query.cursor)
-    before = None if key is None else str(key[0])
+    before = cursor_key("tokens", ctx.query.cursor, str)
     found = await ctx.services.tokens.find(ctx.principal, before=before, limit=ctx.query.limit + 1)
     shown = found[: ctx.query.limit]
-    following = cursor("tokens", (shown[-1].id,)) if len(found) > len(shown) else None
+    following = cursor("tokens", shown[-1].id) if len(found) > len(shown) else None
     return page([Token.model_validate(_members(token)) for token in shown], following)
 
 
