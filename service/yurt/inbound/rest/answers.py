@@ -3,8 +3,6 @@
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import TypeVar
 
 import msgspec
@@ -21,18 +19,6 @@ K = TypeVar("K", str, int)
 
 MAX_NUMBER = 2**63 - 1
 """The largest number that a store can look for."""
-
-
-def rfc3339(seconds: float) -> str:
-    """A time (seconds since 1970) as clients see it: UTC, milliseconds, `Z`."""
-    whole, milliseconds = divmod(int(seconds * 1000), 1000)
-    return f"{_second(whole)}.{milliseconds:03d}Z"
-
-
-@lru_cache(256)
-def _second(whole: int) -> str:
-    """The part of a time that changes once a second; three times stand in the answer of every call."""
-    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def encode(value: object) -> bytes:

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 from yurt.domain.ids import Tags
 from yurt.domain.reasons import PendingReason
 from yurt.domain.records import AttemptRecord, Call, CallKind, CallStatus, Result, status_of
-from yurt.inbound.rest.answers import rfc3339
+from yurt.domain.times import rfc3339
 from yurt.inbound.rest.models import Shown, Time
 from yurt.ports import LogLine
 from yurt.usecases.calls import Calls, View

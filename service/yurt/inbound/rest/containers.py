@@ -4,7 +4,8 @@ from aiohttp import web
 from pydantic import Field
 
 from yurt.domain.records import ContainerState, Role
-from yurt.inbound.rest.answers import cursor, cursor_key, json_answer, nothing, page, rfc3339
+from yurt.domain.times import rfc3339
+from yurt.inbound.rest.answers import cursor, cursor_key, json_answer, nothing, page
 from yurt.inbound.rest.context import Context
 from yurt.inbound.rest.functions_by import function_id_of
 from yurt.inbound.rest.models import FunctionRef, Name, PageQuery, Shown, Time

@@ -17,6 +17,7 @@ from aiohttp.typedefs import Middleware
 
 from yurt.domain.errors import Malformed, NotFound, TooLarge, YurtError
 from yurt.domain.naming import shown
+from yurt.domain.times import rfc3339
 from yurt.inbound.rest import paths
 from yurt.inbound.rest.auth import authenticate, require
 from yurt.inbound.rest.bodies import read_body
@@ -133,7 +134,7 @@ def _middleware(services: Services, log: RequestLog) -> Middleware:
 
 def _line(request: web.Request, trace: Trace, status: int, took_s: float, call_id: str) -> RequestLine:
     return RequestLine(
-        time=time.time(),
+        timestamp=rfc3339(time.time()),
         request_id=trace.request_id,
         method=request.method,
         path=request.rel_url.raw_path,

@@ -5,7 +5,8 @@ from pydantic import Field
 
 from yurt.domain import records
 from yurt.domain.records import Role
-from yurt.inbound.rest.answers import cursor, cursor_key, json_answer, nothing, page, rfc3339
+from yurt.domain.times import rfc3339
+from yurt.inbound.rest.answers import cursor, cursor_key, json_answer, nothing, page
 from yurt.inbound.rest.context import Context
 from yurt.inbound.rest.models import PageQuery, Shown, Time
 from yurt.inbound.rest.operations import Answer, Operation, PageOf

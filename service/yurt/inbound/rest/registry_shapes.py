@@ -16,7 +16,7 @@ from yurt.domain.endings import Ending
 from yurt.domain.functions import Scaling
 from yurt.domain.overrides import Override
 from yurt.domain.records import AppState
-from yurt.inbound.rest.answers import rfc3339
+from yurt.domain.times import rfc3339
 from yurt.inbound.rest.models import Name, Query, Shown, Time
 from yurt.usecases.deploys import Warned
 from yurt.usecases.functions import Autoscaling

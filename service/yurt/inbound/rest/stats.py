@@ -4,7 +4,8 @@ from aiohttp import web
 from pydantic import Field
 
 from yurt.domain.records import Role
-from yurt.inbound.rest.answers import json_answer, rfc3339
+from yurt.domain.times import rfc3339
+from yurt.inbound.rest.answers import json_answer
 from yurt.inbound.rest.context import Context
 from yurt.inbound.rest.functions_by import find_live
 from yurt.inbound.rest.models import Name, Query, Shown, Time

@@ -8,7 +8,8 @@ from pydantic import AwareDatetime, Field
 
 from yurt.domain import records
 from yurt.domain.records import Role
-from yurt.inbound.rest.answers import cursor, cursor_key, json_answer, nothing, page, rfc3339
+from yurt.domain.times import rfc3339
+from yurt.inbound.rest.answers import cursor, cursor_key, json_answer, nothing, page
 from yurt.inbound.rest.context import Context
 from yurt.inbound.rest.models import Body, Name, PageQuery, Shown, Time
 from yurt.inbound.rest.operations import Answer, Header, JsonBody, Operation, PageOf
