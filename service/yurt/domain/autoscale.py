@@ -78,10 +78,11 @@ def autoscale(sample: Sample, scaling: Scaling) -> Decision:
     buffer = scaling.buffer_containers if active else 0
     wanted = max(need + buffer, scaling.min_containers)
     desired = min(wanted, scaling.max_containers)
-    room = scaling.max_containers - alive - sample.draining + sample.upgrading
+    most = scaling.max_containers + (sample.upgrading and scaling.max_containers > 0)
+    room = most - alive - sample.draining
     start = max(0, min(desired - alive, room))
-    drain = _drain(sample, scaling, alive, desired)
-    excess = max(0, alive - len(drain) - scaling.max_containers - sample.upgrading)
+    drain = _drain(sample, scaling, max(0, alive - most), max(0, alive - max(desired, scaling.min_containers)))
+    excess = max(0, alive - len(drain) - most)
     return Decision(max(desired, alive + start - len(drain) - excess), start, drain, excess, wanted > desired)
 
 
@@ -102,10 +103,8 @@ def _reached_soon(sample: Sample, ready: int) -> int:
     return int(ready * sample.slots * sample.startup_s / sample.mean_run_s)
 
 
-def _drain(sample: Sample, scaling: Scaling, alive: int, desired: int) -> tuple[str, ...]:
+def _drain(sample: Sample, scaling: Scaling, over_max: int, over_floor: int) -> tuple[str, ...]:
     """Idle containers that should go: those over the maximum at once, the others after their window."""
-    over_max = max(0, alive - scaling.max_containers - sample.upgrading)
-    over_floor = max(0, alive - max(desired, scaling.min_containers))
     longest_first = sorted(sample.idle, key=lambda idle: -idle.for_s)
     chosen: list[str] = []
     for idle in longest_first:

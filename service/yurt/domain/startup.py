@@ -39,7 +39,3 @@ class Startup:
     def may_start(self, now: float) -> bool:
         """Whether a start may be tried now."""
         return now >= self.not_before
-
-    def at_once(self, wanted: int) -> int:
-        """How many of the wanted containers to start together: one, while it is not known whether they start."""
-        return min(wanted, 1) if self.failures else wanted

@@ -23,6 +23,7 @@ async def watch_containers(heart: Heart, lives: Lives, numbers: Numbers, clock: 
     wanted = asyncio.Event()
     heart.scale_wanted = wanted.set
     due = clock.monotonic()
+    lives.tick(due, renew=True)  # what came before took its time, and no container could be heard in it
     while True:
         try:
             async with asyncio.timeout(max(0.0, due - clock.monotonic())):

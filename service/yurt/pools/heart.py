@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import msgspec
 
-from yurt.domain.autoscale import autoscale
 from yurt.domain.changes import Change
 from yurt.domain.endings import Ending, cancelled
 from yurt.domain.errors import AppStopped, TooManyPending, Unavailable
@@ -22,6 +21,7 @@ from yurt.pools.members import Member
 from yurt.pools.numbers import Numbers
 from yurt.pools.pool import Desk, Pool
 from yurt.pools.recovery import Recovery
+from yurt.pools.scaling import rescale, scale
 from yurt.ports import Blobs, Clock
 
 CANCEL_BATCH = 500
@@ -226,7 +226,7 @@ class Heart:
         """The effective scaling of a function changed."""
         pool = self.pools.get(function_id)
         if pool is not None:
-            pool.rescale(scaling)
+            rescale(pool, scaling)
             self._want_scale(pool)
 
     def retire(self, function_id: str, *, by: str) -> None:
@@ -277,17 +277,7 @@ class Heart:
             return
         if self._closed:
             return
-        now = self._clock.monotonic()
-        sample = pool.sample(now)
-        decision = autoscale(sample, pool.live.scaling)
-        pool.apply(decision)
-        wanted = decision.start
-        if sample.upgrading and not pool.has_current and pool.live.scaling.max_containers:
-            wanted = max(wanted, 1)
-        if wanted and pool.startup.may_start(now):
-            starting = sample.starting if pool.startup.failures else 0
-            for _ in range(pool.startup.at_once(wanted) - min(starting, 1)):
-                self.lives.start(pool)
+        scale(pool, self.lives, self._clock.monotonic())
 
     def close(self) -> None:
         """Accept nothing more, start nothing more, hand nothing more out: what runs may end."""

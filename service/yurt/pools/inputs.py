@@ -28,6 +28,10 @@ class Input:
         caller: whose turn it takes in the queue: the id of a token.
         args: the envelope `{"args": […], "kwargs": {…}}` as JSON, or None where it is a blob.
         blob: the sha256 of the envelope, or None.
+
+    Attributes:
+        ending: how it ends is decided; nothing can change that.
+        over: its end is committed.
     """
 
     __slots__ = (
@@ -46,6 +50,7 @@ class Input:
         "member",
         "metadata_json",
         "min_token",
+        "over",
         "priority",
         "queued_at",
         "seq",
@@ -92,6 +97,7 @@ class Input:
         self.claim: Claim | None = None
         self.claimed = False
         self.ending = False
+        self.over = False
         self.waiters: list[Callable[[Result], None]] = []
         self.watchers: list[Callable[[], None]] = []
 

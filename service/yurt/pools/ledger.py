@@ -1,5 +1,6 @@
 """What happens to an input, made durable before anybody sees it."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -34,6 +35,7 @@ class Ledger:
         self._blobs = blobs
         self._clock = clock
         self._background = background
+        self._late: deque[tuple[Sequence[Change], Done | None]] = deque()
 
     def accept(self, item: Input, more: Sequence[Change], done: Done) -> None:
         """Write that the input is pending, together with `more`.
@@ -128,15 +130,24 @@ class Ledger:
         self.soon((row,), done)
 
     def soon(self, changes: Sequence[Change], done: Done | None = None) -> None:
-        """Write `changes`, also when the journal takes nothing right now: then they are offered again."""
+        """Write `changes`, also when the journal takes nothing right now: then they are offered again, in order."""
+        if self._late:
+            self._late.append((changes, done))
+            return
         try:
             self._journal.add(changes, done)
         except Unavailable:
-            self._background.run("write-later", self._later(changes, done))
+            self._late.append((changes, done))
+            self._background.run("write-later", self._write_late())
 
-    async def _later(self, changes: Sequence[Change], done: Done | None) -> None:
-        await self._clock.sleep(RETRY_S)
-        self.soon(changes, done)
+    async def _write_late(self) -> None:
+        while self._late:
+            try:
+                self._journal.add(*self._late[0])
+            except Unavailable:
+                await self._clock.sleep(RETRY_S)
+            else:
+                self._late.popleft()
 
     def again(
         self,

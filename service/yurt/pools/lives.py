@@ -9,7 +9,7 @@ from functools import partial
 import structlog
 
 from yurt.domain import ids
-from yurt.domain.changes import Save
+from yurt.domain.changes import Change, Remove, Save
 from yurt.domain.endings import Ending
 from yurt.domain.records import Container, ContainerState, Outcome
 from yurt.domain.startup import Startup
@@ -66,7 +66,6 @@ class Lives:
         self._grace_s = grace_s
         self.cancel_grace_s = cancel_grace_s
         self._members: dict[str, tuple[Pool, Member]] = {}
-        self._stop_at: dict[str, float] = {}
         self._closed = False
 
     def close(self) -> None:
@@ -86,6 +85,8 @@ class Lives:
 
     def adopt(self, pool: Pool, member: Member) -> None:
         """Take over a container of an earlier life of the server."""
+        if member.state is ContainerState.DRAINING:
+            member.stop_at = self._clock.monotonic() + member.function.timeout_s + 2 * self.cancel_grace_s
         self._members[member.id] = (pool, member)
         pool.members[member.id] = member
 
@@ -123,14 +124,15 @@ class Lives:
         pool.refusal = None
         self.save(member, engine_ref=ref)
         if member.stopping:
-            await self._engine.stop(member.id, grace_s=0)
+            self.stop(pool, member, grace_s=0)
 
     def _refused(self, pool: Pool, member: Member, refused: EngineRefused) -> None:
         since = pool.refusal[2] if pool.refusal is not None else self._clock.now()
         pool.refusal = (refused.code, refused.message, since)
         pool.startup = pool.startup.refused(self._clock.monotonic())
         log.warning("container_refused", container_id=member.id, code=refused.code, reason=refused.message)
-        self._finish(pool, member, Ended(member.id, refused.message))
+        member.startup_failed = True  # though nobody failed: it was never begun, and leaves no row
+        self._finish(pool, member, Ended(member.id, refused.message), Remove(Container, (member.id,)))
 
     def save(self, member: Member, **changes: object) -> None:
         """Write changed fields of a container's row, without waiting."""
@@ -153,11 +155,16 @@ class Lives:
         pool.stats.started(now, now - member.begun)
         self.save(member, state=ContainerState.READY, ready_at=self._clock.now())
         log.info("container_ready", container_id=member.id, function_id=pool.live.function_id, startup_s=startup_s)
-        if member.function.revision == pool.live.revision:
-            for other in list(pool.members.values()):
-                if other.function.revision < pool.live.revision:
-                    self.drain(pool, other, "a newer revision serves")
+        self.relieve(pool)
         pool.freed(member)
+
+    def relieve(self, pool: Pool) -> None:
+        """Let the containers of older revisions go, if the current one serves."""
+        members = list(pool.members.values())
+        if any(m.state is ContainerState.READY and m.function.revision == pool.live.revision for m in members):
+            for member in members:
+                if member.function.revision < pool.live.revision:
+                    self.drain(pool, member, "a newer revision serves")
 
     def start_failed(self, pool: Pool, member: Member, ending: Ending) -> None:
         """The container could not load the function.
@@ -171,10 +178,11 @@ class Lives:
         if member.function.revision == pool.live.revision:
             pool.startup = pool.startup.failed(self._clock.monotonic())
             pool.start_error = ending
-            older = any(other.ready for other in pool.members.values())
-            if pool.startup.gives_up and not older:
+            serves = any(other.state is ContainerState.READY for other in pool.members.values())
+            if pool.startup.gives_up and not serves:
                 pool.fail_queued(ending)
-        self.stop(member, grace_s=0)
+        if member.state is not ContainerState.ENDED:
+            self.stop(pool, member, grace_s=0)
 
     # ------------------------------------------------------------------ end
 
@@ -183,21 +191,47 @@ class Lives:
         if member.state is ContainerState.DRAINING and grace_s is None:
             return
         grace = grace_s if grace_s is not None else member.function.timeout_s + self.cancel_grace_s
-        pool.free.pop(member.id, None)
-        member.stopping = True
-        if member.state is ContainerState.STARTING or member.link is None:
-            self.stop(member, grace_s=min(grace, self.cancel_grace_s))
+        self._leave(pool, member, why)
+        if not member.ready:
+            self.stop(pool, member, grace_s=min(grace, self.cancel_grace_s))
             return
-        if member.state is not ContainerState.DRAINING:
-            member.move(Event.LEAVE)
-            self.save(member, state=ContainerState.DRAINING, end_reason=why)
-        self._stop_at[member.id] = self._clock.monotonic() + grace + self.cancel_grace_s
-        member.link.send(wire.pack(wire.DRAIN, meta=wire.meta(grace_s=grace, reason=why)))
+        self._end_by(member, grace + self.cancel_grace_s)
+        if member.link is not None:
+            member.link.send(wire.pack(wire.DRAIN, meta=wire.meta(grace_s=grace, reason=why)))
 
-    def stop(self, member: Member, *, grace_s: float) -> None:
-        """Make a container end, through the engine."""
-        member.stopping = True
+    def stop(self, pool: Pool, member: Member, *, grace_s: float) -> None:
+        """Make a container end, through the engine, which is asked again if nothing comes of it."""
+        self._leave(pool, member, None)
+        member.stop_at = self._clock.monotonic() + grace_s + STOP_GRACE_S
         self._background.run("stop-container", self._engine.stop(member.id, grace_s=grace_s))
+
+    def _leave(self, pool: Pool, member: Member, why: str | None) -> None:
+        """It gets no more inputs."""
+        member.stopping = True
+        pool.free.pop(member.id, None)
+        if member.state in {ContainerState.STARTING, ContainerState.READY}:
+            member.move(Event.LEAVE)
+            self.save(member, state=ContainerState.DRAINING, end_reason=member.record.end_reason or why)
+
+    def _end_by(self, member: Member, seconds: float) -> None:
+        """Make it end in so many seconds, unless that is to happen sooner."""
+        then = self._clock.monotonic() + seconds
+        member.stop_at = then if member.stop_at is None else min(then, member.stop_at)
+
+    def left(self, member: Member, reason: str, exit_code: int | None, signal: int | None) -> None:
+        """The runner said that it leaves: its end follows soon."""
+        if member.state is ContainerState.ENDED:
+            return
+        member.move(Event.LEAVE)
+        self._end_by(member, STOP_GRACE_S)
+        why = member.record.end_reason or reason or None
+        self.save(member, state=member.state, end_reason=why, exit_code=exit_code, signal=signal)
+
+    def drain_grace_s(self, member: Member) -> float:
+        """What is left of the time in which a draining container is to finish, in seconds."""
+        if member.stop_at is None:
+            return member.function.timeout_s
+        return max(0.0, member.stop_at - self._clock.monotonic() - self.cancel_grace_s)
 
     def fence(self, pool: Pool, member: Member, message: str) -> None:
         """Give a container up: what it says from now on is refused, and its inputs run elsewhere."""
@@ -210,7 +244,7 @@ class Lives:
         if member.link is not None:
             member.link.close("fenced")
             member.link = None
-        self.stop(member, grace_s=0)
+        self.stop(pool, member, grace_s=0)
 
     def ended(self, ended: Ended) -> None:
         """The engine's word that a container is gone. What it had sent before is read first."""
@@ -234,10 +268,9 @@ class Lives:
         if member.ended is not None:
             self._finish(pool, member, member.ended)
 
-    def _finish(self, pool: Pool, member: Member, ended: Ended) -> None:
+    def _finish(self, pool: Pool, member: Member, ended: Ended, row: Change | None = None) -> None:
         if self._members.pop(member.id, None) is None:
             return
-        self._stop_at.pop(member.id, None)
         if member.link is not None:
             member.link.close("ended")
             member.link = None
@@ -252,25 +285,28 @@ class Lives:
         )
         member.record = record
         member.move(Event.END)
-        if not member.ready and not member.stopping and pool.refusal is None:
-            self.start_failed(pool, member, _ended_in_startup(ended))
-        pool.lost(member, f"Container {member.id} ended: {reason}.", (Save(record),))
+        self.start_failed(pool, member, _ended_in_startup(ended))
+        pool.lost(member, f"Container {member.id} ended: {reason}.", (row or Save(record),))
 
     # ------------------------------------------------------------------ watch
 
     def tick(self, now: float, *, renew: bool) -> None:
         """Look after every container, once a second; `renew` starts all leases anew (the server itself was away)."""
+        if self._closed:
+            return
         for pool, member in self:
             if renew:
                 member.last_seen = now
-            if member.ended is not None or member.fencing:
-                continue
-            if member.id in self._stop_at and now >= self._stop_at[member.id]:
-                self._stop_at[member.id] = now + STOP_GRACE_S
-                self.stop(member, grace_s=self.cancel_grace_s)
-            elif not member.ready:
-                self._watch_start(pool, member, now)
-            elif now - member.last_seen > LEASE_S:
+            if member.ended is None:
+                self._watch(pool, member, now)
+
+    def _watch(self, pool: Pool, member: Member, now: float) -> None:
+        if member.stop_at is not None and now >= member.stop_at:
+            self.stop(pool, member, grace_s=self.cancel_grace_s)
+        elif member.state is ContainerState.STARTING:
+            self._watch_start(pool, member, now)
+        elif member.ready and not member.fencing:
+            if now - member.last_seen > LEASE_S:
                 self.fence(pool, member, f"Nothing was heard of the container for {LEASE_S:.0f} s.")
             else:
                 self._watch_inputs(pool, member)

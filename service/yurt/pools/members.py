@@ -43,6 +43,9 @@ class Member:
     Attributes:
         alone: it holds an input that must not share a container.
         used: it runs a single input, and has had it.
+        ready: it has been ready, whatever it is now.
+        stopping: it was told to end.
+        stop_at: when it is made to end if it has not by then, on the monotonic clock.
     """
 
     __slots__ = (
@@ -64,6 +67,7 @@ class Member:
         "slots",
         "startup_failed",
         "state",
+        "stop_at",
         "stopping",
         "used",
     )
@@ -78,10 +82,11 @@ class Member:
         self.begun = now
         self.last_seen = now
         self.idle_since = now
-        self.ready = self.state is not ContainerState.STARTING
+        self.ready = self.state is ContainerState.READY or record.ready_at is not None
         self.greeted = False
         self.recalled = False
         self.stopping = False
+        self.stop_at: float | None = None
         self.fencing = False
         self.alone = False
         self.used = False
@@ -109,6 +114,11 @@ class Member:
         return self.state is ContainerState.READY and self.link is not None and not self.fencing and not self.used
 
     @property
+    def has_slot_free(self) -> bool:
+        """Whether it runs one more input at once."""
+        return self.works and not self.alone and len(self.held) < self.slots
+
+    @property
     def running(self) -> int:
         """Slots in use."""
         return min(len(self.held), self.slots)
@@ -123,8 +133,16 @@ class Member:
         return item.seq in islice(self.held, self.slots)
 
     def room(self, mean_run_s: float | None) -> int:
-        """How many more inputs it may hold, with what is prefetched: the faster the function, the more."""
-        if mean_run_s is None or self.alone or self.function.single_use_containers:
+        """How many more inputs it may hold, with what is prefetched: the faster the function, the more.
+
+        Nothing is handed out ahead to a container that lets an input run for longer, and nothing beside one that is
+        to run alone.
+        """
+        if self.alone:
+            return 0
+        first = next(iter(self.held.values()), None)
+        slow = first is not None and first.started_at is not None
+        if mean_run_s is None or slow or self.function.single_use_containers:
             return self.slots - len(self.held)
         ahead = MAX_PREFETCH if mean_run_s * MAX_PREFETCH <= PREFETCH_S else int(PREFETCH_S / mean_run_s)
         return self.slots + ahead - len(self.held)

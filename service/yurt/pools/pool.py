@@ -1,22 +1,21 @@
 """The queue of a function and the containers that serve it: which input goes where."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
 
-from yurt.domain.autoscale import Decision, Idle, Sample
 from yurt.domain.blame import History, Verdict, container_lost
 from yurt.domain.changes import Change
 from yurt.domain.endings import Ending, cancelled
-from yurt.domain.errors import NotFound
-from yurt.domain.functions import LiveFunction, Scaling
-from yurt.domain.records import ContainerState, Outcome, Result
+from yurt.domain.errors import NotFound, Unavailable
+from yurt.domain.functions import LiveFunction
+from yurt.domain.records import Outcome, Result
 from yurt.domain.startup import Startup
 from yurt.pools.background import Background
 from yurt.pools.inputs import Input
-from yurt.pools.ledger import Ledger
+from yurt.pools.ledger import BLOB_RETRY_S, Ledger
 from yurt.pools.members import Member
 from yurt.pools.numbers import Numbers
 from yurt.pools.outputs import read_output
@@ -80,12 +79,15 @@ class Pool:
         self.capped = False
         self.retired_by: str | None = None
         self.paused = False
-        self._settling: set[tuple[int, int]] = set()
+        self._reserved: Member | None = None
+        self._settling: dict[tuple[int, int], Member] = {}
 
     # ------------------------------------------------------------------ inputs in
 
     def enqueue(self, item: Input) -> None:
-        """Take an input whose acceptance is committed."""
+        """Take an input whose acceptance is committed, or that is to run once more; not one that has been ended."""
+        if item.ending:
+            return
         if self.retired_by is not None:
             self._end(item, cancelled(self.retired_by))
             return
@@ -99,9 +101,14 @@ class Pool:
         queue = self.queue
         if queue.has_alone:
             self._pump_alone()
+        else:
+            self._reserved = None
         while len(queue) and (member := self._with_room()) is not None:
             item = queue.pop()
             if item is None:
+                break
+            if item.blob is not None and not member.has_slot_free:
+                queue.push(item)  # a large one is not sent ahead: it would only fill memories
                 break
             self._hand_out(item, member)
         if len(queue):
@@ -112,7 +119,7 @@ class Pool:
         self.paused = True
         for member in self.members.values():
             if member.prefetched:
-                self._recall(member)
+                self.recall(member)
 
     def _with_room(self) -> Member | None:
         """A container with a free slot, else the one with the least to do that may hold an input ahead of its turn.
@@ -122,24 +129,31 @@ class Pool:
         free = self.free
         while free:
             member = next(reversed(free.values()))
-            if member.works and len(member.held) < member.slots:
+            if member.has_slot_free and member is not self._reserved:
                 return member
             free.popitem()
         mean = self.mean_run_s
         best, room = None, 0
         for member in self.members.values():
-            if member.works and (here := member.room(mean)) > room:
+            if member.works and member is not self._reserved and (here := member.room(mean)) > room:
                 best, room = member, here
         return best
 
     def _pump_alone(self) -> None:
-        for member in list(self.members.values()):
-            if member.works and not member.held:
-                item = self.queue.pop_alone()
-                if item is None:
-                    return
+        """Give inputs that must run alone to containers that hold nothing.
+
+        While one is left a container is kept from getting others: under steady load none would ever be empty.
+        """
+        working = [member for member in self.members.values() if member.works]
+        for member in working:
+            if not member.held and (item := self.queue.pop_alone()) is not None:
                 member.alone = True
                 self._hand_out(item, member)
+        if not self.queue.has_alone:
+            self._reserved = None
+        elif self._reserved not in working or self._reserved.alone:
+            others = [member for member in working if not member.alone]
+            self._reserved = min(others, key=lambda member: len(member.held), default=None)
 
     def _hand_out(self, item: Input, member: Member) -> None:
         item.token = self.desk.numbers.next()
@@ -158,19 +172,27 @@ class Pool:
             member.link.send(input_frame(item, item.args))
 
     async def _send_blob(self, item: Input, blob: str, member: Member, token: int) -> None:
-        try:
-            args = await self.desk.blobs.get(blob)
-        except NotFound:
-            lost = {
-                "type": "ArgumentsLost",
-                "message": f"The arguments of this call, blob {blob}, are not in the store.",
-            }
-            if item.token == token and member.held.pop(item.seq, None) is not None:
-                self._end(item, Ending(Outcome.INTERNAL_ERROR, error=lost), member)
-                self.freed(member)
+        while member.held.get(item.seq) is item and item.token == token:
+            try:
+                args = await self.desk.blobs.get(blob)
+            except NotFound:
+                self._arguments_lost(item, blob, member)
+            except Unavailable as error:
+                log.warning("arguments_not_read", call_id="fc-" + item.suffix, reason=str(error))
+                await self.desk.clock.sleep(BLOB_RETRY_S)
+            else:
+                if item.token == token and member.link is not None:
+                    member.link.send(input_frame(item, args))
+                return
+
+    def _arguments_lost(self, item: Input, blob: str, member: Member) -> None:
+        if member.held.pop(item.seq, None) is None:
             return
-        if item.token == token and member.link is not None:
-            member.link.send(input_frame(item, args))
+        if not item.ending:
+            message = f"The arguments of this call, blob {blob}, are not in the store."
+            lost = {"type": "ArgumentsLost", "message": message}
+            self._end(item, Ending(Outcome.INTERNAL_ERROR, error=lost), member)
+        self.freed(member)
 
     # ------------------------------------------------------------------ what containers say
 
@@ -178,18 +200,19 @@ class Pool:
         """An attempt has ended. Only the one that holds the input's current token can speak for it."""
         item = member.held.get(frame.seq)
         if item is None or item.token != frame.token:
-            if member.link is not None and (frame.seq, frame.token) not in self._settling:
-                member.link.acknowledge(frame.seq, frame.token)
+            if (frame.seq, frame.token) not in self._settling:
+                self._acknowledge(member, frame.seq, frame.token)
             return
         del member.held[frame.seq]
         ending = read_output(frame)
         if ending.run_s is not None:
             self._observe(ending.run_s)
-        if item.ending:
-            self._acknowledge(member, item)
+        if item.over:
+            self._acknowledge(member, item.seq, item.token)
         else:
-            self._settling.add((item.seq, item.token))
-            self._end(item, ending, member)
+            self._settling[item.seq, item.token] = member
+            if not item.ending:
+                self._end(item, ending, member)
         self.freed(member)
 
     def _observe(self, run_s: float) -> None:
@@ -221,7 +244,7 @@ class Pool:
             item.changed()
         self._observe_long(for_s)
         if member.prefetched and not member.recalled and (self.free or self._may_grow()):
-            self._recall(member)
+            self.recall(member)
 
     def _observe_long(self, for_s: float) -> None:
         if self.mean_run_s is None or for_s > self.mean_run_s:
@@ -234,9 +257,10 @@ class Pool:
         """Nothing is queued and a container is free: take back what waits behind an input that takes long."""
         for member in self.members.values():
             if member.prefetched and not member.recalled and any(i.started_at for i in member.held.values()):
-                self._recall(member)
+                self.recall(member)
 
-    def _recall(self, member: Member) -> None:
+    def recall(self, member: Member) -> None:
+        """Ask for everything back that has not begun."""
         if member.link is not None:
             member.recalled = True
             member.link.send(wire.pack(wire.RECALL))
@@ -258,38 +282,45 @@ class Pool:
         item.changed()
         if item.claimed:
             item.claimed = False
-            self.desk.ledger.unclaim(item, lambda error: self.enqueue(item) if error is None else None)
+            self.desk.ledger.unclaim(item, partial(self.unclaimed, item))
         else:
+            self.enqueue(item)
+
+    def unclaimed(self, item: Input, error: Exception | None) -> None:
+        """It is committed, or was refused by a closing store, that no container holds the input any more."""
+        if error is None:
             self.enqueue(item)
 
     # ------------------------------------------------------------------ ends
 
     def _end(self, item: Input, ending: Ending, member: Member | None = None) -> None:
         revision = member.function.revision if member is not None else self._revision_of(item)
-        seen = partial(self._seen, item, member, ending.run_s)
+        seen = partial(self._seen, item, ending.run_s)
         self.desk.ledger.end(item, ending, self.live.address, revision, seen)
 
     def _revision_of(self, item: Input) -> int:
         member = self.members.get(item.member.id) if item.member is not None else None
         return (member.function if member is not None else self.live).revision
 
-    def _seen(self, item: Input, member: Member | None, run_s: float | None, result: Result) -> None:
+    def _seen(self, item: Input, run_s: float | None, result: Result) -> None:
         """The result is committed: now, and only now, it is shown."""
-        self._settling.discard((item.seq, item.token))
-        if member is not None:
-            self._acknowledge(member, item)
+        item.over = True
+        answered = self._settling.pop((item.seq, item.token), None)
+        if answered is not None:
+            self._acknowledge(answered, item.seq, item.token)
         waited = item.dispatched_at - item.queued_at if item.dispatched_at is not None else None
         self.stats.ended(self.desk.clock.monotonic(), result.outcome, waited, run_s)
         self.desk.forget(item)
-        for waiter in item.waiters:
+        waiters, item.waiters = item.waiters, []
+        for waiter in waiters:
             waiter(result)
         if item.watchers:
             item.changed()
 
     @staticmethod
-    def _acknowledge(member: Member, item: Input) -> None:
+    def _acknowledge(member: Member, seq: int, token: int) -> None:
         if member.link is not None:
-            member.link.acknowledge(item.seq, item.token)
+            member.link.acknowledge(seq, token)
 
     def cancel(self, item: Input, by: str, *, grace_s: float) -> bool:
         """End an input as cancelled; its container is told to stop the work, which keeps the slot until it has.
@@ -337,64 +368,22 @@ class Pool:
                 self._end(item, Ending(Outcome.INTERNAL_ERROR, error=error), member)
             else:
                 again.append((item, verdict.history))
-        self.desk.ledger.again(again, Outcome.CONTAINER_LOST, message, tuple(first), partial(self._again, again))
+        done = partial(self._again, member, again)
+        self.desk.ledger.again(again, Outcome.CONTAINER_LOST, message, tuple(first), done)
         self.desk.scale(self)
 
-    def _again(self, items: list[tuple[Input, History]], error: Exception | None) -> None:
+    def _again(self, member: Member, items: list[tuple[Input, History]], error: Exception | None) -> None:
         if error is not None:
             log.error("requeue_refused", function_id=self.live.function_id, inputs=len(items), error=str(error))
             return
         for item, history in items:
             item.history = history
+            if item.member is not member:
+                continue  # meanwhile another container said that it holds a later attempt
             item.member, item.started_at, item.claimed = None, None, False
             item.min_token = item.token + 1
             item.changed()
-            if not item.ending:
-                self.enqueue(item)
-
-    # ------------------------------------------------------------------ scaling
-
-    def sample(self, now: float) -> Sample:
-        """What the autoscaler decides by."""
-        current = [m for m in self.members.values() if m.state is not ContainerState.DRAINING]
-        ready = [m for m in current if m.state is ContainerState.READY]
-        idle = tuple(Idle(m.id, now - m.idle_since) for m in ready if not m.held)
-        waiting = len(self.queue) + sum(m.prefetched for m in ready) + len(self.recovering)
-        running = sum(m.running for m in ready)
-        older = any(m.function.revision < self.live.revision for m in ready)
-        return Sample(
-            waiting=waiting,
-            running=running,
-            busy=len(ready) - len(idle),
-            idle=idle,
-            starting=len(current) - len(ready),
-            draining=len(self.members) - len(current),
-            slots=self.live.slots,
-            mean_run_s=self.mean_run_s,
-            startup_s=self.startup_s,
-            quiet_s=0.0 if waiting + running else now - self.active_at,
-            upgrading=older,
-        )
-
-    @property
-    def has_current(self) -> bool:
-        """Whether a container of the current revision is there, ready or starting."""
-        return any(m.function.revision == self.live.revision for m in self.members.values())
-
-    def rescale(self, scaling: Scaling) -> None:
-        """The effective scaling changed."""
-        self.live = replace(self.live, scaling=scaling)
-
-    def apply(self, decision: Decision) -> None:
-        """Drain what the decision says, and remember what it says about the rest."""
-        self.desired, self.capped = decision.desired, decision.capped
-        for container_id in decision.drain:
-            member = self.members.get(container_id)
-            if member is not None and not member.held:
-                self.desk.retire(self, member, "idle")
-        busy = [m for m in self.members.values() if m.state is ContainerState.READY and m.held]
-        for member in busy[: decision.excess]:
-            self.desk.retire(self, member, "max_containers was lowered")
+            self.enqueue(item)
 
 
 def input_frame(item: Input, args: bytes) -> bytes:

@@ -14,13 +14,15 @@ EXACT_UP_TO = 2_000
 class Queue:
     """A heap for each caller, and the order in which callers have their turn.
 
-    An input that was taken out by `discard` stays in its heap and is skipped when its turn comes.
+    An input that was taken out by `discard` stays in its heap and is skipped when its turn comes. Every push has a
+    number of its own, so that what it left behind is not taken for the same input when that is queued again.
     """
 
     def __init__(self) -> None:
-        self._heaps: dict[str, list[tuple[int, int, Input]]] = {}
+        self._heaps: dict[str, list[tuple[int, int, int, Input]]] = {}
         self._turns: deque[str] = deque()
-        self._members: set[int] = set()
+        self._members: dict[int, int] = {}
+        self._pushes = 0
         self._alone: deque[Input] = deque()
 
     def __len__(self) -> int:
@@ -31,10 +33,10 @@ class Queue:
 
     def __iter__(self) -> Iterator[Input]:
         for heap in self._heaps.values():
-            for _, seq, item in heap:
-                if seq in self._members:
+            for _, seq, push, item in heap:
+                if self._members.get(seq) == push:
                     yield item
-        yield from (item for item in self._alone if item.seq in self._members)
+        yield from self._alone
 
     @property
     def has_alone(self) -> bool:
@@ -43,7 +45,8 @@ class Queue:
 
     def push(self, item: Input) -> None:
         """Put an input at its place; an older one comes before younger ones of its caller again."""
-        self._members.add(item.seq)
+        self._pushes += 1
+        self._members[item.seq] = self._pushes
         if runs_alone(item.history):
             self._alone.append(item)
             return
@@ -51,16 +54,15 @@ class Queue:
         if heap is None:
             heap = self._heaps[item.caller] = []
             self._turns.append(item.caller)
-        heappush(heap, (*item.rank, item))
+        heappush(heap, (*item.rank, self._pushes, item))
 
     def pop_alone(self) -> Input | None:
         """The next of the inputs that must not share a container, or None."""
-        while self._alone:
-            item = self._alone.popleft()
-            if item.seq in self._members:
-                self._members.remove(item.seq)
-                return item
-        return None
+        if not self._alone:
+            return None
+        item = self._alone.popleft()
+        del self._members[item.seq]
+        return item
 
     def pop(self) -> Input | None:
         """The next of the others, or None. Its caller goes to the end of the line."""
@@ -78,19 +80,20 @@ class Queue:
                 return item
         return None
 
-    def _pop_of(self, heap: list[tuple[int, int, Input]]) -> Input | None:
+    def _pop_of(self, heap: list[tuple[int, int, int, Input]]) -> Input | None:
         while heap:
-            _, seq, item = heappop(heap)
-            if seq in self._members:
-                self._members.remove(seq)
+            _, seq, push, item = heappop(heap)
+            if self._members.get(seq) == push:
+                del self._members[seq]
                 return item
         return None
 
     def discard(self, item: Input) -> bool:
         """Take an input out; returns whether it was in."""
-        if item.seq not in self._members:
+        if self._members.pop(item.seq, None) is None:
             return False
-        self._members.remove(item.seq)
+        if runs_alone(item.history):
+            self._alone.remove(item)
         return True
 
     def clear(self) -> list[Input]:
@@ -105,7 +108,7 @@ class Queue:
     def oldest(self) -> float | None:
         """When the input that waits longest was queued."""
         if len(self) > EXACT_UP_TO:
-            heads = [heap[0][2].queued_at for heap in self._heaps.values() if heap]
+            heads = [heap[0][3].queued_at for heap in self._heaps.values() if heap]
             return min(heads, default=None)
         return min((item.queued_at for item in self), default=None)
 

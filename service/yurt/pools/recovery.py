@@ -27,22 +27,34 @@ class Recovery:
         self._begun = clock.monotonic()
 
     def hold(self, pool: Pool, item: Input) -> None:
-        """Keep an input of an earlier life back, unless no container could hold it."""
+        """Keep an input of an earlier life back, unless no container could hold it.
+
+        The waiting begins when the last one was taken over: before that no container can say hello.
+        """
+        self._begun = self._clock.monotonic()
         if pool.members:
             pool.recovering[item.seq] = item
         else:
             pool.enqueue(item)
 
     def adopt(self, pool: Pool, member: Member, holds: Iterable[Held]) -> None:
-        """Take over what a reconnecting container holds, and tell it to stop what is no longer its own."""
+        """Take over what a reconnecting container holds, and tell it to stop what is no longer its own.
+
+        What it was given and does not hold never arrived, or came back while nobody listened: it is queued again.
+        """
+        told = set()
         for held in holds:
+            told.add((held.seq, held.token))
             item = self._inputs.get(held.seq)
-            if item is not None and item.member is member and item.token == held.token:
+            if item is not None and item.member is member and item.token == held.token and not item.ending:
                 continue
             if item is not None and self._may_adopt(pool, item, held):
                 self._take(pool, member, item, held)
             elif not held.done and member.link is not None:
                 member.link.send(wire.pack(wire.CANCEL, held.seq, held.token, meta=wire.meta(grace_s=0)))
+        for item in list(member.held.values()):
+            if (item.seq, item.token) not in told:
+                pool.returned(member, item.seq, item.token)
         self.release(pool)
 
     @staticmethod
@@ -87,11 +99,6 @@ class Recovery:
             del pool.recovering[item.seq]
             if item.claimed:
                 item.claimed = False
-                pool.desk.ledger.unclaim(item, partial(self._unclaimed, pool, item))
+                pool.desk.ledger.unclaim(item, partial(pool.unclaimed, item))
             else:
                 pool.enqueue(item)
-
-    @staticmethod
-    def _unclaimed(pool: Pool, item: Input, error: Exception | None) -> None:
-        if error is None:
-            pool.enqueue(item)

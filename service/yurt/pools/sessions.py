@@ -5,7 +5,6 @@ import secrets
 import signal
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 
 import msgspec
 import structlog
@@ -14,7 +13,6 @@ from yurt.domain.changes import Save
 from yurt.domain.endings import Ending
 from yurt.domain.errors import NotFound, Unauthenticated, YurtError
 from yurt.domain.records import ContainerState, Outcome
-from yurt.domain.states import Event
 from yurt.pools.lives import Lives, sha256_hex
 from yurt.pools.members import Link, Member
 from yurt.pools.outputs import read_error, read_meta, seconds
@@ -107,26 +105,40 @@ class Sessions:
         holds = read_holds(said.get("holds"))
         if member.record.instance not in {None, instance}:
             raise SessionRefused("Another instance of this container holds the session.")
-        token = credential
-        start = member.record.start_token_sha256
-        if sha256_hex(credential) == start:
-            token = secrets.token_urlsafe(32)
-        else:
-            start = SPENT
-        bound = partial(replace, instance=instance, reconnect_token_sha256=sha256_hex(token), start_token_sha256=start)
-        if bound(member.record) != member.record:
-            await self._journal.write(Save(bound(member.record)))
-            member.record = bound(member.record)  # it may have changed meanwhile in other fields
+        token = await self._bind(member, instance, credential)
+        welcome = await self._welcome(member, token)
+        if member.record.fenced or member.ended is not None or member.state is ContainerState.ENDED:
+            raise SessionRefused("This container was given up, or has ended.")
+        # Nothing is awaited from here on: no input can be sent before the welcome, nor before it is known what is held.
         if member.link is not None:
             member.link.close("replaced")
         member.link = link
         member.greeted = True
         member.last_seen = self._clock.monotonic()
-        link.send(await self._welcome(member, token))
+        link.send(welcome)
         self._adopt(pool, member, holds)
         if member.state is ContainerState.DRAINING:
-            link.send(wire.pack(wire.DRAIN, meta=wire.meta(grace_s=member.function.timeout_s, reason="draining")))
+            grace_s = self._lives.drain_grace_s(member)
+            link.send(wire.pack(wire.DRAIN, meta=wire.meta(grace_s=grace_s, reason="draining")))
+        if member.recalled:
+            pool.recall(member)
         pool.freed(member)
+
+    async def _bind(self, member: Member, instance: str, credential: str) -> str:
+        """Let this instance alone speak for the container; returns the token for its next dials.
+
+        It holds at once in memory, so that of two that say hello together only the first is taken.
+        """
+        token, start = credential, SPENT
+        if sha256_hex(credential) == member.record.start_token_sha256:
+            token, start = secrets.token_urlsafe(32), member.record.start_token_sha256
+        bound = replace(
+            member.record, instance=instance, reconnect_token_sha256=sha256_hex(token), start_token_sha256=start
+        )
+        if bound != member.record:
+            member.record = bound
+            await self._journal.write(Save(bound))
+        return token
 
     async def _welcome(self, member: Member, token: str) -> bytes:
         function = member.function
@@ -204,14 +216,10 @@ class Sessions:
 
     def _bye(self, member: Member, frame: wire.Frame) -> None:
         said = read_meta(frame)
-        member.move(Event.LEAVE)
         code, name = said.get("exit_code"), said.get("signal")
-        self._lives.save(
-            member,
-            end_reason=member.record.end_reason or str(said.get("reason", ""))[:200] or None,
-            exit_code=code if isinstance(code, int) else None,
-            signal=SIGNALS.get(name) if isinstance(name, str) else None,
-        )
+        exit_code = code if isinstance(code, int) else None
+        number = SIGNALS.get(name) if isinstance(name, str) else None
+        self._lives.left(member, str(said.get("reason", ""))[:200], exit_code, number)
 
     def _log(self, member: Member, frame: wire.Frame) -> None:
         try:

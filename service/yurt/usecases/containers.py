@@ -86,7 +86,7 @@ class Containers:
         """End the container that holds an input at once; what else it ran is run elsewhere."""
         entry = self._lives.get(item.member.id) if item.member is not None else None
         if entry is not None:
-            self._lives.stop(entry[1], grace_s=0)
+            self._lives.stop(*entry, grace_s=0)
 
     async def _view(self, row: Container) -> ContainerView | None:
         place = await self._places.of(row.function_id)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from yurt.domain.records import ContainerState
 from yurt.pools.heart import Heart
 from yurt.pools.pool import Pool
+from yurt.pools.scaling import sample_of
 from yurt.pools.stats import WINDOW_S, Stats, Summary
 from yurt.ports import Clock
 
@@ -40,7 +41,7 @@ def function_stats(heart: Heart, clock: Clock, function_id: str, revision: int) 
     if pool is None:
         summary = Stats().summary(mono)
         return FunctionStats(function_id, revision, now, 0, 0, 0, None, 0, 0, 0, 0, 0, None, summary, ())
-    sample = pool.sample(mono)
+    sample = sample_of(pool, mono)
     oldest = pool.queue.oldest()
     room = pool.live.scaling.max_containers * pool.live.slots - sample.running
     return FunctionStats(

@@ -53,12 +53,20 @@ class FileBlobs:
         return await self._in_thread(self._put, data)
 
     async def get(self, sha256: str) -> bytes:
-        """See `Blobs.get`."""
+        """See `Blobs.get`.
+
+        Raises:
+            Unavailable: the disk fails, or too many files are open.
+        """
         path = self._path(sha256)
         try:
             return await self._in_thread(path.read_bytes)
         except FileNotFoundError:
             raise NotFound(f"There is no blob {sha256}.") from None
+        except OSError as error:
+            raise Unavailable(
+                f"The server could not read a blob: {error.strerror}. Try again later."
+            ) from error
 
     async def has(self, sha256: str) -> bool:
         """See `Blobs.has`."""
