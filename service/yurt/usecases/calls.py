@@ -304,7 +304,8 @@ class Calls:
         except TimeoutError:
             return None
         finally:
-            item.waiters.remove(tell)
+            if tell in item.waiters:  # an input that ended has told its waiters, and forgotten them
+                item.waiters.remove(tell)
 
     def view(self, item: Input) -> View:
         """An open input as it stands."""
