@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
-from yurt.domain.records import CallStatus
+from yurt.domain.records import CallStatus, Role
 from yurt.ports import LogLine, LogQuery, Logs
 from yurt.usecases.calls import Calls, View
 from yurt.usecases.principals import Principal
@@ -43,14 +43,17 @@ class Events:
     ) -> AsyncGenerator[Event, None]:
         """The call's state now, each change of it, its log lines after `since`, and its end; then no more.
 
+        Log lines are told to those alone who may read logs.
+
         Raises:
             NotFound: there is no such call, or the caller may not know of it.
         """
         view, _ = await self._calls.get(principal, call_id)
         queue: asyncio.Queue[Event] = asyncio.Queue(maxsize=1000)
         async with asyncio.TaskGroup() as group:
-            logs = group.create_task(self._copy_logs(view.call.seq, since, queue), name="events-logs")
-            states = group.create_task(self._watch(principal, call_id, queue), name="events-states")
+            tasks = [group.create_task(self._watch(principal, call_id, queue), name="events-states")]
+            if principal.allows(Role.DEPLOY):
+                tasks.append(group.create_task(self._copy_logs(view.call.seq, since, queue), name="events-logs"))
             try:
                 while True:
                     event = await queue.get()
@@ -58,8 +61,8 @@ class Events:
                     if event.kind == "end":
                         return
             finally:
-                logs.cancel()
-                states.cancel()
+                for task in tasks:
+                    task.cancel()
 
     async def _copy_logs(self, seq: int, since: float | None, queue: asyncio.Queue[Event]) -> None:
         async for line in self._logs.follow(LogQuery(seq=seq, since=since)):
