@@ -68,13 +68,23 @@ async def _invoke(ctx: Context[InvokeQuery, bytes]) -> web.StreamResponse:
 
 
 async def _wait(ctx: Context[InvokeQuery, bytes], begun: Begun, seconds: float) -> Result | None:
-    """The result, if it comes in time; a caller that is gone may mean that the call ends too."""
+    """The result, if it comes in time.
+
+    Raises:
+        Unavailable: the store does not take the call in time.
+        ConnectionResetError: the caller is gone, and had asked that this cancels the call.
+    """
     if not begun.accepted:
-        result = await begun.wait(COMMIT_TIMEOUT_S)
+        result = await _watch(ctx, begun, COMMIT_TIMEOUT_S)
         if result is not None:
             return result
         begun.must_be_accepted()
         seconds -= COMMIT_TIMEOUT_S
+    return await _watch(ctx, begun, seconds)
+
+
+async def _watch(ctx: Context[InvokeQuery, bytes], begun: Begun, seconds: float) -> Result | None:
+    """The result, if it comes in time; a caller that is gone may mean that the call ends too."""
     if not ctx.query.cancel_on_disconnect:
         return await begun.wait(seconds)
     end = time.monotonic() + seconds
@@ -120,7 +130,7 @@ def _headers(ctx: Context[CallQuery, bytes], begun: Begun) -> dict[str, str]:
 
 async def _invoke_async(ctx: Context[InvokeQuery, bytes], begun: Begun, prefer: Preference) -> web.StreamResponse:
     await begun.wait_accepted()
-    result = await begun.wait(float(prefer.wait_s or 0)) if prefer.wait_s else begun.outcome
+    result = await _watch(ctx, begun, float(prefer.wait_s)) if prefer.wait_s else begun.outcome
     if result is not None and prefer.wait_s:
         headers = _headers(ctx, begun) | {"Preference-Applied": prefer.applied}
         return json_answer(200, await _body(ctx, begun), headers)
