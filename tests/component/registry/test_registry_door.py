@@ -310,9 +310,9 @@ async def test_revisions_and_rollback(door: Door) -> None:
     assert rows[0].definition == plain(memory=100, source={"bundle": rows[0].bundle})
     rest = (await door.ask("GET", f"/v1/functions/thumbs:resize/revisions?cursor={first['next_cursor']}")).json
     assert [row["revision"] for row in rest["data"]] == [1]
-    forged = [cursor("revisions", (key,)) for key in (-1, 2**60, "x")]
-    for text in forged:
-        assert (await door.ask("GET", f"/v1/functions/thumbs:resize/revisions?cursor={text}")).status == 404
+    for key, status in ((-1, 404), ("x", 404), (2**60, 200)):
+        forged = cursor("revisions", key)
+        assert (await door.ask("GET", f"/v1/functions/thumbs:resize/revisions?cursor={forged}")).status == status
     bad = await door.ask("POST", "/v1/functions/thumbs:resize/rollback", {"revision": 9})
     assert (bad.status, bad.json["code"]) == (404, "not_found")
 

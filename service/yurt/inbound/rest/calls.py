@@ -13,7 +13,7 @@ from yurt.inbound.rest.context import Context
 from yurt.inbound.rest.functions_by import function_id_of
 from yurt.inbound.rest.models import AppRef, Body, FunctionRef, Name, PageQuery, Query, Text
 from yurt.inbound.rest.operations import Answer, Header, JsonBody, Operation, PageOf
-from yurt.inbound.rest.streams import EVENT_SCHEMA, stream_events
+from yurt.inbound.rest.streams import EVENT_ID_PATTERN, EVENT_SCHEMA, stream_events
 from yurt.inbound.rest.times import TimeOrAge, read_since
 from yurt.ports import CallFilter
 from yurt.usecases.calls import View
@@ -162,7 +162,7 @@ _EXAMPLE = {
 }
 
 _LAST_EVENT = Header(
-    "Last-Event-ID", "The id of the last event seen, if any.", {"type": "string", "pattern": "^[0-9]{0,15}$"}
+    "Last-Event-ID", "The id of the last event seen, if any.", {"type": "string", "pattern": EVENT_ID_PATTERN}
 )
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -229,7 +229,8 @@ OPERATIONS: tuple[Operation, ...] = (
         summary="Follow a call",
         description=(
             "Server-sent events: `pending` with the reason, `state`, `log`, and `end` with the whole call, after which "
-            "the stream closes. A comment every 15 s keeps it open; `Last-Event-ID` resumes after the last log line."
+            "the stream closes. A comment every 15 s keeps it open; `Last-Event-ID` resumes after the last log line. "
+            "`log` needs a token that may read logs: role `deploy`."
         ),
         role=Role.INVOKE,
         handler=_events,

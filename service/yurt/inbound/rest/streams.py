@@ -1,18 +1,24 @@
 """Answers that go on: server-sent events of a call, and followed logs."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, suppress
 from typing import Any
 
 from aiohttp import web
 
+from yurt.domain.errors import FieldError, Invalid
+from yurt.domain.naming import shown
 from yurt.inbound.rest.answers import encode
 from yurt.inbound.rest.context import Context
 from yurt.ports import LogLine
 from yurt.usecases.events import Event
 
 COMMENT_EVERY_S = 15.0
+
+EVENT_ID_PATTERN = "^[0-9]{0,15}$"
+"""Milliseconds since 1970; empty where no event came yet."""
 
 EVENT_SCHEMA: Mapping[str, Any] = {
     "title": "CallEvent",
@@ -32,8 +38,7 @@ async def open_stream(ctx: Context[Any, Any], media: str) -> web.StreamResponse:
 
 async def stream_events(ctx: Context[Any, Any], call_id: str) -> web.StreamResponse:
     """Follow a call to its end."""
-    resumed = ctx.header("Last-Event-ID") or ""
-    since = int(resumed) / 1000 if resumed.isdigit() and len(resumed) < 16 else None
+    since = _since(ctx.header("Last-Event-ID") or "")
     response = await open_stream(ctx, "text/event-stream")
     mark = int((since or 0) * 1000)
     events = ctx.services.events.follow(ctx.principal, call_id, since=since)
@@ -49,6 +54,13 @@ async def stream_events(ctx: Context[Any, Any], call_id: str) -> web.StreamRespo
             )
     await response.write_eof()
     return response
+
+
+def _since(resumed: str) -> float | None:
+    if not re.match(EVENT_ID_PATTERN[:-1] + r"\Z", resumed):
+        message = f"must be the id of an event of this stream, got {shown(resumed)}"
+        raise Invalid(f"Last-Event-ID {message}.", errors=[FieldError("Last-Event-ID", message)])
+    return int(resumed) / 1000 if resumed else None
 
 
 async def _data(ctx: Context[Any, Any], event: Event) -> bytes:
