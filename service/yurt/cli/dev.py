@@ -18,6 +18,7 @@ from yurt.cli.failures import CommandError, ExitCode, Refused
 from yurt.cli.following import LogStreams
 from yurt.cli.project import LONGEST_NAME, Project, read_project
 from yurt.cli.publishing import replace_functions
+from yurt.cli.starts import FailedStarts
 
 SUFFIX = "-dev"
 
@@ -43,7 +44,7 @@ async def dev(client: Client, *, path: Path, as_json: bool) -> None:
     """Redeploy a folder or a file on every save.
 
     The functions are those of an app of their own, NAME-dev, which is stopped on ^C. A save that is broken is
-    reported, and the last good revision goes on. Logs are printed as they come.
+    reported, as is one that cannot start, and the last good revision goes on. Logs are printed as they come.
     """
     app = dev_name(read_project(path).app)
     task = asyncio.current_task()
@@ -54,7 +55,9 @@ async def dev(client: Client, *, path: Path, as_json: bool) -> None:
             tasks.create_task(_renew(client, app_id), name="renew the app")
             saved = asyncio.Event()
             tasks.create_task(_watch(path, saved), name="watch for saves")
+            tasks.create_task(FailedStarts(client, app_id, as_json=as_json).watch(), name="watch starts")
             streams = LogStreams(client, app, tasks, as_json=as_json)
+            output.notice(f"{app} follows {path}; ^C stops it")
             while True:
                 # The watch stands before the first look at the files, so no save falls between the two.
                 await asyncio.sleep(0)

@@ -98,6 +98,24 @@ def test_a_broken_save_is_reported_and_the_last_good_one_goes_on(api: FakeApi, p
     wait_until(lambda: source(api) == GOOD.format(3))
 
 
+def test_a_revision_that_cannot_start_is_told_of_once(api: FakeApi, project: Path, dev: Dev) -> None:
+    error = {
+        "outcome": "init_failure",
+        "type": "ModuleNotFoundError",
+        "message": "No module named 'numpyy'.",
+        "traceback": "Traceback (most recent call last):\n  File \"main.py\", line 1\n",
+    }
+    function = api.functions["hello-dev"]["greet"]
+    function["deploy_error"] = error
+    first = "Error: revision 1 of greet cannot start: ModuleNotFoundError: No module named 'numpyy'.\n"
+    wait_until(lambda: first in dev.err)
+    api.functions["hello-dev"]["greet"] = function | {"revision": 2}
+    wait_until(lambda: any("revision 2 of greet" in line for line in dev.err))
+
+    assert '  File "main.py", line 1\n' in dev.err
+    assert dev.err.count(first) == 1
+
+
 def test_files_that_are_no_source_are_not_waited_for(api: FakeApi, project: Path, dev: Dev) -> None:
     deploys = len(api.bodies)
 
