@@ -103,7 +103,7 @@ def test_a_revision_that_cannot_start_is_told_of_once(api: FakeApi, project: Pat
         "outcome": "init_failure",
         "type": "ModuleNotFoundError",
         "message": "No module named 'numpyy'.",
-        "traceback": "Traceback (most recent call last):\n  File \"main.py\", line 1\n",
+        "traceback": 'Traceback (most recent call last):\n  File "main.py", line 1\n',
     }
     function = api.functions["hello-dev"]["greet"]
     function["deploy_error"] = error
