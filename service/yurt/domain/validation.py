@@ -34,6 +34,7 @@ _BOUND: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "string_too_long": lambda ctx: f"must have at most {ctx['max_length']} characters",
     "string_pattern_mismatch": lambda ctx: f"must match {ctx['pattern']}",
     "literal_error": lambda ctx: f"must be {ctx['expected']}",
+    "enum": lambda ctx: f"must be {ctx['expected']}",
     "finite_number": lambda _: "must be a finite number",
 }
 

@@ -193,7 +193,8 @@ class Registry:
         function = await self.store.records.get(Function, ref)
         app = await self.store.records.get(App, function.app_id) if function is not None else None
         if function is None or app is None or not principal.sees(app.environment):
-            return NotFound(f"There is no function {shown(ref)} that this token can see.")
+            hint = "" if ref.startswith("fu-") else " The name of a function is app:function, such as thumbs:resize."
+            return NotFound(f"There is no function {shown(ref)} that this token can see.{hint}")
         address = f"{app.name}:{function.name}"
         if function.deleted_at is not None:
             what = f"The function {address} ({function.id}) was deleted at {utc(function.deleted_at)}."

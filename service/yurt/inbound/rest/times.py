@@ -18,9 +18,13 @@ _COMPILED = re.compile(_PATTERN[:-1] + r"\Z")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 TimeOrAge = Annotated[
-    str, Field(pattern=_PATTERN, description="RFC 3339 with a zone, or an age such as `10m`, `2h`, `7d`.")
+    str,
+    Field(
+        description="RFC 3339 with a zone, or an age such as `10m`, `2h`, `7d`.",
+        json_schema_extra={"pattern": _PATTERN},
+    ),
 ]
-"""A query parameter that `read_since` reads. Every text that the pattern allows is a time."""
+"""A query parameter that `read_since` reads, and refuses in words. Every text that the pattern allows is a time."""
 
 
 def read_since(name: str, text: str | None, now: float) -> float | None:
