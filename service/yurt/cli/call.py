@@ -1,5 +1,6 @@
 """`yurt call`, `spawn`, `get` and `cancel`."""
 
+import asyncio
 import uuid
 from pathlib import Path
 
@@ -82,7 +83,13 @@ async def _invoke(client: Client, function: str, body: Json, progress: Progress)
     reply = await client.send("POST", path, body=body, query=client.scope, headers=headers)
     answer: Json = reply.body
     if reply.status == 202:
-        return await watch(client, answer, progress)
+        try:
+            return await watch(client, answer, progress)
+        except asyncio.CancelledError:
+            # Who presses ^C may mean the call, or only the waiting.
+            this = answer["call_id"]
+            output.notice(f"{this} goes on. Its result: yurt get {this} --wait 60. To end it: yurt cancel {this}")
+            raise
     await _show_logs(client, answer["call_id"], progress)
     return answer
 

@@ -1,6 +1,7 @@
 """A small client of the REST API, as far as the commands need it."""
 
 import json
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -174,10 +175,17 @@ class Client:
                 if response.status >= 300:
                     raise Refused(response.status, await _problem(response))
                 yield response
+        except aiohttp.ClientConnectorError as error:
+            raise Unreachable(self.target.url, _why(error.os_error)) from error
         except aiohttp.ClientError as error:
             raise Unreachable(self.target.url, str(error) or type(error).__name__) from error
         except TimeoutError as error:
             raise Unreachable(self.target.url, "the answer took too long") from error
+
+
+def _why(error: OSError) -> str:
+    """Why there is no connection, in the system's words."""
+    return os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror or str(error)
 
 
 async def _problem(response: aiohttp.ClientResponse) -> Json:

@@ -24,8 +24,9 @@ def report(call: Json, *, as_json: bool, save_to: Path | None = None) -> None:
     if as_json:
         output.print_json(call)
     if call["status"] not in ENDED:
+        reason = f": {pending_message(call)}" if call["status"] == "pending" else ""
         raise CommandError(
-            f"{call['call_id']} is still {call['status']}: {pending_message(call)}",
+            f"{call['call_id']} is still {call['status']}{reason}",
             f"Wait for it: yurt get {call['call_id']} --wait 60",
             ExitCode.PENDING,
         )
@@ -63,8 +64,9 @@ def _failed(call: Json) -> CommandError:
         output.notice(str(trace).rstrip())
     if last := error.get("last_output"):
         output.notice(f"Last output:\n{str(last).rstrip()}")
-    what = error.get("message") or call["status"]
-    kind = error.get("type") or error.get("outcome") or call["status"]
-    return CommandError(
-        f"{call['call_id']} ended as {error.get('outcome', call['status'])}: {kind}: {what}", error.get("hint")
-    )
+    outcome = str(error.get("outcome") or call["status"])
+    kind = str(error.get("type") or "")
+    # Where Yurt itself ended the call, the type says the outcome once more: OutOfMemory, out_of_memory.
+    kinds = [kind] if kind and kind.lower() != outcome.replace("_", "") else []
+    what = str(error.get("message") or call["status"])
+    return CommandError(": ".join([f"{call['call_id']} ended as {outcome}", *kinds, what]), error.get("hint"))

@@ -64,6 +64,13 @@ def test_a_failed_call_shows_its_traceback_and_hint(api: FakeApi, yurt: Yurt) ->
     )
 
 
+def test_an_end_by_yurt_itself_is_named_once(api: FakeApi, yurt: Yurt) -> None:
+    error = {"outcome": "crashed", "type": "Crashed", "message": "The process exited with code 3."}
+    api.endings["thumbs:resize"] = {"status": "failure", "error": error}
+
+    assert yurt("call", "thumbs:resize").err == "Error: fc-1 ended as crashed: The process exited with code 3.\n"
+
+
 def test_a_failed_call_is_whole_in_json(api: FakeApi, yurt: Yurt) -> None:
     api.endings["thumbs:resize"] = {"status": "failure", "error": {"outcome": "crashed", "signal": "SIGSEGV"}}
 
@@ -118,6 +125,15 @@ def test_spawn_prints_the_id_and_get_the_result(api: FakeApi, yurt: Yurt) -> Non
 
     assert (spawned.code, spawned.out, spawned.err) == (0, "fc-1\n", "")
     assert json.loads(got.out) == {"args": [], "kwargs": {"width": 1}}
+
+
+def test_get_says_that_a_call_is_still_running(api: FakeApi, yurt: Yurt) -> None:
+    api.endings["thumbs:resize"] = {"status": "running"}
+    yurt("spawn", "thumbs:resize")
+
+    ran = yurt("get", "fc-1")
+
+    assert ran.err == "Error: fc-1 is still running\nWait for it: yurt get fc-1 --wait 60\n"
 
 
 def test_get_says_that_a_call_is_still_pending(api: FakeApi, yurt: Yurt) -> None:

@@ -55,6 +55,7 @@ def test_no_server_is_unreachable(yurt: Yurt, monkeypatch: pytest.MonkeyPatch) -
 
     assert ran.code == 5
     assert "no answer from http://127.0.0.1:" in ran.err
+    assert ran.err.splitlines()[0].endswith(": Connection refused")
     assert "yurt serve" in ran.err
 
 
@@ -114,13 +115,16 @@ class TestProcess:
         process.kill()
         process.communicate()
 
-    def test_an_interrupt_ends_quietly(self, api: FakeApi, waiting: subprocess.Popen[bytes]) -> None:
+    def test_an_interrupt_ends_the_waiting_alone_and_says_so(
+        self, api: FakeApi, waiting: subprocess.Popen[bytes]
+    ) -> None:
         wait_until(lambda: any(path.endswith("/events") for _, path, _ in api.requests))
         waiting.send_signal(signal.SIGINT)
         _, err = waiting.communicate(timeout=30)
 
         assert waiting.returncode == 130
         assert b"Traceback" not in err
+        assert b"fc-1 goes on. Its result: yurt get fc-1 --wait 60. To end it: yurt cancel fc-1\n" in err
 
     def test_a_reader_that_goes_away_ends_it_quietly(self, api: FakeApi) -> None:
         line = {"time": "2026-11-22T10:15:30Z", "stream": "stdout", "container_id": "co-1", "text": "x" * 1000}
