@@ -19,14 +19,19 @@ _FLAGS = {
     "run_dir": "DIR",
     "container_user": "USER",
     "max_containers": "N",
+    "grace_s": "SECONDS",
+    "cancel_grace_s": "SECONDS",
+    "body_limit_bytes": "BYTES",
 }
 _SWITCHES = ("allow_unisolated", "open_metrics")
 _CHOICES = {"log_format": ("auto", "text", "json"), "log_level": ("debug", "info", "warning", "error")}
 
 
 def _help(name: str) -> str:
-    """What the settings say of a field, on one line, with its variable."""
-    return f"{' '.join((Settings.model_fields[name].description or '').split())} ({PREFIX}{name.upper()})"
+    """What the settings say of a field, on one line, with its default and its variable."""
+    field = Settings.model_fields[name]
+    default = "" if field.is_required() or field.default_factory or field.default is False else f" [{field.default}]"
+    return f"{' '.join((field.description or '').split())}{default} ({PREFIX}{name.upper()})"
 
 
 def _options(command: Callable[..., None]) -> Callable[..., None]:

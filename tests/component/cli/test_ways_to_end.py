@@ -10,6 +10,7 @@ import pytest
 from tests.commands import Yurt, wait_until
 from tests.component.cli.fake_api import FakeApi
 from yurt.cli.main import COMMANDS, cli
+from yurt.settings import Settings
 
 YURT = [sys.executable, "-m", "yurt"]
 
@@ -64,6 +65,14 @@ def test_a_wrong_token_is_a_matter_of_credentials(api: FakeApi, yurt: Yurt) -> N
 
     assert ran.code == 4
     assert ran.err == "Error: The token is not known.\nLog in with `yurt login URL`, or set YURT_TOKEN.\n"
+
+
+def test_the_help_of_serve_shows_every_setting(yurt: Yurt) -> None:
+    words = yurt("serve", "--help").out.split()
+
+    for name in Settings.model_fields:
+        assert f"--{name.replace('_', '-')}" in words
+        assert f"(YURT_{name.upper()})" in words
 
 
 @pytest.mark.parametrize(
