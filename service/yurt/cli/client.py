@@ -185,7 +185,8 @@ class Client:
 
 def _why(error: OSError) -> str:
     """Why there is no connection, in the system's words."""
-    return os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror or str(error)
+    number = error.errno or 0  # below 0 for what the look-up of names reports
+    return os.strerror(number) if number > 0 else error.strerror or str(error)
 
 
 async def _problem(response: aiohttp.ClientResponse) -> Json:
