@@ -1,6 +1,6 @@
 """What the heart and the use cases need from outside, as small Protocols. Adapters live in `yurt.outbound`."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -237,7 +237,7 @@ class Logs(Protocol):
     async def read(self, query: LogQuery) -> list[LogLine]:
         """Lines in order of time."""
 
-    def follow(self, query: LogQuery) -> AsyncIterator[LogLine]:
+    def follow(self, query: LogQuery) -> AsyncGenerator[LogLine, None]:
         """What `read` gives, then lines as they come, until the caller closes the iterator.
 
         A slow reader loses lines and is told so by a line of the stream `system`.

@@ -1,16 +1,17 @@
 """Logs in memory."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from yurt.ports import LogLine, LogQuery
 
 
 class FakeLogs:
-    """`yurt.ports.Logs` in a list, `lines`; filters by container, function and input."""
+    """`yurt.ports.Logs` in a list, `lines`; filters by container, function and input. `followers` counts readers."""
 
     def __init__(self) -> None:
         self.lines: list[LogLine] = []
+        self.followers = 0
         self._news = asyncio.Event()
 
     def append(self, lines: Sequence[LogLine]) -> None:
@@ -22,16 +23,20 @@ class FakeLogs:
         """The lines that fit."""
         return [line for line in self.lines if self._fits(line, query)]
 
-    async def follow(self, query: LogQuery) -> AsyncIterator[LogLine]:
+    async def follow(self, query: LogQuery) -> AsyncGenerator[LogLine, None]:
         """The lines that fit, and those to come."""
         at = 0
-        while True:
-            self._news.clear()
-            for line in self.lines[at:]:
-                if self._fits(line, query):
-                    yield line
-            at = len(self.lines)
-            await self._news.wait()
+        self.followers += 1
+        try:
+            while True:
+                self._news.clear()
+                for line in self.lines[at:]:
+                    if self._fits(line, query):
+                        yield line
+                at = len(self.lines)
+                await self._news.wait()
+        finally:
+            self.followers -= 1
 
     @staticmethod
     def _fits(line: LogLine, query: LogQuery) -> bool:

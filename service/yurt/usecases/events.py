@@ -1,8 +1,11 @@
 """What happens to a call, as it happens."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
+from typing import Self, TypeAlias
 
 from yurt.domain.records import CallStatus, Role
 from yurt.ports import LogLine, LogQuery, Logs
@@ -31,6 +34,48 @@ class Event:
     line: LogLine | None = None
 
 
+Tell: TypeAlias = Callable[[Event], Awaitable[None]]
+
+
+class Following:
+    """The events of one call, in order, up to its `end`; gathered by tasks that leaving the `async with` ends."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[Event | Exception] = asyncio.Queue(maxsize=1000)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._over = False
+
+    def gather(self, name: str, work: Callable[[Tell], Awaitable[None]]) -> None:
+        """Let `work` tell of events; what it raises is raised to the reader."""
+        self._tasks.append(asyncio.create_task(self._gather(work), name=name))
+
+    async def _gather(self, work: Callable[[Tell], Awaitable[None]]) -> None:
+        try:
+            await work(self._queue.put)
+        except Exception as error:  # noqa: BLE001  # handed on: the reader raises it
+            await self._queue.put(error)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        if self._over:
+            raise StopAsyncIteration
+        event = await self._queue.get()
+        if isinstance(event, Exception):
+            raise event
+        self._over = event.kind == "end"
+        return event
+
+
 class Events:
     """Follows calls."""
 
@@ -38,49 +83,40 @@ class Events:
         self._calls = calls
         self._logs = logs
 
-    async def follow(
-        self, principal: Principal, call_id: str, *, since: float | None = None
-    ) -> AsyncGenerator[Event, None]:
+    def follow(self, principal: Principal, call_id: str, seq: int, *, since: float | None = None) -> Following:
         """The call's state now, each change of it, its log lines after `since`, and its end; then no more.
 
-        Log lines are told to those alone who may read logs.
+        Log lines are told to those alone who may read logs. Reading raises `NotFound` where there is no such call, or
+        the caller may not know of it.
 
-        Raises:
-            NotFound: there is no such call, or the caller may not know of it.
+        Args:
+            seq: the call's sequence number.
         """
-        view, _ = await self._calls.get(principal, call_id)
-        queue: asyncio.Queue[Event] = asyncio.Queue(maxsize=1000)
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._watch(principal, call_id, queue), name="events-states")]
-            if principal.allows(Role.DEPLOY):
-                tasks.append(group.create_task(self._copy_logs(view.call.seq, since, queue), name="events-logs"))
-            try:
-                while True:
-                    event = await queue.get()
-                    yield event
-                    if event.kind == "end":
-                        return
-            finally:
-                for task in tasks:
-                    task.cancel()
+        following = Following()
+        following.gather("events-states", partial(self._watch, principal, call_id))
+        if principal.allows(Role.DEPLOY):
+            following.gather("events-logs", partial(self._copy_logs, principal, call_id, seq, since))
+        return following
 
-    async def _copy_logs(self, seq: int, since: float | None, queue: asyncio.Queue[Event]) -> None:
-        async for line in self._logs.follow(LogQuery(seq=seq, since=since)):
-            await queue.put(Event("log", line=line))
+    async def _copy_logs(self, principal: Principal, call_id: str, seq: int, since: float | None, tell: Tell) -> None:
+        await self._calls.get(principal, call_id)
+        async with aclosing(self._logs.follow(LogQuery(seq=seq, since=since))) as lines:
+            async for line in lines:
+                await tell(Event("log", line=line))
 
-    async def _watch(self, principal: Principal, call_id: str, queue: asyncio.Queue[Event]) -> None:
+    async def _watch(self, principal: Principal, call_id: str, tell: Tell) -> None:
         told: object = None
         while True:
             view, _ = await self._calls.get(principal, call_id)
             if view.result is not None:
                 await asyncio.sleep(LAST_LINES_S)
-                await queue.put(Event("end", view))
+                await tell(Event("end", view))
                 return
             reason = view.pending_reason
             now = (view.status, view.attempts, (reason.code, reason.message) if reason is not None else None)
             if now != told:
                 told = now
-                await queue.put(Event("state" if view.status is CallStatus.RUNNING else "pending", view))
+                await tell(Event("state" if view.status is CallStatus.RUNNING else "pending", view))
             await self._changed(principal, call_id)
 
     async def _changed(self, principal: Principal, call_id: str) -> None:

@@ -137,10 +137,11 @@ async def _cancel(ctx: Context[None, CancelCall]) -> web.StreamResponse:
 
 async def _events(ctx: Context[None, None]) -> web.StreamResponse:
     call_id = ctx.path["call_id"]
-    if ctx.services.shaper.seq(call_id) is None:
+    seq = ctx.services.shaper.seq(call_id)
+    if seq is None:
         raise NotFound(f"There is no call {call_id} that this token can see.")
     await ctx.services.calls.get(ctx.principal, call_id)
-    return await stream_events(ctx, call_id)
+    return await stream_events(ctx, call_id, seq)
 
 
 _EXAMPLE = {

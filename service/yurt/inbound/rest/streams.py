@@ -2,9 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing, suppress
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from typing import Any, Self
 
 from aiohttp import web
 
@@ -36,14 +35,14 @@ async def open_stream(ctx: Context[Any, Any], media: str) -> web.StreamResponse:
     return response
 
 
-async def stream_events(ctx: Context[Any, Any], call_id: str) -> web.StreamResponse:
+async def stream_events(ctx: Context[Any, Any], call_id: str, seq: int) -> web.StreamResponse:
     """Follow a call to its end."""
     since = _since(ctx.header("Last-Event-ID") or "")
     response = await open_stream(ctx, "text/event-stream")
     mark = int((since or 0) * 1000)
-    events = ctx.services.events.follow(ctx.principal, call_id, since=since)
-    async with aclosing(events):
-        async for event in with_silence(events, COMMENT_EVERY_S):
+    events = ctx.services.events.follow(ctx.principal, call_id, seq, since=since)
+    async with events, Paced(events, COMMENT_EVERY_S) as paced:
+        async for event in paced:
             if event is None:
                 await response.write(b": still here\n\n")
                 continue
@@ -75,31 +74,41 @@ async def _data(ctx: Context[Any, Any], event: Event) -> bytes:
 async def stream_lines(ctx: Context[Any, Any], lines: AsyncIterator[LogLine]) -> web.StreamResponse:
     """Log lines as NDJSON, until the client goes away."""
     response = await open_stream(ctx, "application/x-ndjson")
-    async for line in with_silence(lines, COMMENT_EVERY_S):
-        await response.write(b"\n" if line is None else encode(ctx.services.shaper.line(line)) + b"\n")
+    async with Paced(lines, COMMENT_EVERY_S) as paced:
+        async for line in paced:
+            await response.write(b"\n" if line is None else encode(ctx.services.shaper.line(line)) + b"\n")
     return response
 
 
-async def with_silence(items: AsyncIterator[Any], seconds: float) -> AsyncIterator[Any]:
-    """The items as they come, and None whenever nothing came for so long."""
-    iterator = aiter(items)
-    coming: asyncio.Future[Any] | None = None
-    try:
-        while True:
-            coming = coming or asyncio.ensure_future(anext(iterator))
-            done, _ = await asyncio.wait({coming}, timeout=seconds)
-            if not done:
-                yield None
-                continue
-            try:
-                item = coming.result()
-            except StopAsyncIteration:
-                coming = None
-                return
-            coming = None
-            yield item
-    finally:
-        if coming is not None:
-            coming.cancel()
-            with suppress(asyncio.CancelledError, StopAsyncIteration):
-                await coming
+class Paced:
+    """The items as they come, and None whenever nothing came for so long.
+
+    Leaving its `async with` ends what is awaited, and closes an iterator that can be closed.
+    """
+
+    def __init__(self, items: AsyncIterator[Any], seconds: float) -> None:
+        self._items = items
+        self._seconds = seconds
+        self._coming: asyncio.Future[Any] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._coming is not None:
+            self._coming.cancel()
+            await asyncio.gather(self._coming, return_exceptions=True)
+        if isinstance(self._items, AsyncGenerator):
+            await self._items.aclose()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        if self._coming is None:
+            self._coming = asyncio.ensure_future(anext(self._items))
+        done, _ = await asyncio.wait({self._coming}, timeout=self._seconds)
+        if not done:
+            return None
+        coming, self._coming = self._coming, None
+        return coming.result()

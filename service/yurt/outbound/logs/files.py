@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -82,7 +82,7 @@ class FileLogs:
         self._flush()
         return await self._read(await self._submit(self._shelf.snapshot, query), query)
 
-    async def follow(self, query: LogQuery) -> AsyncIterator[LogLine]:
+    async def follow(self, query: LogQuery) -> AsyncGenerator[LogLine, None]:
         """See `Logs.follow`."""
         # Nothing is awaited between these three: a line is in the snapshot or offered to the follower, never both.
         self._flush()
