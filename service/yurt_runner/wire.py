@@ -92,7 +92,7 @@ class Frame(NamedTuple):
             return {}
         try:
             value = json.loads(self.meta)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ProtocolError("a frame's meta part is not JSON") from error
         if not isinstance(value, dict):
             raise ProtocolError("a frame's meta part is not a JSON object")

@@ -11,7 +11,7 @@ import structlog
 
 from yurt.domain.changes import Save
 from yurt.domain.endings import Ending
-from yurt.domain.errors import NotFound, Unauthenticated, YurtError
+from yurt.domain.errors import NotFound, Unauthenticated
 from yurt.domain.records import ContainerState, Outcome
 from yurt.pools.lives import Lives, sha256_hex
 from yurt.pools.members import Link, Member
@@ -32,11 +32,11 @@ _log_lines = msgspec.json.Decoder(list[tuple[float, str, int, int, str]]).decode
 log = structlog.get_logger(__name__)
 
 
-class SessionRefused(YurtError):
-    """The session cannot be: another instance holds it, or the runner speaks another protocol."""
+class SessionRefused(Exception):
+    """The session cannot be: another instance holds it, or the runner speaks another protocol.
 
-    code = "session_refused"
-    title = "The session is refused"
+    Only containers hear of it, in the close of their session; callers never do, so it is no `YurtError`.
+    """
 
 
 @dataclass(frozen=True, slots=True)

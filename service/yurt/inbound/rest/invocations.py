@@ -159,8 +159,8 @@ _CALL_HEADERS = (
 _REQUEST_HEADERS = (
     Header("Idempotency-Key", "The same key and body find the first call instead of making another.",
            {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARS, "pattern": "^[!-~]+$"}),
-    Header("Prefer", "`respond-async`, `wait=N`, or both: answer 202 at once, or after N seconds.",
-           {"type": "string", "pattern": "^(respond-async|wait=[0-9]{1,4}|respond-async, ?wait=[0-9]{1,4})$"}),
+    Header("Prefer", "`respond-async`, `wait=N`, or both with a comma between: answer 202 at once, or after N seconds. "
+           "Preferences that are not known are ignored."),
 )  # fmt: skip
 _EXAMPLE = {
     "call_id": "fc-0000f3w5kd0015d9g7yhq2bncm",

@@ -6,7 +6,8 @@ import msgspec
 import structlog
 from aiohttp import WSMessage, WSMsgType, web
 
-from yurt.domain.errors import Unauthenticated, YurtError
+from yurt.domain.errors import Malformed, Unauthenticated, YurtError
+from yurt.domain.naming import shown
 from yurt.inbound.sessions.link import SessionLink
 from yurt.pools.lives import Lives
 from yurt.pools.members import Member
@@ -48,9 +49,7 @@ class SessionDoor:
         """One session, from its upgrade to its end."""
         offered = request.headers.get("Sec-WebSocket-Protocol", "")
         if wire.PROTOCOL not in [name.strip() for name in offered.split(",")]:
-            return _refusal(
-                400, SessionRefused(f"This server speaks {wire.PROTOCOL}, and was offered {offered!r:.60}.")
-            )
+            return _refusal(400, Malformed(f"This server speaks {wire.PROTOCOL}, and was offered {shown(offered)}."))
         credential = _credential(request)
         try:
             pool, member = self._sessions.authenticate(request.match_info["container_id"], credential)
