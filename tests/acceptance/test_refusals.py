@@ -227,6 +227,13 @@ async def test_one_key_for_two_bodies(server: Served) -> None:
     problem(await server.ask("POST", path, {"args": [2]}, headers=key), 422, "idempotency_mismatch")
 
 
+@pytest.mark.parametrize("key", ["", "a b", "ü", "k" * 256])
+async def test_a_key_that_is_none(server: Served, key: str) -> None:
+    await server.deploy("keys", WORK["main.py"], "work")
+    answer = await server.ask("POST", "/v1/functions/keys:work/spawn", {}, headers={"Idempotency-Key": key})
+    problem(answer, 422, "invalid")
+
+
 # ---------------------------------------------------------------------- source
 
 

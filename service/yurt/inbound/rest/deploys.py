@@ -29,7 +29,9 @@ from yurt.inbound.rest.registry_shapes import (
 from yurt.usecases.deploys import Deployed
 
 _TAG = "Functions"
-_ENTITY_TAG = re.compile(r'(?:W/)?"([!#-~]*)"\Z|([0-9]+|\*)\Z')
+_ONE_TAG = r'(?:W/)?"([!#-~]*)"|([0-9]+|\*)'
+_ENTITY_TAG = re.compile(_ONE_TAG)
+_ENTITY_TAGS = re.compile(rf"\s*(?:{_ONE_TAG})\s*(?:,\s*(?:{_ONE_TAG})\s*)*\Z")
 """RFC 9110, section 8.8.3. Proxies that compress make tags weak, people forget the quotes; the number says the same."""
 
 _DEFINITION = definition_schema()
@@ -143,13 +145,9 @@ def _tags(header: str | None) -> list[str] | None:
     """What `If-Match` lists: entity tags without their quotes, or `*`."""
     if header is None:
         return None
-    found = []
-    for part in header.split(","):
-        match = _ENTITY_TAG.match(part.strip())
-        if match is None:
-            raise Malformed(f'If-Match must be an entity tag such as "7", or *, got {shown(header)}.')
-        found.append(match[1] or match[2] or "")
-    return found
+    if not _ENTITY_TAGS.match(header):
+        raise Malformed(f'If-Match must be an entity tag such as "7", or *, got {shown(header)}.')
+    return [quoted or bare for quoted, bare in _ENTITY_TAG.findall(header)]
 
 
 _EMPTY_DEFINITION = 'Send a definition: at least {"entrypoint": "module:name"} and, unless an image has it, the source.'

@@ -1,5 +1,6 @@
 """The operations that make calls: invoke and spawn."""
 
+import re
 import time
 from collections.abc import Mapping
 
@@ -31,6 +32,8 @@ WATCH_CLIENT_S = 1.0
 _TAG = "Invocations"
 _EMPTY = "Send {} to call without arguments."
 
+_KEY = re.compile(rf"[!-~]{{1,{MAX_KEY_CHARS}}}\Z")
+
 
 class CallQuery(Query):
     """Where the function is looked up."""
@@ -50,13 +53,18 @@ async def _begin(ctx: Context[CallQuery, bytes], kind: CallKind) -> Begun:
     live = await find_live(ctx, ctx.path["function_id"], ctx.query.environment)
     envelope = read_envelope(ctx.body)
     key = ctx.header("Idempotency-Key")
-    if key is not None and not 1 <= len(key) <= MAX_KEY_CHARS:
-        message = f"must have 1 to {MAX_KEY_CHARS} characters"
+    if key is not None and not _KEY.match(key):
+        message = f"must be 1 to {MAX_KEY_CHARS} characters of ASCII without spaces, such as a UUID"
         raise Invalid(f"Idempotency-Key {message}.", errors=[FieldError("Idempotency-Key", message)])
     return await ctx.services.calls.begin(ctx.principal, live, envelope, kind, key)
 
 
 async def _invoke(ctx: Context[InvokeQuery, bytes]) -> web.StreamResponse:
+    with ctx.services.calls.waiters:
+        return await _invoke_and_wait(ctx)
+
+
+async def _invoke_and_wait(ctx: Context[InvokeQuery, bytes]) -> web.StreamResponse:
     prefer = read_prefer(ctx.header("Prefer"))
     begun = await _begin(ctx, CallKind.INVOKE)
     if prefer.wait_s is not None:
