@@ -297,13 +297,19 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What an engine can do and tell. `notes` are sentences for people, such as what it does not isolate."""
+    """What an engine can do and tell.
+
+    Args:
+        notes: sentences for people, such as what it does not isolate.
+        python: the version of the interpreter that runs functions, where there is one and it is known.
+    """
 
     name: str
     isolates: bool
     honours_image: bool
     memory_limit: bool
     notes: tuple[str, ...] = ()
+    python: tuple[int, int] | None = None
 
 
 class Engine(Protocol):

@@ -78,11 +78,18 @@ class SourceTree:
     Args:
         sizes: bytes of each file by path.
         read: gives one file's bytes.
+        python: the version that will run it, or None where nobody knows.
     """
 
-    def __init__(self, sizes: Mapping[str, int], read: Callable[[str], bytes]) -> None:
+    def __init__(
+        self,
+        sizes: Mapping[str, int],
+        read: Callable[[str], bytes],
+        python: tuple[int, int] | None = sys.version_info[:2],
+    ) -> None:
         self._sizes = sizes
         self._read = read
+        self._judges = python is not None and python <= sys.version_info[:2]
         self._parsed: dict[str, Module | None] = {}
 
     def check(self, entrypoint: str) -> None:
@@ -118,8 +125,17 @@ class SourceTree:
             raise SourceError(self._no_such_module(name))
         if path not in self._parsed:
             large = self._sizes[path] > MAX_MODULE_BYTES
-            self._parsed[path] = None if large else parse_module(self._read(path), path)
+            self._parsed[path] = None if large else self._parse(path)
         return self._parsed[path]
+
+    def _parse(self, path: str) -> Module | None:
+        """What is no Python here may be Python to a newer interpreter: then the runner finds out."""
+        try:
+            return parse_module(self._read(path), path)
+        except SourceError:
+            if self._judges:
+                raise
+            return None
 
     def _no_such_module(self, name: str) -> str:
         known = sorted({module for path in self._sizes if (module := _module_name(path))})

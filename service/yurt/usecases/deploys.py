@@ -209,7 +209,7 @@ class Deploys:
         packed = await asyncio.to_thread(bundle.pack, files)
         sha256 = bundle.name_of(packed)
         if sha256 not in trees:
-            trees[sha256] = SourceTree({path: len(text) for path, text in files.items()}, files.__getitem__)
+            trees[sha256] = self._tree({path: len(text) for path, text in files.items()}, files.__getitem__)
         trees[sha256].check(definition.entrypoint)
         return sha256, packed
 
@@ -218,7 +218,10 @@ class Deploys:
             message = f"was not uploaded to environment {app.environment}: send it with PUT /v1/bundles/{sha256} first"
             raise SourceError(message, path="")
         archive = await asyncio.to_thread(bundle.Archive, await self._registry.blobs.get(sha256))
-        return SourceTree(archive.sizes, archive.read)
+        return self._tree(archive.sizes, archive.read)
+
+    def _tree(self, sizes: Mapping[str, int], read: Callable[[str], bytes]) -> SourceTree:
+        return SourceTree(sizes, read, self._registry.python())
 
     def _ignores(self, definition: FunctionDefinition) -> bool:
         return definition.image is not None and not self._registry.honours_image

@@ -1,6 +1,7 @@
 """What the use cases of apps, functions and bundles share: the store, the catalog, one order of changes."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -44,6 +45,7 @@ class Registry:
         deployments: told of every change after its commit.
         default_max: `max_containers` of functions whose definition names none.
         honours_image: whether the engine runs the image that a definition names.
+        python: tells the version of Python that runs functions, or None where nobody knows.
     """
 
     store: Store
@@ -55,6 +57,7 @@ class Registry:
     deployments: Deployments
     default_max: int = 10
     honours_image: bool = False
+    python: Callable[[], tuple[int, int] | None] = lambda: sys.version_info[:2]
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _unsettled: "asyncio.Future[Exception | None] | None" = None
 

@@ -1,4 +1,5 @@
 import contextlib
+import sys
 import threading
 
 import pytest
@@ -55,6 +56,22 @@ def test_a_syntax_error_is_told_with_file_and_line() -> None:
     error = refusal(tree(main="x = 1\ndef f(:\n"), "main:f")
     assert error.message.startswith("main.py:2: invalid syntax (read as Python 3.")
     assert error.path == "main.py"
+
+
+@pytest.mark.parametrize(
+    ("python", "judged"),
+    [(sys.version_info[:2], True), ((3, 9), True), ((3, sys.version_info[1] + 1), False), (None, False)],
+)
+def test_a_newer_interpreter_may_understand_what_this_one_does_not(
+    python: tuple[int, int] | None, *, judged: bool
+) -> None:
+    text = b"def f(:\n"
+    source = SourceTree({"main.py": len(text)}, lambda _: text, python)
+    if judged:
+        with pytest.raises(SourceError, match="invalid syntax"):
+            source.check("main:f")
+    else:
+        source.check("main:f")
 
 
 def test_bytes_that_are_no_text_are_told() -> None:

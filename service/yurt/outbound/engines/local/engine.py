@@ -87,7 +87,12 @@ class LocalEngine:
             launch.choose, self._settings.python, self._places.runner, self._settings.user
         )
         self.capabilities = Capabilities(
-            name="local", isolates=False, honours_image=False, memory_limit=True, notes=(*NOTES, sentence)
+            name="local",
+            isolates=False,
+            honours_image=False,
+            memory_limit=True,
+            notes=(*NOTES, sentence),
+            python=await asyncio.to_thread(self._launcher.version),
         )
         for live in await asyncio.to_thread(self._adopt):
             self._watch(live)

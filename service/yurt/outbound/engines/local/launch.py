@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,26 +62,38 @@ class Launcher:
 
     def probe(self) -> str | None:
         """Try it. None if it works, else what went wrong."""
-        command = [*self._prefix(), os.fspath(self.python), "-c", PROBE, os.fspath(self.runner)]
         try:
-            done = subprocess.run(  # noqa: S603 - the operator's interpreter
-                command,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                env=self._common(),
-                cwd="/",
-                timeout=PROBE_MAY_TAKE_S,
-                check=False,
-                user=self._user,
-                group=self._group,
-                extra_groups=[] if self._group is not None else None,
-            )
+            done = self._run("-c", PROBE, os.fspath(self.runner))
         except (OSError, subprocess.TimeoutExpired) as error:
             return str(error)
         if done.returncode == TOO_OLD:
             return "it is older than Python 3.9"
         last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
         return None if done.returncode == 0 else last or f"it ended with {done.returncode}"
+
+    def version(self) -> tuple[int, int] | None:
+        """Major and minor number of the interpreter, or None where it does not say. Blocks: for threads."""
+        if os.fspath(self.python) == sys.executable:
+            return sys.version_info[:2]
+        try:
+            major, minor = self._run("-c", "import sys; print(*sys.version_info[:2])").stdout.split()
+            return int(major), int(minor)
+        except (OSError, subprocess.TimeoutExpired, ValueError):
+            return None
+
+    def _run(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(  # noqa: S603 - the operator's interpreter
+            [*self._prefix(), os.fspath(self.python), *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=self._common(),
+            cwd="/",
+            timeout=PROBE_MAY_TAKE_S,
+            check=False,
+            user=self._user,
+            group=self._group,
+            extra_groups=[] if self._group is not None else None,
+        )
 
     def start(self, spec: ContainerSpec, installation: str, scratch: Path, output: int) -> int:
         """Start a container's runner; returns its pid.
