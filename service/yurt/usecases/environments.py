@@ -1,11 +1,9 @@
 """Environments: named spaces of apps."""
 
-from collections.abc import Iterable
-
 from yurt.domain.changes import Remove, Save
 from yurt.domain.errors import FieldError, Forbidden, InUse, Invalid, NotFound
 from yurt.domain.naming import name_problem, shown
-from yurt.domain.records import App, Environment
+from yurt.domain.records import App, Environment, Role
 from yurt.ports import Clock, Store
 from yurt.usecases.principals import Principal
 
@@ -44,7 +42,7 @@ class Environments:
         """
         name = given if given is not None else principal.environment or MAIN
         if name not in self._known or not principal.sees(name):
-            raise self._unknown(name, self._names(principal))
+            raise self._unknown(name, principal)
         return name
 
     def get(self, principal: Principal, name: str) -> Environment:
@@ -119,10 +117,11 @@ class Environments:
                 "needs a token for all of them."
             )
 
-    @staticmethod
-    def _unknown(name: str, visible: Iterable[str]) -> NotFound:
-        known = ", ".join(visible) or "none"
+    def _unknown(self, name: str, principal: Principal) -> NotFound:
+        known = ", ".join(self._names(principal)) or "none"
+        may_make = principal.allows(Role.ADMIN) and principal.environment is None and not name_problem(name)
+        hint = f" PUT /v1/environments/{name} makes it." if may_make else ""
         return NotFound(
-            f"There is no environment {shown(name)} that this token can see. There are: {known}.",
+            f"There is no environment {shown(name)} that this token can see. There are: {known}.{hint}",
             code="environment_not_found",
         )

@@ -45,6 +45,14 @@ async def test_delete_refuses_live_apps_and_main(door: Door) -> None:
     assert (await door.ask("GET", "/v1/environments/staging")).json()["code"] == "environment_not_found"
 
 
+async def test_who_may_make_a_missing_environment_is_told_how(door: Door) -> None:
+    hint = "PUT /v1/environments/staging makes it."
+    deployer = await door.token(Role.DEPLOY)
+
+    assert (await door.ask("GET", "/v1/environments/staging")).json()["detail"].endswith(hint)
+    assert hint not in (await door.ask("GET", "/v1/environments/staging", token=deployer)).json()["detail"]
+
+
 async def test_a_delete_that_fails_leaves_the_environment(door: Door) -> None:
     await door.ask("PUT", "/v1/environments/staging")
     door.store.away = True
