@@ -207,6 +207,10 @@ class Sessions:
         said = read_meta(frame)
         error = read_error(frame.payload) or {"type": "Error", "message": "The container did not say why."}
         outcome = Outcome.TIMEOUT if said.get("outcome") == Outcome.TIMEOUT else Outcome.INIT_FAILURE
+        now = self._clock.now()
+        told = [f"The container could not start: {error['type']}: {error['message']}"]
+        told += str(error.get("traceback", "")).splitlines()
+        self._logs.append([self._line(member, now, "system", 0, 0, line) for line in told])
         self._lives.start_failed(pool, member, Ending(outcome, error=error))
 
     def _beat(self, member: Member, frame: wire.Frame) -> None:

@@ -110,3 +110,14 @@ async def test_the_welcome_tells_the_container_what_it_runs(rig: Rig) -> None:
     assert said["entrypoint"] == "main:work"
     assert (said["timeout_s"], said["memory_mib"], said["env"]) == (7, 64, {"LEVEL": "info"})
     assert said["reconnect_token"] != box.credential
+
+
+async def test_why_a_container_could_not_start_stands_in_its_log(rig: Rig) -> None:
+    await rig.deploy()
+    await rig.call()
+    await rig.scale()
+    box = await rig.boot(ready=False)
+    error = {"type": "ImportError", "message": "no such thing", "traceback": "File main.py\n  line 1"}
+    box.say(wire.FAILED, payload=json.dumps(error).encode(), outcome="init_failure")
+    texts = [line.text for line in rig.logs.lines if line.stream == "system"]
+    assert texts == ["The container could not start: ImportError: no such thing", "File main.py", "  line 1"]
