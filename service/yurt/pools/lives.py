@@ -1,5 +1,6 @@
 """The lives of containers: begun, ready, drained, given up, ended."""
 
+import asyncio
 import hashlib
 import secrets
 from collections.abc import Iterator
@@ -67,6 +68,7 @@ class Lives:
         self.cancel_grace_s = cancel_grace_s
         self._members: dict[str, tuple[Pool, Member]] = {}
         self._closed = False
+        self._turn = asyncio.Lock()
 
     def close(self) -> None:
         """The server is stopping: containers that end now are not made up for, and their inputs stay pending."""
@@ -116,6 +118,8 @@ class Lives:
 
     async def _launch(self, pool: Pool, member: Member, token: str) -> None:
         spec = ContainerSpec(member.id, self._installation, member.function, self._url, token, self._grace_s)
+        async with self._turn:  # making a process holds the loop for a moment: calls go on between two of many
+            await self._clock.sleep(0)
         try:
             ref = await self._engine.start(spec)
         except EngineRefused as refused:
@@ -285,6 +289,14 @@ class Lives:
         )
         member.record = record
         member.move(Event.END)
+        log.info(
+            "container_ended",
+            container_id=member.id,
+            function_id=record.function_id,
+            reason=reason,
+            exit_code=record.exit_code,
+            signal=record.signal,
+        )
         self.start_failed(pool, member, _ended_in_startup(ended))
         pool.lost(member, f"Container {member.id} ended: {reason}.", (row or Save(record),))
 

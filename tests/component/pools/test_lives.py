@@ -1,10 +1,13 @@
 """Containers from their start to their end, and who is to blame when one goes."""
 
+import asyncio
 import json
+
+import pytest
 
 from tests.component.pools.rig import Rig
 from yurt.domain.records import AttemptRecord, ContainerState, Outcome
-from yurt.ports import EngineRefused
+from yurt.ports import ContainerSpec, EngineRefused
 from yurt_runner import wire
 
 
@@ -301,3 +304,23 @@ async def test_reasons_to_wait(rig: Rig) -> None:
     assert reason is not None
     assert (reason.code, reason.ahead) == ("max_containers", 1)
     assert second.running is False
+
+
+async def test_many_starts_leave_turns_of_the_loop_to_others(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = 0
+    seen: list[int] = []
+    start = rig.engine.start
+
+    async def counted(spec: ContainerSpec) -> str:
+        seen.append(turns)
+        return await start(spec)
+
+    monkeypatch.setattr(rig.engine, "start", counted)
+    await rig.deploy(min_containers=20, max_containers=20)
+    rig.heart.scale(list(rig.heart.pools.values()))
+    await rig.store.journal.flush()
+    while len(seen) < 20:
+        turns += 1
+        await asyncio.sleep(0)
+        assert turns < 1000
+    assert len(set(seen)) == 20
