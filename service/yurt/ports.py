@@ -300,6 +300,7 @@ class Capabilities:
     """What an engine can do and tell.
 
     Args:
+        gpus: whether it can ever have GPUs to offer.
         notes: sentences for people, such as what it does not isolate.
         python: the version of the interpreter that runs functions, where there is one and it is known.
     """
@@ -308,6 +309,7 @@ class Capabilities:
     isolates: bool
     honours_image: bool
     memory_limit: bool
+    gpus: bool = False
     notes: tuple[str, ...] = ()
     python: tuple[int, int] | None = None
 

@@ -134,6 +134,7 @@ def compose(settings: Settings, outside: Outside, *, url: str, log_stream: TextI
         deployments=heart,
         default_max=settings.max_containers,
         honours_image=engine.capabilities.honours_image,
+        gpus=engine.capabilities.gpus,
         python=lambda: engine.capabilities.python,
     )
     places = Places(store.records)

@@ -6,7 +6,7 @@ what lives, one deploy at a time; applying is one journal write, after which the
 
 import asyncio
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -187,7 +187,7 @@ class Deploys:
             Wanted(name, definition, json.dumps(definitions[name], ensure_ascii=False), *bundles[name])
             for name, definition in read.items()
         ]
-        return wanted, [self._ignored_image(name, at(name)) for name, one in read.items() if self._ignores(one)]
+        return wanted, [warned for name, one in read.items() for warned in self._warnings(name, one, at(name))]
 
     async def _source(
         self, app: App, definition: FunctionDefinition, trees: dict[str, SourceTree]
@@ -223,13 +223,14 @@ class Deploys:
     def _tree(self, sizes: Mapping[str, int], read: Callable[[str], bytes]) -> SourceTree:
         return SourceTree(sizes, read, self._registry.python())
 
-    def _ignores(self, definition: FunctionDefinition) -> bool:
-        return definition.image is not None and not self._registry.honours_image
-
-    @staticmethod
-    def _ignored_image(name: str, at: tuple[str, ...]) -> Warned:
-        message = "This engine ignores images: the function runs with the interpreter of its containers."
-        return Warned("image_ignored", name, pointer(*at, "image"), message)
+    def _warnings(self, name: str, definition: FunctionDefinition, at: tuple[str, ...]) -> Iterator[Warned]:
+        """What is accepted, and will not be as the definition says on this engine."""
+        if definition.image is not None and not self._registry.honours_image:
+            message = "This engine ignores images: the function runs with the interpreter of its containers."
+            yield Warned("image_ignored", name, pointer(*at, "image"), message)
+        if definition.gpu and not self._registry.gpus:
+            message = "This engine has no GPUs: calls of the function will wait until it is deployed without gpu."
+            yield Warned("no_such_gpu", name, pointer(*at, "gpu"), message)
 
     # ------------------------------------------------------------------ plan
 

@@ -45,6 +45,7 @@ class Registry:
         deployments: told of every change after its commit.
         default_max: `max_containers` of functions whose definition names none.
         honours_image: whether the engine runs the image that a definition names.
+        gpus: whether the engine can ever have GPUs to offer.
         python: tells the version of Python that runs functions, or None where nobody knows.
     """
 
@@ -57,6 +58,7 @@ class Registry:
     deployments: Deployments
     default_max: int = 10
     honours_image: bool = False
+    gpus: bool = False
     python: Callable[[], tuple[int, int] | None] = lambda: sys.version_info[:2]
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _unsettled: "asyncio.Future[Exception | None] | None" = None

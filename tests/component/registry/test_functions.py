@@ -144,6 +144,12 @@ async def test_an_image_is_accepted_with_a_warning(house: House, deployed: Make)
     assert [warned.pointer for warned in all_done.warnings] == ["/functions/resize/image"]
 
 
+async def test_a_gpu_that_no_container_will_have_is_warned_of(house: House, deployed: Make) -> None:
+    await deployed("thumbs")
+    done = await house.functions.put(ROOT, "thumbs", "resize", plain(gpu="H100"))
+    assert [(warned.code, warned.pointer) for warned in done.warnings] == [("no_such_gpu", "/gpu")]
+
+
 async def test_a_bulk_deploy_is_all_or_nothing_and_names_every_error(house: House, deployed: Make) -> None:
     await deployed("thumbs", "resize")
     with pytest.raises(Invalid) as caught:

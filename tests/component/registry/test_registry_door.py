@@ -191,12 +191,14 @@ async def test_a_function_from_registration_to_its_end(door: Door) -> None:
     assert made.json["definition"] == sent
     assert (function.gpu, function.memory, function.min_containers, function.max_containers) == ("A10:2", 1024, 1, 10)
     assert "300.0" not in made.text
+    warned = {"warnings": made.json["warnings"]}
+    assert [warning["code"] for warning in made.json["warnings"]] == ["no_such_gpu"]
     assert "image" not in made.json
     assert made.headers["Location"] == f"/v1/functions/{function.function_id}"
 
     for path in (f"functions/{function.function_id}", "functions/thumbs:resize", "apps/thumbs/functions/resize"):
         got = await door.ask("GET", f"/v1/{path}")
-        assert (got.status, got.json, got.headers["ETag"]) == (200, made.json, '"1"')
+        assert (got.status, got.json | warned, got.headers["ETag"]) == (200, made.json, '"1"')
 
     same = await door.ask("PUT", "/v1/apps/thumbs/functions/resize", sent, headers={"If-Match": '"1"'})
     assert (same.status, same.headers["ETag"]) == (200, '"1"')
