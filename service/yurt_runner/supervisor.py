@@ -38,6 +38,8 @@ DRAIN_GRACE_S = 30.0
 """For a SIGTERM, which brings no grace of its own."""
 BROKEN_WAIT_S = 1.0
 """Between the end of the worker's socket and the end of its process, which should be one."""
+MESSAGE_BYTES = 1 << 20
+"""What waits is put together up to this size: two large outputs together would be above the limit of a message."""
 MAX_UNSENT_BYTES = 4 << 20
 """While so much waits for the server to read, lines of log are kept back, and dropped above their own bound."""
 
@@ -237,8 +239,9 @@ class Supervisor:
 
     def _send_outbox(self) -> None:
         if self._outbox:
-            self._session.send(b"".join(self._outbox))
-            self._outbox.clear()
+            frames, self._outbox = self._outbox, []
+            for message in w.messages(frames, MESSAGE_BYTES):
+                self._session.send(message)
 
     def _conclude(self, key: Key, outcome: str, error: Dict[str, Any], run_s: float = 0.0) -> None:
         """End an input in the worker's stead."""

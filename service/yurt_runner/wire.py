@@ -7,7 +7,7 @@ wire. Unknown frame types are ignored by both ends, so that either can learn new
 
 import json
 import struct
-from typing import Any, Dict, List, NamedTuple, Optional, Union
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Union
 
 PROTOCOL = "yurt.1"
 """The WebSocket subprotocol; an end that does not know it refuses the upgrade and names what it knows."""
@@ -121,6 +121,23 @@ def pack(
 def meta(**values: Any) -> bytes:
     """The meta part of a frame: compact JSON."""
     return json.dumps(values, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def messages(frames: List[bytes], limit: int) -> Iterator[bytes]:
+    """Put frames together into messages, in order.
+
+    Args:
+        frames: as `pack` makes them; emptied on the way, so that large ones are let go as soon as they were sent.
+        limit: of one message, in bytes; a frame that is larger is a message of its own.
+    """
+    frames.reverse()
+    while frames:
+        parts = [frames.pop()]
+        size = len(parts[0])
+        while frames and size + len(frames[-1]) <= limit:
+            parts.append(frames.pop())
+            size += len(parts[-1])
+        yield parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def unpack(message: bytes) -> List[Frame]:

@@ -40,10 +40,9 @@ class NewCall(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much may wait: inputs of one function, and callers in all."""
+    """How many inputs of one function may wait."""
 
     pending: int = 5_000_000
-    waiting: int = 25_000
 
 
 class Heart:
@@ -68,7 +67,6 @@ class Heart:
         self.inputs: dict[int, Input] = {}
         self.pools: dict[str, Pool] = {}
         self.recovery = Recovery(self.inputs, clock)
-        self.waiting = 0
         self._clock = clock
         self._numbers = numbers
         self._tags = tags

@@ -30,6 +30,7 @@ from yurt.ports import Blobs, CallFilter, Clock, Store
 from yurt.usecases.keys import KeyDesk, Named
 from yurt.usecases.places import Place, Places
 from yurt.usecases.principals import Principal
+from yurt.usecases.waiters import Waiters
 
 COMMIT_TIMEOUT_S = 5.0
 """How long a caller waits for a commit before it is told that the store is away, in seconds."""
@@ -168,9 +169,13 @@ class Calls:
     Args:
         heart: what is open, in memory.
         store: what has ended.
+
+    Attributes:
+        waiters: counts those who wait for a call's end.
     """
 
     def __init__(self, heart: Heart, store: Store, blobs: Blobs, tags: Tags, clock: Clock, places: Places) -> None:
+        self.waiters = Waiters()
         self._heart = heart
         self._store = store
         self._blobs = blobs
@@ -204,9 +209,13 @@ class Calls:
             def keep(seq: int) -> tuple[Change, ...]:
                 return (Save(IdempotencyKey(name.token_id, name.function_id, key, seq, digest, expires)),)
 
-            await self._accept(principal, live, envelope, kind, begun, keep)
+            def decided(error: Exception | None) -> None:
+                begun.committed(error)
+                reservation.decided()
+
+            await self._accept(principal, live, envelope, kind, begun, keep, decided)
+            reservation.undecided = True
             await begun.wait_accepted()
-            reservation.seq = begun.seq
         return begun
 
     async def _accept(
@@ -217,13 +226,14 @@ class Calls:
         kind: CallKind,
         begun: Begun,
         more: Callable[[int], tuple[Change, ...]] = _nothing_more,
+        decided: Callable[[Exception | None], None] | None = None,
     ) -> None:
         args: bytes | None = envelope.payload
         blob = None
         if len(envelope.payload) > BLOB_ABOVE_BYTES:
             args, blob = None, await self._blobs.put(envelope.payload)
         call = NewCall(kind, principal.token_id, args, blob, envelope.metadata_json)
-        item = self._heart.accept(live, call, more, begun.committed)
+        item = self._heart.accept(live, call, more, decided or begun.committed)
         item.waiters.append(begun.ended)
         begun.item, begun.seq = item, item.seq
 

@@ -1,14 +1,16 @@
 """Idempotency keys: of several requests with one key, one makes the call and the others find it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from yurt.domain.errors import FieldError, Invalid
+from yurt.domain.errors import FieldError, Invalid, Unavailable
 from yurt.ports import Calls
 
 MAX_KEY_CHARS = 255
+WAIT_S = 5.0
+"""How long a request waits for another one with its key, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +24,30 @@ class Named:
 
 @dataclass(slots=True)
 class Reservation:
-    """A key that one request holds. `seq` is the call that it names: found, or to be set by the holder."""
+    """A key that one request holds.
 
+    Attributes:
+        seq: the call that it names, if one is known.
+        undecided: a call with this key waits for its commit. The key stays held until that is decided, also when its
+            holder has lost patience: another call with this key could otherwise be accepted beside it.
+    """
+
+    release: Callable[[], None]
     seq: int | None = None
+    undecided: bool = False
+    left: bool = False
+
+    def decided(self) -> None:
+        """The commit happened, or was refused."""
+        self.undecided = False
+        if self.left:
+            self.release()
+
+    def leave(self) -> None:
+        """The holder goes."""
+        self.left = True
+        if not self.undecided:
+            self.release()
 
 
 class KeyDesk:
@@ -44,16 +67,34 @@ class KeyDesk:
 
         Raises:
             Invalid: the key names a call with another body.
+            Unavailable: the other request does not come to its end.
         """
-        while (holder := self._held.get(name)) is not None:
-            await asyncio.shield(holder)
+        await self._free(name)
         free = self._held[name] = asyncio.get_running_loop().create_future()
+
+        def release() -> None:
+            del self._held[name]
+            free.set_result(None)
+
+        reservation = Reservation(release)
         try:
             known = await self._calls.key(name.token_id, name.function_id, name.key)
             if known is not None and known.body_sha256 != body_sha256:
                 message = "This Idempotency-Key was used before with another body. Use a new key for a new call."
                 raise Invalid(message, code="idempotency_mismatch", errors=[FieldError("Idempotency-Key", message)])
-            yield Reservation(None if known is None else known.seq)
+            reservation.seq = None if known is None else known.seq
+            yield reservation
         finally:
-            del self._held[name]
-            free.set_result(None)
+            reservation.leave()
+
+    async def _free(self, name: Named) -> None:
+        try:
+            async with asyncio.timeout(WAIT_S):
+                while (holder := self._held.get(name)) is not None:
+                    await asyncio.shield(holder)
+        except TimeoutError as error:
+            raise Unavailable(
+                "A request with this Idempotency-Key is still waiting for the store. Ask again.",
+                code="store_unavailable",
+                retry_after_s=5,
+            ) from error

@@ -46,6 +46,7 @@ class World:
         self.rig.results = Once()
         self.boxes: dict[str, Box] = {}
         self.accepted: set[int] = set()
+        self.open: set[int] = set()
         self.claims: set[Key] = set()
         self.named: dict[str, set[int]] = {}
         self.tasks: set[asyncio.Task[None]] = set()
@@ -129,6 +130,7 @@ class World:
         def done(error: Exception | None) -> None:
             if error is None:
                 self.accepted.add(item.seq)
+                self.open.add(item.seq)
 
         try:
             item = self.rig.heart.accept(self.pool.live, new, lambda _: (), done)
@@ -267,6 +269,7 @@ class World:
         for box in list(self.boxes.values()):
             box.talk = None
         await self.rig.reopen(pool)
+        self.open &= self.rig.heart.inputs.keys()  # what ended unseen is looked for in the store at the end
         self._born()
 
     async def settle_tasks(self, *, cancel: bool = False) -> None:
@@ -308,6 +311,8 @@ class World:
                 assert not member.works or len(member.held) < member.slots, "a full container counts as free"
             for member in pool.members.values():
                 self._check_member(member)
+        lost = self.open - self.rig.heart.inputs.keys() - self.rig.results.keys()
+        assert not lost, f"the inputs {lost} are open and forgotten"
         for key, seqs in self.named.items():
             assert len(seqs) == 1, f"the key {key} names the calls {seqs}"
         for box in list(self.boxes.values()):

@@ -1,5 +1,6 @@
 """The operations on calls that were made: look, list, cancel, follow."""
 
+from contextlib import nullcontext
 from typing import Literal
 
 from aiohttp import web
@@ -67,7 +68,8 @@ class CancelCall(Body):
 
 async def _get(ctx: Context[GetQuery, None]) -> web.StreamResponse:
     services = ctx.services
-    view, _ = await services.calls.get(ctx.principal, ctx.path["call_id"], wait_s=ctx.query.wait)
+    with services.calls.waiters if ctx.query.wait else nullcontext():
+        view, _ = await services.calls.get(ctx.principal, ctx.path["call_id"], wait_s=ctx.query.wait)
     allowed = ctx.principal.allows(Role.INVOKE)
     out = await services.shaper.shown(services.calls, view, with_value=allowed)
     if not allowed:
@@ -141,7 +143,8 @@ async def _events(ctx: Context[None, None]) -> web.StreamResponse:
     if seq is None:
         raise NotFound(f"There is no call {call_id} that this token can see.")
     await ctx.services.calls.get(ctx.principal, call_id)
-    return await stream_events(ctx, call_id, seq)
+    with ctx.services.calls.waiters:
+        return await stream_events(ctx, call_id, seq)
 
 
 _EXAMPLE = {
@@ -207,7 +210,7 @@ OPERATIONS: tuple[Operation, ...] = (
         handler=_get,
         query=GetQuery,
         answers=(Answer(200, "The call.", FunctionCall, example=_EXAMPLE),),
-        problems=(404, 410),
+        problems=(404, 410, 429),
     ),
     Operation(
         method="POST",
@@ -236,7 +239,7 @@ OPERATIONS: tuple[Operation, ...] = (
         role=Role.INVOKE,
         handler=_events,
         answers=(Answer(200, "A stream of events.", EVENT_SCHEMA, media="text/event-stream"),),
-        problems=(404, 410),
+        problems=(404, 410, 429),
         headers=(_LAST_EVENT,),
     ),
 )

@@ -1,11 +1,15 @@
 """The server's end of a container's session: frames of one turn of the loop leave in one message."""
 
 import asyncio
+from collections.abc import Iterable
 
 import structlog
 from aiohttp import web
 
 from yurt_runner import wire
+
+MESSAGE_BYTES = 1 << 20
+"""Frames are put together up to this size: a message has a limit, and two large frames together would be above it."""
 
 ACK_DELAY_S = 0.05
 """How long an acknowledgement waits for inputs to ride with, in seconds."""
@@ -62,28 +66,31 @@ class SessionLink:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            message = self._take()
             try:
-                async with asyncio.timeout(SEND_TIMEOUT_S):
-                    if message:
+                for message in self._take():
+                    async with asyncio.timeout(SEND_TIMEOUT_S):
                         await self._socket.send_bytes(message)
-                    if self._closed is not None and not self._frames:
+                    self._waiting_bytes -= len(message)
+                if self._closed is not None and not self._frames:
+                    async with asyncio.timeout(SEND_TIMEOUT_S):
                         await self._socket.close(message=self._closed.encode()[:120])
-                        return
+                    return
             except (ConnectionError, TimeoutError) as error:
                 log.info("session_send_failed", container_id=self._container_id, error=str(error))
                 self._closed = self._closed or "broken"
                 return
 
-    def _take(self) -> bytes:
-        frames, self._frames, self._waiting_bytes = self._frames, [], 0
+    def _take(self) -> Iterable[bytes]:
+        frames, self._frames = self._frames, []
         if self._acks:
-            frames.append(wire.pack(wire.ACK, payload=b"".join(self._acks)))
+            acks = wire.pack(wire.ACK, payload=b"".join(self._acks))
+            self._waiting_bytes += len(acks)
+            frames.append(acks)
             self._acks.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        return b"".join(frames)
+        return wire.messages(frames, MESSAGE_BYTES)
 
     def stop(self) -> None:
         """Forget the timer: the session is over."""
