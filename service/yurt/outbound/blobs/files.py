@@ -64,9 +64,7 @@ class FileBlobs:
         except FileNotFoundError:
             raise NotFound(f"There is no blob {sha256}.") from None
         except OSError as error:
-            raise Unavailable(
-                f"The server could not read a blob: {error.strerror}. Try again later."
-            ) from error
+            raise Unavailable(f"The server could not read a blob: {error.strerror}. Try again later.") from error
 
     async def has(self, sha256: str) -> bool:
         """See `Blobs.has`."""
