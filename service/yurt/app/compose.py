@@ -97,15 +97,56 @@ def compose(settings: Settings, outside: Outside, *, url: str, log_stream: TextI
         url: where containers reach this server, without path.
         log_stream: takes the lines of requests.
     """
-    clock, store, blobs, engine = outside.clock, outside.store, outside.blobs, outside.engine
-    identity = store.identity
-    tags = Tags(identity.key)
+    clock, store, engine = outside.clock, outside.store, outside.engine
+    tags = Tags(store.identity.key)
     background = Background()
-    ledger = Ledger(store.journal, blobs, clock, background)
-    numbers = Numbers(identity.epoch, store.journal.next_epoch)
+    numbers = Numbers(store.identity.epoch, store.journal.next_epoch)
+    heart, lives = _heart(settings, outside, background, numbers, tags, url)
+    registry = _registry(settings, outside, heart)
+    services = _services(outside, registry, heart, lives, tags)
+    watch(services.metrics.gauges, heart, store.journal)
+    requests = RequestLog.to(log_stream, settings.log_format)
+    app = create_app(services, requests, body_limit_bytes=settings.body_limit_bytes, open_metrics=settings.open_metrics)
+    sessions = Sessions(
+        lives=lives,
+        journal=store.journal,
+        blobs=outside.blobs,
+        logs=outside.logs,
+        clock=clock,
+        adopt=heart.recovery.adopt,
+    )
+    app.add_routes(SessionDoor(sessions, lives).routes())
+    return Parts(
+        settings=settings,
+        clock=clock,
+        store=store,
+        blobs=outside.blobs,
+        logs=outside.logs,
+        engine=engine,
+        background=background,
+        numbers=numbers,
+        heart=heart,
+        lives=lives,
+        registry=registry,
+        awakening=Awakening(
+            store=store, registry=registry, heart=heart, lives=lives, engine=engine, tags=tags, clock=clock
+        ),
+        health=services.health,
+        services=services,
+        requests=requests,
+        web=app,
+    )
+
+
+def _heart(
+    settings: Settings, outside: Outside, background: Background, numbers: Numbers, tags: Tags, url: str
+) -> tuple[Heart, Lives]:
+    """The heart, and who starts and ends its containers."""
+    clock, store = outside.clock, outside.store
+    ledger = Ledger(store.journal, outside.blobs, clock, background)
     heart = Heart(
         ledger=ledger,
-        blobs=blobs,
+        blobs=outside.blobs,
         clock=clock,
         numbers=numbers,
         tags=tags,
@@ -113,23 +154,28 @@ def compose(settings: Settings, outside: Outside, *, url: str, log_stream: TextI
         limits=Limits(),
     )
     lives = Lives(
-        engine=engine,
+        engine=outside.engine,
         ledger=ledger,
         clock=clock,
         background=background,
         url=url,
-        installation=identity.installation,
+        installation=store.identity.installation,
         grace_s=settings.grace_s,
         cancel_grace_s=settings.cancel_grace_s,
     )
     heart.attach(lives)
-    environments = Environments(store, clock)
-    registry = Registry(
-        store=store,
-        blobs=blobs,
-        clock=clock,
+    return heart, lives
+
+
+def _registry(settings: Settings, outside: Outside, heart: Heart) -> Registry:
+    """The ground of the use cases for apps and functions."""
+    engine = outside.engine
+    return Registry(
+        store=outside.store,
+        blobs=outside.blobs,
+        clock=outside.clock,
         random_bytes=secrets.token_bytes,
-        environments=environments,
+        environments=Environments(outside.store, outside.clock),
         catalog=Catalog(),
         deployments=heart,
         default_max=settings.max_containers,
@@ -137,13 +183,17 @@ def compose(settings: Settings, outside: Outside, *, url: str, log_stream: TextI
         gpus=engine.capabilities.gpus,
         python=lambda: engine.capabilities.python,
     )
+
+
+def _services(outside: Outside, registry: Registry, heart: Heart, lives: Lives, tags: Tags) -> Services:
+    """What the handlers of the REST door call."""
+    clock, store, engine = outside.clock, outside.store, outside.engine
     places = Places(store.records)
-    calls = Calls(heart, store, blobs, tags, clock, places)
-    health = Health({"store": store.check, "engine": engine.check}, engine.capabilities.notes)
-    services = Services(
-        environments=environments,
-        tokens=Tokens(store, clock, secrets.token_bytes, environments),
-        health=health,
+    calls = Calls(heart, store, outside.blobs, tags, clock, places)
+    return Services(
+        environments=registry.environments,
+        tokens=Tokens(store, clock, secrets.token_bytes, registry.environments),
+        health=Health({"store": store.check, "engine": engine.check}, engine.capabilities.notes),
         metrics=Metrics(),
         apps=Apps(registry),
         functions=Functions(registry),
@@ -155,32 +205,4 @@ def compose(settings: Settings, outside: Outside, *, url: str, log_stream: TextI
         heart=heart,
         shaper=Shaper(tags),
         clock=clock,
-    )
-    watch(services.metrics.gauges, heart, store.journal)
-    sessions = Sessions(
-        lives=lives, journal=store.journal, blobs=blobs, logs=outside.logs, clock=clock, adopt=heart.recovery.adopt
-    )
-    requests = RequestLog.to(log_stream, settings.log_format)
-    app = create_app(services, requests, body_limit_bytes=settings.body_limit_bytes, open_metrics=settings.open_metrics)
-    app.add_routes(SessionDoor(sessions, lives).routes())
-    awakening = Awakening(
-        store=store, registry=registry, heart=heart, lives=lives, engine=engine, tags=tags, clock=clock
-    )
-    return Parts(
-        settings=settings,
-        clock=clock,
-        store=store,
-        blobs=blobs,
-        logs=outside.logs,
-        engine=engine,
-        background=background,
-        numbers=numbers,
-        heart=heart,
-        lives=lives,
-        registry=registry,
-        awakening=awakening,
-        health=health,
-        services=services,
-        requests=requests,
-        web=app,
     )
