@@ -36,7 +36,7 @@ RUNNING_GRACE_S = 30.0
 
 _LOOK_S = 0.05
 BACKLOG = 4096
-GC_THRESHOLD = 20_000
+GC_THRESHOLD = 100_000
 """New container objects between two looks of the collector: those of some hundred calls."""
 
 log = structlog.get_logger(__name__)

@@ -13,7 +13,7 @@ from tests.component.rest.conftest import Answered, Door, MakeDoor
 from yurt.domain.errors import RevisionMoved, TooManyPending
 from yurt.domain.records import Role
 from yurt.inbound.rest import bodies
-from yurt.inbound.rest.answers import json_answer
+from yurt.inbound.rest.answers import json_answer, sign
 from yurt.inbound.rest.context import Context
 from yurt.inbound.rest.models import Body, Query
 from yurt.inbound.rest.operations import Answer, BinaryBody, JsonBody, Operation, RawJsonBody, Upload
@@ -81,6 +81,7 @@ async def _stream_and_fail(ctx: Context[None, None]) -> web.StreamResponse:
 
 async def _stream(ctx: Context[None, None]) -> web.StreamResponse:
     response = web.StreamResponse()
+    sign(response, ctx.request_id)
     await response.prepare(ctx.request)
     await response.write(b"[1]")
     return response

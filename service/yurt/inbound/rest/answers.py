@@ -11,6 +11,9 @@ from pydantic import BaseModel
 
 from yurt.domain.errors import NotFound
 
+SERVER = "yurt"
+"""The header `Server`; else aiohttp tells its version."""
+
 _ENCODER = msgspec.json.Encoder()
 _JSON = "application/json; charset=utf-8"
 
@@ -34,6 +37,18 @@ def json_answer(status: int, value: object, headers: Mapping[str, str] | None = 
     out = web.Response(status=status, body=body, headers=headers)
     out.headers["Content-Type"] = _JSON
     return out
+
+
+def sign(response: web.StreamResponse, request_id: str) -> None:
+    """Put on an answer what every answer bears, before its head is sent.
+
+    The door signs what handlers return whole; a handler that sends its head itself signs it first. A signal of aiohttp
+    would serve both, and cost a twelfth of a call.
+    """
+    headers = response.headers
+    headers["X-Request-Id"] = request_id
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Server"] = SERVER
 
 
 def nothing() -> web.Response:

@@ -19,6 +19,7 @@ from yurt.domain.errors import Malformed, NotFound, TooLarge, YurtError
 from yurt.domain.naming import shown
 from yurt.domain.times import rfc3339
 from yurt.inbound.rest import paths
+from yurt.inbound.rest.answers import sign
 from yurt.inbound.rest.auth import authenticate, require
 from yurt.inbound.rest.bodies import read_body
 from yurt.inbound.rest.context import Context, Services
@@ -26,7 +27,6 @@ from yurt.inbound.rest.docs import add_pages
 from yurt.inbound.rest.operations import BODY_LIMIT_BYTES, Operation
 from yurt.inbound.rest.problems import Internal, MethodNotAllowed, problem
 from yurt.inbound.rest.queries import read_query
-from yurt.inbound.rest.server import SERVER
 from yurt.inbound.rest.table import OPERATIONS
 from yurt.logging import RequestLine, RequestLog
 from yurt.usecases.principals import NOBODY, Principal
@@ -76,7 +76,6 @@ def create_app(
         operations = [replace(row, role=None) if row.operation_id == "getMetrics" else row for row in operations]
     add_pages(services.pages, operations, services.health)
     app = web.Application(middlewares=[_middleware(services, log)], client_max_size=body_limit_bytes)
-    app.on_response_prepare.append(_name_request)
     for row in _most_fixed_first(operations):
         app.router.add_route(row.method, row.path, _endpoint(row, services, body_limit_bytes))
     return app
@@ -121,6 +120,8 @@ def _middleware(services: Services, log: RequestLog) -> Middleware:
         status, call_id = _CLIENT_WENT, ""
         try:
             response = await _answer(request, handler, trace)
+            if not response.prepared:
+                sign(response, trace.request_id)
             status, call_id = response.status, response.headers.get("Yurt-Call-Id", "")
             return response
         finally:
@@ -191,12 +192,3 @@ def _translate(request: web.Request, error: web.HTTPException) -> YurtError:
     if error.status < 500:
         return Malformed(f"The request cannot be read: {error.reason}.")
     return Internal("The server failed.")
-
-
-async def _name_request(request: web.Request, response: web.StreamResponse) -> None:
-    """Put the request's id on every answer, streamed ones and errors too."""
-    trace = request.get(TRACE)
-    if trace is not None:
-        response.headers["X-Request-Id"] = trace.request_id
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Server"] = SERVER

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from yurt.domain.errors import FieldError, Invalid
 from yurt.domain.records import CallKind, Result, Role
-from yurt.inbound.rest.answers import encode, json_answer
+from yurt.inbound.rest.answers import encode, json_answer, sign
 from yurt.inbound.rest.call_shapes import FunctionCall, InvocationResult
 from yurt.inbound.rest.context import Context
 from yurt.inbound.rest.envelope import SCHEMA, read_envelope
@@ -115,6 +115,7 @@ async def _slowly(ctx: Context[InvokeQuery, bytes], begun: Begun) -> web.StreamR
     response = web.StreamResponse(status=200, headers=_headers(ctx, begun))
     response.content_type = "application/json"
     response.charset = "utf-8"
+    sign(response, ctx.request_id)
     await response.prepare(ctx.request)
     while await _wait(ctx, begun, NEWLINE_EVERY_S) is None:
         await response.write(b"\n")

@@ -5,10 +5,8 @@ import secrets
 from aiohttp import web
 
 from yurt.domain.errors import Malformed
+from yurt.inbound.rest.answers import sign
 from yurt.inbound.rest.problems import Internal, problem
-
-SERVER = "yurt"
-"""The header `Server`; else aiohttp tells its version."""
 
 _LINE_BYTES = 64 << 10
 """The longest request line and header: a page of cursors and metadata filters fits many times over."""
@@ -32,8 +30,7 @@ class _Protocol(web.RequestHandler):
         error = Malformed("This is not HTTP as the server reads it: check the request line, the headers and lengths.")
         request_id = secrets.token_hex(8)
         answer = problem(error if status < 500 else Internal("The server failed."), instance="/", request_id=request_id)
-        answer.headers["X-Request-Id"] = request_id
-        answer.headers["Server"] = SERVER
+        sign(answer, request_id)
         answer.force_close()
         return answer
 

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from yurt.domain.errors import FieldError, Invalid
 from yurt.domain.naming import shown
-from yurt.inbound.rest.answers import encode
+from yurt.inbound.rest.answers import encode, sign
 from yurt.inbound.rest.context import Context
 from yurt.ports import LogLine
 from yurt.usecases.events import Event
@@ -31,6 +31,7 @@ async def open_stream(ctx: Context[Any, Any], media: str) -> web.StreamResponse:
     """Send the head of a stream that nobody on the way should buffer."""
     response = web.StreamResponse(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
     response.headers["Content-Type"] = media
+    sign(response, ctx.request_id)
     await response.prepare(ctx.request)
     return response
 
