@@ -43,7 +43,7 @@ def sign(response: web.StreamResponse, request_id: str) -> None:
     """Put on an answer what every answer bears, before its head is sent.
 
     The door signs what handlers return whole; a handler that sends its head itself signs it first. A signal of aiohttp
-    would serve both, and cost a twelfth of a call.
+    would serve both, and cost some hundredths of every call.
     """
     headers = response.headers
     headers["X-Request-Id"] = request_id
