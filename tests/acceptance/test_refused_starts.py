@@ -125,8 +125,9 @@ async def test_a_server_that_shuts_down_takes_nothing_new(tmp_path: Path) -> Non
         assert served.process is not None
         served.process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(5):
-            while (answer := await served.ask("POST", path, {"args": [0]})).status == 200:
+            while (await served.ask("GET", "/readyz")).status == 200:  # a call taken before would wait for a container
                 await asyncio.sleep(0.02)
+        answer = await served.ask("POST", path, {"args": [0]})
         assert (answer.status, answer.json["code"], answer.json["retryable"]) == (503, "unavailable", True)
         assert int(answer.headers["Retry-After"]) > 0
         assert (await running).json["result"] == 3
