@@ -16,7 +16,6 @@ class _Timing(msgspec.Struct):
 
 _timing = msgspec.json.Decoder(_Timing).decode
 _object = msgspec.json.Decoder(dict[str, object]).decode
-_head = msgspec.json.Decoder(dict[str, object]).decode
 
 
 def read_meta(frame: Frame) -> dict[str, object]:
@@ -24,7 +23,7 @@ def read_meta(frame: Frame) -> dict[str, object]:
     if not frame.meta:
         return {}
     try:
-        return _head(frame.meta)
+        return _object(frame.meta)
     except msgspec.DecodeError:
         return {}
 

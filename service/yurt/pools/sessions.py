@@ -55,7 +55,6 @@ class Sessions:
 
     Args:
         adopt: what to do with what a reconnecting container holds.
-        hello: called when a container has said hello, after its holdings were adopted.
     """
 
     def __init__(
