@@ -21,6 +21,8 @@ Record: TypeAlias = (
     | records.Progress
     | records.Claim
     | records.IdempotencyKey
+    | records.Callback
+    | records.CallbackSecret
 )
 """The records that are written one at a time; calls and results have changes of their own."""
 
@@ -76,4 +78,11 @@ class Remove:
     key: tuple[str | int, ...]
 
 
-Change: TypeAlias = Accept | Complete | Save | Remove
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """Delete inputs that ended long ago, and all that is known of them: call, result, attempts, callback."""
+
+    seqs: tuple[int, ...]
+
+
+Change: TypeAlias = Accept | Complete | Save | Remove | Expire

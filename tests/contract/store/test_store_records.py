@@ -13,6 +13,8 @@ from yurt.domain.records import (
     App,
     AttemptRecord,
     Bundle,
+    Callback,
+    CallbackSecret,
     Claim,
     Container,
     Environment,
@@ -36,6 +38,8 @@ KEYS: dict[type[Record], tuple[str, ...]] = {
     Progress: ("seq",),
     Claim: ("seq",),
     IdempotencyKey: ("token_id", "function_id", "key"),
+    Callback: ("seq",),
+    CallbackSecret: ("environment", "number"),
 }
 
 rounds = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -26,8 +26,21 @@ INSERT_RESULT = "INSERT OR IGNORE INTO results VALUES (?1, ?5, ?6, ?7, ?8, ?9, ?
 DELETE_CLAIM = "DELETE FROM claims WHERE seq = ?"
 DELETE_PROGRESS = "DELETE FROM progress WHERE seq = ?"
 
-SELECT_TRACKED = "SELECT seq FROM claims UNION SELECT seq FROM progress"
-"""The inputs that have more to delete at their end than their pending row."""
+CALLBACK_DUE = "UPDATE callbacks SET ended_at = ?1, due_at = ?1 WHERE seq = ?2 AND ended_at IS NULL"
+"""Bound to the time of a call's end and its number."""
+
+SELECT_TRACKED = (
+    "SELECT seq FROM claims UNION SELECT seq FROM progress UNION SELECT seq FROM callbacks WHERE ended_at IS NULL"
+)
+"""The inputs that have more to do at their end than to delete their pending row."""
+
+EXPIRE = (
+    "DELETE FROM calls WHERE seq = ?",
+    "DELETE FROM results WHERE seq = ?",
+    "DELETE FROM attempts WHERE seq = ?",
+    "DELETE FROM callbacks WHERE seq = ?",
+)
+"""What deletes an input that ended long ago."""
 
 SELECT_IDENTITY = "SELECT installation, key, epoch FROM meta"
 INSERT_IDENTITY = "INSERT INTO meta (one, installation, key, epoch) VALUES (1, ?, ?, 0)"

@@ -59,6 +59,12 @@ def _live_name(table: sa.Table, *columns: str, live: str) -> None:
     sa.Index(name, *(table.c[column] for column in columns), unique=True, sqlite_where=alive)
 
 
+def _only_set(name: str, column: sa.Column[Any]) -> None:
+    """An index of the rows in which `column` is set; the others pay nothing for it."""
+    there = column.is_not(None)
+    sa.Index(name, column, sqlite_where=there, postgresql_where=there)
+
+
 environments = _of(records.Environment, "environments", ("name",))
 apps = _of(records.App, "apps", ("id",))
 functions = _of(records.Function, "functions", ("id",))
@@ -71,9 +77,13 @@ progress = _of(records.Progress, "progress", ("seq",), rowid=True)
 claims = _of(records.Claim, "claims", ("seq",), rowid=True)
 keys = _of(records.IdempotencyKey, "keys", ("token_id", "function_id", "key"))
 
+callbacks = _of(records.Callback, "callbacks", ("seq",), rowid=True)
+callback_secrets = _of(records.CallbackSecret, "callback_secrets", ("environment", "number"))
+
 _live_name(apps, "environment", "name", live="stopped_at")
 _live_name(functions, "app_id", "name", live="deleted_at")
 sa.Index("containers_function", containers.c.function_id)
+_only_set("callbacks_due", callbacks.c.due_at)
 
 calls = _table(
     "calls",
@@ -91,6 +101,7 @@ calls = _table(
 )
 """Insert only. The columns are those of `Accept`, in its order."""
 sa.Index("calls_function", calls.c.function_id, calls.c.seq)
+_only_set("calls_blob", calls.c.args_blob)
 
 pending = _table(
     "pending",
@@ -117,6 +128,8 @@ results = _table(
 )
 """Insert only, and the first one stays. The columns are those of `Complete` from `outcome` on."""
 
+_only_set("results_blob", results.c.value_blob)
+
 meta = _table(
     "meta",
     _column("one", INTEGER, key=True),
@@ -139,4 +152,6 @@ TABLES: dict[type, sa.Table] = {
     records.Progress: progress,
     records.Claim: claims,
     records.IdempotencyKey: keys,
+    records.Callback: callbacks,
+    records.CallbackSecret: callback_secrets,
 }

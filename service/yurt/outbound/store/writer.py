@@ -4,8 +4,8 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
-from yurt.domain.changes import Accept, Change, Complete, Save
-from yurt.domain.records import Claim, Progress
+from yurt.domain.changes import Accept, Change, Complete, Expire, Save
+from yurt.domain.records import Callback, Claim, Progress
 from yurt.outbound.store import statements
 from yurt.outbound.store.errors import StoreAway, is_away, refusal
 from yurt.outbound.store.identity import following_epoch
@@ -124,8 +124,8 @@ class SqliteWriter:
     def _apply(self, changes: Iterable[Change]) -> None:
         """Run the changes so that the outcome is that of their order; calls go in bulk, after the records.
 
-        The two touch no table in common, but for the claim and progress of an input that ends in the same group; those
-        go with its end, whichever was asked for first.
+        The two touch no row in common, but for the claim, progress and callback of an input that ends in the same
+        group; those go, or fall due, with its end, whichever was asked for first.
         """
         accepts: list[Accept] = []
         completes: list[Complete] = []
@@ -136,6 +136,8 @@ class SqliteWriter:
                 completes.append(change)
             elif isinstance(change, Save):
                 self._save(change)
+            elif isinstance(change, Expire):
+                self._expire(change.seqs)
             else:
                 self._db.execute(shape_of(change.kind).remove, change.key)
         if accepts:
@@ -145,7 +147,7 @@ class SqliteWriter:
 
     def _save(self, change: Save) -> None:
         record = change.record
-        if isinstance(record, Claim | Progress):
+        if isinstance(record, Claim | Progress) or (isinstance(record, Callback) and record.ended_at is None):
             self._tracked.add(record.seq)
         shape = shape_of(type(record))
         self._db.execute(shape.save, shape.values(record))
@@ -158,8 +160,14 @@ class SqliteWriter:
     def _complete(self, completes: list[Complete]) -> None:
         self._db.executemany(statements.DELETE_PENDING, [complete[:4] for complete in completes])
         self._db.executemany(statements.INSERT_RESULT, map(tuple, completes))
-        tracked = [complete.seq for complete in completes if complete.seq in self._tracked]
-        for seq in tracked:
-            self._db.execute(statements.DELETE_CLAIM, (seq,))
-            self._db.execute(statements.DELETE_PROGRESS, (seq,))
-        self._ended += tracked
+        tracked = [complete for complete in completes if complete.seq in self._tracked]
+        for complete in tracked:
+            self._db.execute(statements.DELETE_CLAIM, (complete.seq,))
+            self._db.execute(statements.DELETE_PROGRESS, (complete.seq,))
+            self._db.execute(statements.CALLBACK_DUE, (complete.finished_at, complete.seq))
+            self._ended.append(complete.seq)
+
+    def _expire(self, seqs: Sequence[int]) -> None:
+        keys = [(seq,) for seq in seqs]
+        for statement in statements.EXPIRE:
+            self._db.executemany(statement, keys)
