@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 from yurt.domain.changes import Change, Record
 from yurt.domain.endings import Ending
 from yurt.domain.functions import LiveFunction, Scaling
-from yurt.domain.records import AttemptRecord, Call, Claim, IdempotencyKey, Progress, Result
+from yurt.domain.records import AttemptRecord, Call, Callback, Claim, IdempotencyKey, Progress, Result
 
 R = TypeVar("R", bound=Record)
 
@@ -149,6 +149,13 @@ class Calls(Protocol):
         """The attempts that did not end their input, by number upwards."""
 
 
+class Callbacks(Protocol):
+    """Reads of callbacks, always as committed."""
+
+    async def due(self, now: float, *, busy: Sequence[str], limit: int) -> list[Callback]:
+        """Those whose time has come, the longest due first, but for those to the hosts `busy`."""
+
+
 class Store(Protocol):
     """The open store: one writer and its readers."""
 
@@ -168,11 +175,40 @@ class Store(Protocol):
     def calls(self) -> Calls:
         """Reads of calls."""
 
+    @property
+    def callbacks(self) -> Callbacks:
+        """Reads of callbacks."""
+
     async def check(self) -> str | None:
         """None while reads and writes work, else the reason, for `/readyz`."""
 
     async def close(self) -> None:
         """Commit what waits, and let go of the store. Safe to call twice."""
+
+
+class NotDelivered(Exception):
+    """A callback did not reach its receiver.
+
+    Args:
+        message: why, for who asked for the callback: nothing of what the receiver answered but its status.
+        final: the receiver wants no more.
+    """
+
+    def __init__(self, message: str, *, final: bool = False) -> None:
+        super().__init__(message)
+        self.message = message
+        self.final = final
+
+
+class Post(Protocol):
+    """Sends callbacks."""
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> None:
+        """Send one; returns if the receiver took it.
+
+        Raises:
+            NotDelivered: it did not.
+        """
 
 
 class Blobs(Protocol):

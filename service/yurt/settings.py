@@ -15,6 +15,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from yurt.domain.callbacks import Network
+
 PREFIX = "YURT_"
 
 OF_OTHERS = frozenset({"URL", "TOKEN", "ENVIRONMENT", "APP", "FUNCTION", "REVISION", "CONTAINER_ID", "INSTALLATION"})
@@ -54,6 +56,17 @@ def parse_address(text: object) -> object:
     if not colon or not host or not port.isdigit() or int(port) > 65535:
         raise ValueError(f"{text!r} is not host:port, such as 127.0.0.1:7600")
     return Address(host, int(port))
+
+
+def parse_networks(text: object) -> object:
+    """Read networks with commas between them; anything that is not text passes.
+
+    Raises:
+        ValueError: one is not of the form address/bits, or has bits beyond those.
+    """
+    if not isinstance(text, str):
+        return text
+    return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
 def expand(path: object) -> object:
@@ -110,6 +123,9 @@ class Settings(BaseSettings):
 
     cancel_grace_s: float = Field(default=5, gt=0, le=300)
     """How long a cancelled input may take to end before its worker is killed, in seconds."""
+
+    callback_allow: Annotated[tuple[Network, ...], BeforeValidator(parse_networks), NoDecode] = ()
+    """Networks that callbacks may reach although they are not public: with commas, such as 10.0.0.0/8,fd00::/8."""
 
     body_limit_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
     """The largest request body, in bytes."""

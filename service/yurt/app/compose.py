@@ -9,13 +9,16 @@ from aiohttp import web
 from yurt.app.gauges import watch
 from yurt.domain.ids import Tags
 from yurt.inbound.rest.call_shapes import Shaper
+from yurt.inbound.rest.callback_shapes import Teller
 from yurt.inbound.rest.context import Services
 from yurt.inbound.rest.door import create_app
 from yurt.inbound.rest.readiness import Health
 from yurt.inbound.sessions.door import SessionDoor
 from yurt.logging import RequestLog
+from yurt.loops.callbacks import Deliveries
 from yurt.metrics import Metrics
 from yurt.outbound.blobs import FileBlobs
+from yurt.outbound.callbacks import HttpPost
 from yurt.outbound.engines.local import LocalEngine, LocalSettings
 from yurt.outbound.logs import FileLogs
 from yurt.outbound.runner_file import build_runner
@@ -31,6 +34,7 @@ from yurt.settings import Settings
 from yurt.usecases.apps import Apps
 from yurt.usecases.awakening import Awakening
 from yurt.usecases.bundles import Bundles
+from yurt.usecases.callbacks import Callbacks
 from yurt.usecases.calls import Calls
 from yurt.usecases.catalog import Catalog
 from yurt.usecases.containers import Containers
@@ -103,7 +107,7 @@ def compose(settings: Settings, outside: Outside, *, url: str, log_stream: TextI
     numbers = Numbers(store.identity.epoch, store.journal.next_epoch)
     heart, lives = _heart(settings, outside, background, numbers, tags, url)
     registry = _registry(settings, outside, heart)
-    services = _services(outside, registry, heart, lives, tags)
+    services = _services(settings, outside, registry, heart, lives, tags)
     watch(services.metrics.gauges, heart, store.journal)
     requests = RequestLog.to(log_stream, settings.log_format)
     app = create_app(services, requests, body_limit_bytes=settings.body_limit_bytes, open_metrics=settings.open_metrics)
@@ -185,11 +189,15 @@ def _registry(settings: Settings, outside: Outside, heart: Heart) -> Registry:
     )
 
 
-def _services(outside: Outside, registry: Registry, heart: Heart, lives: Lives, tags: Tags) -> Services:
+def _services(
+    settings: Settings, outside: Outside, registry: Registry, heart: Heart, lives: Lives, tags: Tags
+) -> Services:
     """What the handlers of the REST door call."""
     clock, store, engine = outside.clock, outside.store, outside.engine
     places = Places(store.records)
-    calls = Calls(heart, store, outside.blobs, tags, clock, places)
+    post = HttpPost(settings.callback_allow)
+    callbacks = Callbacks(store, post, clock, registry.environments, secrets.token_bytes, settings.callback_allow)
+    calls = Calls(heart, store, outside.blobs, tags, clock, places, callbacks)
     return Services(
         environments=registry.environments,
         tokens=Tokens(store, clock, secrets.token_bytes, registry.environments),
@@ -199,6 +207,7 @@ def _services(outside: Outside, registry: Registry, heart: Heart, lives: Lives, 
         functions=Functions(registry),
         bundles=Bundles(registry),
         calls=calls,
+        callbacks=callbacks,
         events=Events(calls, outside.logs),
         containers=Containers(lives, store.records, places),
         logs=outside.logs,
@@ -206,3 +215,9 @@ def _services(outside: Outside, registry: Registry, heart: Heart, lives: Lives, 
         shaper=Shaper(tags),
         clock=clock,
     )
+
+
+def deliveries(parts: Parts) -> Deliveries:
+    """What tells receivers of the ends of calls."""
+    services = parts.services
+    return Deliveries(services.callbacks, Teller(services.calls, services.shaper), parts.clock)

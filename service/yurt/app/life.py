@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack
 import structlog
 from aiohttp import web
 
-from yurt.app.compose import Outside, Parts, compose, make_engine
+from yurt.app.compose import Outside, Parts, compose, deliveries, make_engine
 from yurt.clock import SystemClock
 from yurt.inbound.rest.readiness import Phase
 from yurt.inbound.rest.server import DoorRunner
@@ -112,6 +112,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Supe
     await _wake(parts)
     supervisor.run("containers", watch_containers(parts.heart, parts.lives, parts.numbers, clock))
     supervisor.run("expiry", expire(clock, parts.services.apps.expire, logs.expire, KEPT_S))
+    supervisor.run("callbacks", deliveries(parts).run())
     supervisor.run("request-log", parts.requests.run())
     _settle_memory()
     await _open_doors(parts, listener, stack)
@@ -153,6 +154,7 @@ def _url(listener: socket.socket) -> str:
 async def _wake(parts: Parts) -> None:
     services = parts.services
     await services.environments.open()
+    await services.callbacks.open()
     await _admin_token(parts)
     await parts.registry.load()
     await services.apps.on_start(parts.clock.now())

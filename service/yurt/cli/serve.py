@@ -21,6 +21,7 @@ _FLAGS = {
     "max_containers": "N",
     "grace_s": "SECONDS",
     "cancel_grace_s": "SECONDS",
+    "callback_allow": "NETWORK[,NETWORK]",
     "body_limit_bytes": "BYTES",
 }
 _SWITCHES = ("allow_unisolated", "open_metrics")
@@ -30,7 +31,8 @@ _CHOICES = {"log_format": ("auto", "text", "json"), "log_level": ("debug", "info
 def _help(name: str) -> str:
     """What the settings say of a field, on one line, with its default and its variable."""
     field = Settings.model_fields[name]
-    default = "" if field.is_required() or field.default_factory or field.default is False else f" [{field.default}]"
+    unset = field.is_required() or field.default_factory or field.default in (False, ())
+    default = "" if unset else f" [{field.default}]"
     return f"{' '.join((field.description or '').split())}{default} ({PREFIX}{name.upper()})"
 
 

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeAlias
 
 import msgspec
 
@@ -27,6 +28,7 @@ from yurt.pools.heart import Heart, NewCall
 from yurt.pools.inputs import Input
 from yurt.pools.ledger import BLOB_ABOVE_BYTES
 from yurt.ports import Blobs, CallFilter, Clock, Store
+from yurt.usecases.callbacks import Callbacks
 from yurt.usecases.keys import KeyDesk, Named
 from yurt.usecases.places import Place, Places
 from yurt.usecases.principals import Principal
@@ -45,10 +47,12 @@ class Envelope(msgspec.Struct, frozen=True):
     Args:
         payload: `{"args": […], "kwargs": {…}}`, either may be missing.
         metadata_json: a JSON object of strings, or None.
+        callback_url: who is told of the call's end, or None.
     """
 
     payload: bytes
     metadata_json: str | None = None
+    callback_url: str | None = None
 
 
 class View(msgspec.Struct, frozen=True):
@@ -77,8 +81,16 @@ class View(msgspec.Struct, frozen=True):
         return CallStatus.RUNNING if self.running else CallStatus.PENDING
 
 
+More: TypeAlias = Callable[[int], tuple[Change, ...]]
+"""Given a call's number, what to write in the transaction that accepts it."""
+
+
 def _nothing_more(_seq: int) -> tuple[Change, ...]:
     return ()
+
+
+def _both(one: More, other: More) -> More:
+    return lambda seq: (*one(seq), *other(seq))
 
 
 class Begun:
@@ -174,8 +186,18 @@ class Calls:
         waiters: counts those who wait for a call's end.
     """
 
-    def __init__(self, heart: Heart, store: Store, blobs: Blobs, tags: Tags, clock: Clock, places: Places) -> None:
+    def __init__(
+        self,
+        heart: Heart,
+        store: Store,
+        blobs: Blobs,
+        tags: Tags,
+        clock: Clock,
+        places: Places,
+        callbacks: Callbacks,
+    ) -> None:
         self.waiters = Waiters()
+        self._callbacks = callbacks
         self._heart = heart
         self._store = store
         self._blobs = blobs
@@ -200,7 +222,8 @@ class Calls:
             await self._accept(principal, live, envelope, kind, begun)
             return begun
         name = Named(principal.token_id, live.function_id, key)
-        digest = hashlib.sha256(envelope.payload + (envelope.metadata_json or "").encode()).hexdigest()
+        said = (envelope.metadata_json or "") + (envelope.callback_url or "")
+        digest = hashlib.sha256(envelope.payload + said.encode()).hexdigest()
         async with self._keys.reserve(name, digest) as reservation:
             if reservation.seq is not None:
                 return await self._replay(reservation.seq, begun)
@@ -225,7 +248,7 @@ class Calls:
         envelope: Envelope,
         kind: CallKind,
         begun: Begun,
-        more: Callable[[int], tuple[Change, ...]] = _nothing_more,
+        more: More = _nothing_more,
         decided: Callable[[Exception | None], None] | None = None,
     ) -> None:
         args: bytes | None = envelope.payload
@@ -233,8 +256,12 @@ class Calls:
         if len(envelope.payload) > BLOB_ABOVE_BYTES:
             args, blob = None, await self._blobs.put(envelope.payload)
         call = NewCall(kind, principal.token_id, args, blob, envelope.metadata_json)
+        if envelope.callback_url is not None:
+            more = _both(more, self._callbacks.order(envelope.callback_url, live.environment))
         item = self._heart.accept(live, call, more, decided or begun.committed)
         item.waiters.append(begun.ended)
+        if envelope.callback_url is not None:
+            item.waiters.append(self._callbacks.ended)
         begun.item, begun.seq = item, item.seq
 
     async def _replay(self, seq: int, begun: Begun) -> Begun:
@@ -355,6 +382,11 @@ class Calls:
         if stored is None:
             raise _no_call(self._tags.call_id(begun.seq))
         return View(stored.call, stored.result)
+
+    async def kept(self, seq: int) -> View | None:
+        """A call that has ended, while it is kept."""
+        stored = await self._store.calls.get(seq)
+        return None if stored is None or stored.result is None else View(stored.call, stored.result)
 
     async def attempts(self, seq: int) -> list[AttemptRecord]:
         """The attempts of an input that did not end it."""

@@ -1,7 +1,7 @@
 """How calls look to clients: results are spliced in as they came."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from pydantic import ConfigDict, Field
@@ -57,6 +57,17 @@ class Attempt(Shown):
     message: str
 
 
+class CallCallback(Shown):
+    """Who is told of a call's end, and how that goes."""
+
+    url: str
+    state: Literal["pending", "delivered", "failed"]
+    attempts: int
+    last_error: str | None = Field(default=None, description="Why the latest attempt failed.")
+    next_attempt_at: Time | None = None
+    delivered_at: Time | None = None
+
+
 class _AnyCall(Shown):
     call_id: str
     function_id: str
@@ -76,6 +87,7 @@ class _AnyCall(Shown):
     args: list[Any] | None = Field(default=None, description="With `?include=args`.")
     kwargs: dict[str, Any] | None = Field(default=None, description="With `?include=args`.")
     attempt_history: list[Attempt] | None = Field(default=None, description="With `?include=attempt_history`.")
+    callback: CallCallback | None = Field(default=None, description="On `GET /function-calls/{call_id}`.")
 
 
 class InvocationResult(_AnyCall):

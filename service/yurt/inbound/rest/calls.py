@@ -10,6 +10,7 @@ from yurt.domain.errors import NotFound
 from yurt.domain.records import CallKind, CallStatus, Role
 from yurt.inbound.rest.answers import cursor, cursor_key, json_answer, page
 from yurt.inbound.rest.call_shapes import FunctionCall, InvocationResult, attempt
+from yurt.inbound.rest.callback_shapes import callback
 from yurt.inbound.rest.context import Context
 from yurt.inbound.rest.functions_by import function_id_of
 from yurt.inbound.rest.models import AppRef, Body, FunctionRef, Name, PageQuery, Query, Text
@@ -74,6 +75,8 @@ async def _get(ctx: Context[GetQuery, None]) -> web.StreamResponse:
     out = await services.shaper.shown(services.calls, view, with_value=allowed)
     if not allowed:
         out.pop("error", None)
+    if (told := await services.callbacks.of(view.call.seq)) is not None:
+        out["callback"] = callback(told)
     include = (ctx.query.include or "").split(",")
     if "args" in include and allowed:
         out |= await services.shaper.arguments(services.calls, view.call)

@@ -14,6 +14,7 @@ from yurt.pools.heart import Heart
 from yurt.ports import Clock, Logs
 from yurt.usecases.apps import Apps
 from yurt.usecases.bundles import Bundles
+from yurt.usecases.callbacks import Callbacks
 from yurt.usecases.calls import Calls
 from yurt.usecases.containers import Containers
 from yurt.usecases.environments import Environments
@@ -36,6 +37,7 @@ class Services:
     functions: Functions
     bundles: Bundles
     calls: Calls
+    callbacks: Callbacks
     events: Events
     containers: Containers
     logs: Logs

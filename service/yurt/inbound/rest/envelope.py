@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from yurt.domain.callbacks import MAX_URL_CHARS, url_problem
 from yurt.domain.errors import FieldError, Invalid, NotSupported
 from yurt.domain.json_value import MAX_DEPTH, too_deep
 from yurt.domain.naming import NO_NUL, did_you_mean, pointer, shown
@@ -27,7 +28,6 @@ _LATER: Mapping[str, tuple[object, ...]] = {
     "priority": (0, None),
     "delay": (0, 0.0, None),
     "queue_timeout": (None,),
-    "callback_url": (None,),
     "method": (None,),
     "parameters": (None, {}),
 }
@@ -51,7 +51,13 @@ SCHEMA: Mapping[str, object] = {
         "priority": {"enum": [0, None], "description": "Only 0 yet."},
         "delay": {"enum": [0, None], "description": "Only 0 yet."},
         "queue_timeout": {"type": "null", "description": "Not supported yet."},
-        "callback_url": {"type": "null", "description": "Not supported yet."},
+        "callback_url": {
+            "type": ["string", "null"],
+            "format": "uri",
+            "pattern": "^https?://",
+            "maxLength": MAX_URL_CHARS,
+            "description": "Who is told of the call's end, by a signed POST (see docs/callbacks.md).",
+        },
         "method": {"type": "null", "description": "Of classes, which are not supported yet."},
         "parameters": {"enum": [None, {}], "description": "Of classes, which are not supported yet."},
     },
@@ -92,9 +98,11 @@ def _carefully(body: bytes) -> Envelope:
         raise kind(f"{errors[0].pointer}: {errors[0].message}{more}", errors=errors)
     args, kwargs = bytes(members.get("args", b"[]")), bytes(members.get("kwargs", b"{}"))
     metadata = msgspec.json.decode(members["metadata"], type=dict[str, str]) if "metadata" in members else {}
+    callback_url = msgspec.json.decode(members["callback_url"]) if "callback_url" in members else None
     return Envelope(
         b'{"args":' + args + b',"kwargs":' + kwargs + b"}",
         msgspec.json.encode(metadata).decode() if metadata else None,
+        callback_url,
     )
 
 
@@ -142,4 +150,16 @@ def _metadata(raw: msgspec.Raw) -> str | None:
     return None
 
 
-_CHECKS: Mapping[str, Callable[[msgspec.Raw], str | None]] = {"args": _args, "kwargs": _kwargs, "metadata": _metadata}
+def _callback_url(raw: msgspec.Raw) -> str | None:
+    url = msgspec.json.decode(raw)
+    if url is None:
+        return None
+    return url_problem(url) if isinstance(url, str) else "must be a URL such as https://example.com/done"
+
+
+_CHECKS: Mapping[str, Callable[[msgspec.Raw], str | None]] = {
+    "args": _args,
+    "kwargs": _kwargs,
+    "metadata": _metadata,
+    "callback_url": _callback_url,
+}

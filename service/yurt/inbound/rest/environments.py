@@ -7,12 +7,20 @@ from yurt.domain import records
 from yurt.domain.records import Role
 from yurt.domain.times import rfc3339
 from yurt.inbound.rest.answers import cursor, cursor_key, json_answer, nothing, page
+from yurt.inbound.rest.callback_shapes import CallbackSecrets, secrets
 from yurt.inbound.rest.context import Context
 from yurt.inbound.rest.models import PageQuery, Shown, Time
 from yurt.inbound.rest.operations import Answer, Operation, PageOf
 
 _TAG = "Environments"
 _EXAMPLE = {"name": "staging", "created_at": "2026-11-22T10:15:30.125Z"}
+
+
+_NOT_STORED = {"Cache-Control": "no-store"}
+_SECRETS_EXAMPLE = {
+    "environment": "staging",
+    "secrets": [{"secret": "whsec_" + "A" * 43 + "=", "created_at": "2026-11-22T10:15:30.125Z"}],
+}
 
 
 class Environment(Shown):
@@ -47,6 +55,18 @@ async def _put(ctx: Context[None, None]) -> web.StreamResponse:
 async def _delete(ctx: Context[None, None]) -> web.StreamResponse:
     await ctx.services.environments.delete(ctx.principal, ctx.path["name"])
     return nothing()
+
+
+async def _secrets(ctx: Context[None, None]) -> web.StreamResponse:
+    name = ctx.path["name"]
+    found = await ctx.services.callbacks.secrets(ctx.principal, name)
+    return json_answer(200, secrets(name, found), _NOT_STORED)
+
+
+async def _rotate(ctx: Context[None, None]) -> web.StreamResponse:
+    name = ctx.path["name"]
+    found = await ctx.services.callbacks.rotate(ctx.principal, name)
+    return json_answer(200, secrets(name, found), _NOT_STORED)
 
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -98,6 +118,32 @@ OPERATIONS: tuple[Operation, ...] = (
         role=Role.ADMIN,
         handler=_delete,
         answers=(Answer(204, "It is gone."),),
+        problems=(409,),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/environments/{name}/callback-secrets",
+        operation_id="getCallbackSecrets",
+        tag=_TAG,
+        summary="Show the secrets of callbacks",
+        description="What callbacks of the environment's functions are signed with; made when it is first needed.",
+        role=Role.DEPLOY,
+        handler=_secrets,
+        answers=(Answer(200, "The secrets in use.", CallbackSecrets, example=_SECRETS_EXAMPLE),),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/environments/{name}/callback-secrets",
+        operation_id="rotateCallbackSecret",
+        tag=_TAG,
+        summary="Replace the secret of callbacks",
+        description=(
+            "Makes a new secret. The one before is used beside it for 24 h: callbacks bear a signature of each "
+            "meanwhile, so that receivers can change over at any moment of it."
+        ),
+        role=Role.ADMIN,
+        handler=_rotate,
+        answers=(Answer(200, "The secrets now in use, the new one first.", CallbackSecrets, example=_SECRETS_EXAMPLE),),
         problems=(409,),
     ),
 )

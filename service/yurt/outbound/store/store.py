@@ -8,6 +8,7 @@ import structlog
 
 from yurt.domain.errors import Unavailable
 from yurt.outbound.store import statements
+from yurt.outbound.store.callbacks import SqliteCallbacks
 from yurt.outbound.store.calls import SqliteCalls
 from yurt.outbound.store.checkpoints import Checkpoints
 from yurt.outbound.store.journal import GroupJournal
@@ -31,6 +32,7 @@ class SqliteStore:
         self.journal = GroupJournal(opened.writer, clock)
         self.records = SqliteRecords(self._readers)
         self.calls = SqliteCalls(self._readers, clock)
+        self.callbacks = SqliteCallbacks(self._readers)
         self._checkpoints = Checkpoints(opened.path, self.journal, clock)
 
     async def check(self) -> str | None:

@@ -1,0 +1,5 @@
+"""How callbacks leave the server."""
+
+from yurt.outbound.callbacks.post import HttpPost
+
+__all__ = ["HttpPost"]
