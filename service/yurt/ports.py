@@ -8,6 +8,7 @@ from yurt.domain.changes import Change, Record
 from yurt.domain.endings import Ending
 from yurt.domain.functions import LiveFunction, Scaling
 from yurt.domain.records import AttemptRecord, Call, Callback, Claim, IdempotencyKey, Progress, Result
+from yurt.domain.retention import OldCall
 
 R = TypeVar("R", bound=Record)
 
@@ -143,7 +144,7 @@ class Calls(Protocol):
         """Pending inputs by function and caller, each caller's in their order, from behind `after` on."""
 
     async def key(self, token_id: str, function_id: str, key: str) -> IdempotencyKey | None:
-        """The call that a caller named so, or None. An expired one is not found."""
+        """The call that a caller named so, or None. A key holds until it expires, and as long as its call is kept."""
 
     async def attempts(self, seq: int) -> list[AttemptRecord]:
         """The attempts that did not end their input, by number upwards."""
@@ -154,6 +155,27 @@ class Callbacks(Protocol):
 
     async def due(self, now: float, *, busy: Sequence[str], limit: int) -> list[Callback]:
         """Those whose time has come, the longest due first, but for those to the hosts `busy`."""
+
+
+@dataclass(frozen=True, slots=True)
+class OldKey:
+    """An idempotency key, and whether it holds no longer: its time is over, and its call is not kept."""
+
+    key: tuple[str, str, str]
+    over: bool
+
+
+class Retention(Protocol):
+    """Reads of what may be deleted, a page at a time."""
+
+    async def calls(self, *, after: int, limit: int) -> list[OldCall]:
+        """Calls by number upwards, from behind `after` on."""
+
+    async def keys(self, now: float, *, after: tuple[str, str, str], limit: int) -> list[OldKey]:
+        """Idempotency keys by their own order, from behind `after` on."""
+
+    async def known_blobs(self, names: Sequence[str]) -> set[str]:
+        """Those of `names` that a row knows."""
 
 
 class Store(Protocol):
@@ -178,6 +200,10 @@ class Store(Protocol):
     @property
     def callbacks(self) -> Callbacks:
         """Reads of callbacks."""
+
+    @property
+    def retention(self) -> Retention:
+        """Reads of what may be deleted."""
 
     async def check(self) -> str | None:
         """None while reads and writes work, else the reason, for `/readyz`."""
@@ -227,8 +253,16 @@ class Blobs(Protocol):
     async def has(self, sha256: str) -> bool:
         """Whether it is there."""
 
-    async def remove(self, sha256: str) -> None:
-        """Delete it, if it is there."""
+    async def remove(self, sha256: str, *, before: float | None = None) -> None:
+        """Delete it, if it is there.
+
+        Args:
+            sha256: its name.
+            before: seconds since 1970; one that was stored, or stored again, since then stays.
+        """
+
+    async def older(self, before: float, *, after: str, limit: int) -> list[str]:
+        """Names of blobs that were stored last before a time (seconds since 1970), in order, from behind `after` on."""
 
 
 @dataclass(frozen=True, slots=True)

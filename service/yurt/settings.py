@@ -8,6 +8,7 @@ import difflib
 import hashlib
 import ipaddress
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -56,6 +57,23 @@ def parse_address(text: object) -> object:
     if not colon or not host or not port.isdigit() or int(port) > 65535:
         raise ValueError(f"{text!r} is not host:port, such as 127.0.0.1:7600")
     return Address(host, int(port))
+
+
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def parse_duration(text: object) -> object:
+    """Read a number with its unit, such as `7d`, as seconds; anything that is not text passes.
+
+    Raises:
+        ValueError: it is not of that form.
+    """
+    if not isinstance(text, str):
+        return text
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
+    if found is None:
+        raise ValueError(f"{text!r} is not a number with s, m, h or d, such as 7d")
+    return float(found[1]) * _UNITS_S[found[2]]
 
 
 def parse_networks(text: object) -> object:
@@ -123,6 +141,11 @@ class Settings(BaseSettings):
 
     cancel_grace_s: float = Field(default=5, gt=0, le=300)
     """How long a cancelled input may take to end before its worker is killed, in seconds."""
+
+    retention: Annotated[float, BeforeValidator(parse_duration), Field(gt=0)] = Field(
+        default="7d", validate_default=True
+    )
+    """How long ended calls and all about them are kept (results, errors, logs): a number with s, m, h or d."""
 
     callback_allow: Annotated[tuple[Network, ...], BeforeValidator(parse_networks), NoDecode] = ()
     """Networks that callbacks may reach although they are not public: with commas, such as 10.0.0.0/8,fd00::/8."""

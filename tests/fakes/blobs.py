@@ -6,10 +6,11 @@ from yurt.domain.errors import NotFound
 
 
 class FakeBlobs:
-    """`yurt.ports.Blobs` in a dictionary, `kept`, by sha256."""
+    """`yurt.ports.Blobs` in a dictionary, `kept`, by sha256; `stored_at` is for a test to set, and else long ago."""
 
     def __init__(self) -> None:
         self.kept: dict[str, bytes] = {}
+        self.stored_at: dict[str, float] = {}
 
     async def put(self, data: bytes) -> str:
         """Store `data`; returns its sha256."""
@@ -27,6 +28,11 @@ class FakeBlobs:
         """Whether it is there."""
         return sha256 in self.kept
 
-    async def remove(self, sha256: str) -> None:
-        """Delete it, if it is there."""
-        self.kept.pop(sha256, None)
+    async def remove(self, sha256: str, *, before: float | None = None) -> None:
+        """Delete it, if it is there and old enough."""
+        if before is None or self.stored_at.get(sha256, 0.0) < before:
+            self.kept.pop(sha256, None)
+
+    async def older(self, before: float, *, after: str, limit: int) -> list[str]:
+        """Names of blobs stored before a time."""
+        return sorted(name for name in self.kept if name > after and self.stored_at.get(name, 0.0) < before)[:limit]

@@ -43,6 +43,7 @@ from yurt.usecases.events import Events
 from yurt.usecases.functions import Functions
 from yurt.usecases.places import Places
 from yurt.usecases.registry import Registry
+from yurt.usecases.retention import Retention
 from yurt.usecases.tokens import Tokens
 
 
@@ -214,6 +215,19 @@ def _services(
         heart=heart,
         shaper=Shaper(tags),
         clock=clock,
+    )
+
+
+def retention(parts: Parts) -> Retention:
+    """What deletes what is past its days."""
+    store = parts.store
+    return Retention(
+        store,
+        parts.blobs,
+        parts.clock,
+        kept_s=parts.settings.retention,
+        written=lambda: store.journal.stats().changes,
+        expire_logs=parts.logs.expire,
     )
 
 

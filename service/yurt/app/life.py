@@ -15,13 +15,14 @@ from contextlib import AsyncExitStack
 import structlog
 from aiohttp import web
 
-from yurt.app.compose import Outside, Parts, compose, deliveries, make_engine
+from yurt.app.compose import Outside, Parts, compose, deliveries, make_engine, retention
 from yurt.clock import SystemClock
 from yurt.inbound.rest.readiness import Phase
 from yurt.inbound.rest.server import DoorRunner
 from yurt.logging import configure
 from yurt.loops.containers import watch_containers
 from yurt.loops.expiry import expire
+from yurt.loops.retention import delete_old
 from yurt.loops.supervisor import Supervisor
 from yurt.outbound.admin_token import FILE_NAME, write_admin_token
 from yurt.outbound.blobs import FileBlobs
@@ -29,7 +30,6 @@ from yurt.outbound.engines.local import InterpreterUnusable, RunDirRefused
 from yurt.outbound.logs import FileLogs
 from yurt.outbound.store import StoreRefused, open_store
 from yurt.settings import Settings
-from yurt.usecases.calls import KEPT_S
 
 RUNNING_GRACE_S = 30.0
 """What running inputs get when the server is told to stop, in seconds."""
@@ -111,7 +111,8 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Supe
     stack.push_async_callback(_stop_engine, parts)
     await _wake(parts)
     supervisor.run("containers", watch_containers(parts.heart, parts.lives, parts.numbers, clock))
-    supervisor.run("expiry", expire(clock, parts.services.apps.expire, logs.expire, KEPT_S))
+    supervisor.run("expiry", expire(clock, parts.services.apps.expire))
+    supervisor.run("retention", delete_old(retention(parts), clock))
     supervisor.run("callbacks", deliveries(parts).run())
     supervisor.run("request-log", parts.requests.run())
     _settle_memory()

@@ -21,6 +21,7 @@ _FLAGS = {
     "max_containers": "N",
     "grace_s": "SECONDS",
     "cancel_grace_s": "SECONDS",
+    "retention": "DURATION",
     "callback_allow": "NETWORK[,NETWORK]",
     "body_limit_bytes": "BYTES",
 }

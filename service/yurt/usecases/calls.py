@@ -9,7 +9,7 @@ from typing import TypeAlias
 import msgspec
 
 from yurt.domain.changes import Change, Save
-from yurt.domain.errors import NotCancellable, NotFound, Unavailable
+from yurt.domain.errors import CallExpired, NotCancellable, NotFound, Unavailable
 from yurt.domain.functions import LiveFunction
 from yurt.domain.ids import Tags
 from yurt.domain.reasons import PendingReason
@@ -24,6 +24,7 @@ from yurt.domain.records import (
     Result,
     status_of,
 )
+from yurt.domain.retention import KEYS_KEPT_S
 from yurt.pools.heart import Heart, NewCall
 from yurt.pools.inputs import Input
 from yurt.pools.ledger import BLOB_ABOVE_BYTES
@@ -36,9 +37,6 @@ from yurt.usecases.waiters import Waiters
 
 COMMIT_TIMEOUT_S = 5.0
 """How long a caller waits for a commit before it is told that the store is away, in seconds."""
-
-KEPT_S = 7 * 86400.0
-"""How long results and idempotency keys are kept, in seconds."""
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -227,7 +225,7 @@ class Calls:
         async with self._keys.reserve(name, digest) as reservation:
             if reservation.seq is not None:
                 return await self._replay(reservation.seq, begun)
-            expires = self._clock.now() + KEPT_S
+            expires = self._clock.now() + KEYS_KEPT_S
 
             def keep(seq: int) -> tuple[Change, ...]:
                 return (Save(IdempotencyKey(name.token_id, name.function_id, key, seq, digest, expires)),)
@@ -274,7 +272,9 @@ class Calls:
             item.waiters.append(begun.ended)
             return begun
         stored = await self._store.calls.get(seq)
-        if stored is None or stored.result is None:
+        if stored is None:
+            raise _expired(self._tags.call_id(seq))
+        if stored.result is None:
             raise Unavailable("The call that this key names is being settled. Ask again.", retry_after_s=1)
         begun.ended(stored.result)
         return begun
@@ -299,7 +299,8 @@ class Calls:
                 return self.view(item), place
         stored = await self._store.calls.get(seq)
         if stored is None:
-            raise _no_call(call_id)
+            # The id's tag shows that this store gave it out, which it does once a call is accepted.
+            raise _expired(call_id)
         place = await self._visible(principal, stored.call.function_id, call_id)
         if stored.result is None and (item := self._heart.inputs.get(seq)) is not None:
             return self.view(item), place
@@ -453,6 +454,10 @@ def not_committed() -> Unavailable:
         code="store_unavailable",
         retry_after_s=5,
     )
+
+
+def _expired(call_id: str) -> CallExpired:
+    return CallExpired(f"{call_id} has ended, and its results were kept as long as this server keeps them.")
 
 
 def _no_call(call_id: str) -> NotFound:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 from yurt.domain.changes import Change, Record, Remove, Save
 from yurt.domain.errors import Unavailable
 from yurt.domain.records import Environment
-from yurt.ports import Callbacks, Calls, Identity, Journal, Records
+from yurt.ports import Callbacks, Calls, Identity, Journal, Records, Retention
 
 R = TypeVar("R", bound=Record)
 
@@ -24,6 +24,7 @@ class MemoryStore:
         self.records: Records = self
         self.calls: Calls = cast("Calls", None)
         self.callbacks: Callbacks = cast("Callbacks", None)
+        self.retention: Retention = cast("Retention", None)
 
     def add(self, changes: Sequence[Change], done: Callable[[Exception | None], None] | None = None) -> None:
         raise NotImplementedError

@@ -108,3 +108,29 @@ async def test_a_disk_that_takes_no_more_is_a_reason_and_leaves_nothing(
             await blobs.put(b"too much")
     assert [path for path in directory.rglob("*") if path.is_file()] == []
     assert await blobs.get(await blobs.put(b"too much")) == b"too much"
+
+
+async def test_old_ones_come_in_order_and_young_ones_do_not(blobs: FileBlobs, directory: Path) -> None:
+    names = sorted([await blobs.put(bytes([number])) for number in range(20)])
+    young = await blobs.put(b"young")
+    for name in names:
+        os.utime(directory / name[:2] / name, (1000, 1000))
+    found: list[str] = []
+    while page := await blobs.older(1001, after=found[-1] if found else "", limit=3):
+        assert len(page) <= 3
+        found += page
+    assert found == names
+    assert young not in found
+
+
+async def test_content_that_is_stored_again_is_young_again(blobs: FileBlobs, directory: Path) -> None:
+    name = await blobs.put(b"again")
+    path = directory / name[:2] / name
+    os.utime(path, (1000, 1000))
+    await blobs.put(b"again")
+    await blobs.remove(name, before=2000)
+    assert await blobs.has(name)
+    os.utime(path, (1000, 1000))
+    await blobs.remove(name, before=2000)
+    assert not await blobs.has(name)
+    await blobs.remove(name, before=2000)

@@ -226,7 +226,7 @@ OPERATIONS: tuple[Operation, ...] = (
         handler=_cancel,
         body=JsonBody(CancelCall, optional=True),
         answers=(Answer(200, "It is cancelled, or was before.", FunctionCall),),
-        problems=(404, 409),
+        problems=(404, 409, 410),
     ),
     Operation(
         method="GET",

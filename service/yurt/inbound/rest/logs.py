@@ -122,6 +122,7 @@ OPERATIONS: tuple[Operation, ...] = (
         handler=_of_call,
         query=LogsQuery,
         answers=_ANSWERS,
+        problems=(404, 410),
     ),
 )
 """Rows of the operation table."""

@@ -1,10 +1,12 @@
 """Blobs as files: `<directory>/<first 2 of the sha256>/<sha256>`."""
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import re
 import secrets
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,8 +26,8 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 class FileBlobs:
     """`yurt.ports.Blobs` in a directory that belongs to the server.
 
-    A blob is written beside its place, made durable and renamed: a file that bears a name is whole. Whoever removes a
-    blob makes sure that nobody is storing the same content.
+    A blob is written beside its place, made durable and renamed: a file that bears a name is whole. Storing
+    the same content again makes it young again.
 
     Args:
         directory: made with mode 0700 by `open`.
@@ -34,6 +36,7 @@ class FileBlobs:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._unfinished = directory / "unfinished"
+        self._deciding = threading.Lock()  # between renewing a blob and removing it for its age
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="blobs")
 
     async def open(self) -> None:
@@ -70,10 +73,14 @@ class FileBlobs:
         """See `Blobs.has`."""
         return bool(_SHA256.fullmatch(sha256)) and await self._in_thread(self._path(sha256).is_file)
 
-    async def remove(self, sha256: str) -> None:
+    async def remove(self, sha256: str, *, before: float | None = None) -> None:
         """See `Blobs.remove`."""
         if _SHA256.fullmatch(sha256):
-            await self._in_thread(self._path(sha256).unlink, missing_ok=True)
+            await self._in_thread(self._remove, self._path(sha256), before)
+
+    async def older(self, before: float, *, after: str, limit: int) -> list[str]:
+        """See `Blobs.older`."""
+        return await self._in_thread(self._older, before, after, limit)
 
     async def _in_thread(self, do: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         loop = asyncio.get_running_loop()
@@ -91,10 +98,36 @@ class FileBlobs:
         for path in self._unfinished.iterdir():
             path.unlink()
 
+    def _older(self, before: float, after: str, limit: int) -> list[str]:
+        found: list[str] = []
+        for folder in sorted(path for path in self._directory.iterdir() if len(path.name) == 2):
+            if folder.name < after[:2]:
+                continue
+            with os.scandir(folder) as entries:
+                names = sorted(e.name for e in entries if e.name > after and e.stat().st_mtime < before)
+            found += names[: limit - len(found)]
+            if len(found) >= limit:
+                break
+        return found
+
+    def _remove(self, path: Path, before: float | None) -> None:
+        with self._deciding, contextlib.suppress(FileNotFoundError):
+            if before is None or path.stat().st_mtime < before:
+                path.unlink()
+
+    def _renew(self, path: Path) -> bool:
+        """Make a blob that is there as young as one just stored; False where there is none."""
+        with self._deciding:
+            try:
+                os.utime(path)
+            except FileNotFoundError:
+                return False
+            return True
+
     def _put(self, data: bytes) -> str:
         sha256 = hashlib.sha256(data).hexdigest()
         path = self._path(sha256)
-        if path.is_file():
+        if self._renew(path):
             return sha256
         unfinished = self._unfinished / secrets.token_hex(8)
         try:

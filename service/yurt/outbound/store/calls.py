@@ -17,7 +17,7 @@ from yurt.domain.records import (
 )
 from yurt.outbound.store.readers import Readers
 from yurt.outbound.store.shapes import Row, compile_query, shape_of
-from yurt.outbound.store.tables import apps, attempts, calls, claims, pending, progress, results
+from yurt.outbound.store.tables import apps, attempts, calls, claims, keys, pending, progress, results
 from yurt.ports import CallFilter, Clock, PendingInput, StoredCall
 
 _CALL_COLUMNS = len(calls.columns)
@@ -37,6 +37,13 @@ _PENDING = compile_query(
     .where(sa.tuple_(*_PENDING_KEY) > sa.tuple_(*(sa.bindparam(column.name) for column in _PENDING_KEY)))
     .order_by(*_PENDING_KEY)
     .limit(sa.bindparam("limit_rows"))
+)
+_CALL_KEPT = sa.exists(sa.select(sa.literal(1)).where(calls.c.seq == keys.c.seq))
+_NAMED = compile_query(
+    sa.select(keys).where(
+        *(column == sa.bindparam(column.name) for column in keys.primary_key.columns),
+        sa.or_(keys.c.expires_at > sa.bindparam("now"), _CALL_KEPT),
+    )
 )
 _ATTEMPTS = compile_query(sa.select(attempts).where(attempts.c.seq == sa.bindparam("seq")).order_by(attempts.c.number))
 
@@ -76,10 +83,9 @@ class SqliteCalls:
 
     async def key(self, token_id: str, function_id: str, key: str) -> IdempotencyKey | None:
         """The call that a caller named so, or None."""
-        shape = shape_of(IdempotencyKey)
-        rows = await self._readers.rows(shape.get, (token_id, function_id, key))
-        found = shape.make(rows[0]) if rows else None
-        return found if found and found.expires_at > self._clock.now() else None
+        named = {"token_id": token_id, "function_id": function_id, "key": key}
+        rows = await self._readers.rows(_NAMED.sql, _NAMED.bind(now=self._clock.now(), **named))
+        return shape_of(IdempotencyKey).make(rows[0]) if rows else None
 
     async def attempts(self, seq: int) -> list[AttemptRecord]:
         """The attempts that did not end their input, by number upwards."""

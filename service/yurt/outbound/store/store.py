@@ -15,6 +15,7 @@ from yurt.outbound.store.journal import GroupJournal
 from yurt.outbound.store.opening import Opened, open_directory
 from yurt.outbound.store.readers import Readers
 from yurt.outbound.store.records import SqliteRecords
+from yurt.outbound.store.retention import SqliteRetention
 from yurt.ports import Clock
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -33,6 +34,7 @@ class SqliteStore:
         self.records = SqliteRecords(self._readers)
         self.calls = SqliteCalls(self._readers, clock)
         self.callbacks = SqliteCallbacks(self._readers)
+        self.retention = SqliteRetention(self._readers)
         self._checkpoints = Checkpoints(opened.path, self.journal, clock)
 
     async def check(self) -> str | None:
