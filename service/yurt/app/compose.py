@@ -4,14 +4,12 @@ import secrets
 from dataclasses import dataclass
 from typing import TextIO
 
-from aiohttp import web
-
 from yurt.app.gauges import watch
 from yurt.domain.ids import Tags
 from yurt.inbound.rest.call_shapes import Shaper
 from yurt.inbound.rest.callback_shapes import Teller
 from yurt.inbound.rest.context import Services
-from yurt.inbound.rest.door import create_app
+from yurt.inbound.rest.door import Door
 from yurt.inbound.rest.readiness import Health
 from yurt.inbound.sessions.door import SessionDoor
 from yurt.logging import RequestLog
@@ -66,7 +64,7 @@ class Parts:
     health: Health
     services: Services
     requests: RequestLog
-    web: web.Application
+    door: Door
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +109,7 @@ def compose(settings: Settings, outside: Outside, *, url: str, log_stream: TextI
     services = _services(settings, outside, registry, heart, lives, tags)
     watch(services.metrics.gauges, heart, store.journal)
     requests = RequestLog.to(log_stream, settings.log_format)
-    app = create_app(services, requests, body_limit_bytes=settings.body_limit_bytes, open_metrics=settings.open_metrics)
+    door = Door(services, requests, body_limit_bytes=settings.body_limit_bytes, open_metrics=settings.open_metrics)
     sessions = Sessions(
         lives=lives,
         journal=store.journal,
@@ -120,7 +118,8 @@ def compose(settings: Settings, outside: Outside, *, url: str, log_stream: TextI
         clock=clock,
         adopt=heart.recovery.adopt,
     )
-    app.add_routes(SessionDoor(sessions, lives).routes())
+    for route in SessionDoor(sessions, lives).routes():
+        door.add(*route)
     return Parts(
         settings=settings,
         clock=clock,
@@ -139,7 +138,7 @@ def compose(settings: Settings, outside: Outside, *, url: str, log_stream: TextI
         health=services.health,
         services=services,
         requests=requests,
-        web=app,
+        door=door,
     )
 
 

@@ -173,7 +173,7 @@ async def _admin_token(parts: Parts) -> None:
 
 
 async def _open_doors(parts: Parts, listener: socket.socket, stack: AsyncExitStack) -> None:
-    runner = DoorRunner(parts.web, handle_signals=False, shutdown_timeout=1.0)
+    runner = DoorRunner(parts.door, shutdown_timeout=1.0)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     await web.SockSite(runner, listener, backlog=BACKLOG).start()

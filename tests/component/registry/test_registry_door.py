@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import RawTestServer, TestClient
 
 from tests.component.registry.conftest import CODE, House, plain
 from yurt.domain import bundle
@@ -17,7 +17,7 @@ from yurt.domain.records import Outcome, Role
 from yurt.inbound.rest import apps, bundles, deploys, docs, functions, registry_shapes
 from yurt.inbound.rest.answers import cursor
 from yurt.inbound.rest.context import Services
-from yurt.inbound.rest.door import create_app
+from yurt.inbound.rest.door import Door as RestDoor
 from yurt.inbound.rest.pages import Pages
 from yurt.inbound.rest.readiness import Health, Phase
 from yurt.logging import RequestLog
@@ -79,7 +79,8 @@ async def door(house: House) -> AsyncIterator[Door]:
     services = DoorServices(registry.environments, tokens, health, house.apps, house.functions, house.bundles)
     log = RequestLog(lambda _: None)
     running = asyncio.create_task(log.run(), name="request-log")
-    client = TestClient(TestServer(create_app(cast("Services", services), log, operations=OPERATIONS), access_log=None))
+    rest = RestDoor(cast("Services", services), log, operations=OPERATIONS)
+    client: TestClient[Any, Any] = TestClient(RawTestServer(rest, access_log=None))
     await client.start_server()
     made = {}
     roles = {"root": (Role.ADMIN, None), "reader": (Role.READ, None), "staging": (Role.DEPLOY, "staging")}

@@ -17,7 +17,7 @@ from tests.component.rest.memory_store import MemoryStore
 from yurt.domain.records import Role
 from yurt.inbound.rest import docs, environments, health, tokens
 from yurt.inbound.rest.context import Services
-from yurt.inbound.rest.door import create_app
+from yurt.inbound.rest.door import Door as RestDoor
 from yurt.inbound.rest.operations import Operation
 from yurt.inbound.rest.pages import Pages
 from yurt.inbound.rest.readiness import Health, Phase
@@ -96,14 +96,14 @@ class Door:
 
 
 class DoorServer(BaseTestServer):
-    """Serves an application as the server itself does."""
+    """Serves a door as the server itself does."""
 
-    def __init__(self, app: web.Application) -> None:
+    def __init__(self, door: RestDoor) -> None:
         super().__init__()
-        self.app = app
+        self.door = door
 
     async def _make_runner(self, **kwargs: Any) -> web.BaseRunner:
-        return DoorRunner(self.app, **kwargs)
+        return DoorRunner(self.door)
 
 
 MakeDoor = Callable[..., Awaitable[Door]]
@@ -111,7 +111,7 @@ MakeDoor = Callable[..., Awaitable[Door]]
 
 @pytest.fixture
 async def make_door() -> AsyncIterator[MakeDoor]:
-    """Makes doors: with `extra` operations, `over` another store, and `options` of `create_app`."""
+    """Makes doors: with `extra` operations, `over` another store, and `options` of the door."""
     opened: list[tuple[TestClient[Any, Any], asyncio.Task[None]]] = []
 
     async def make(extra: tuple[Operation, ...] = (), over: Store | None = None, **options: Any) -> Door:
@@ -125,8 +125,8 @@ async def make_door() -> AsyncIterator[MakeDoor]:
         services = cast("Services", FrameServices(environments=known, tokens=held, health=ready, metrics=Metrics()))
         text: list[str] = []
         log = RequestLog(text.append)
-        app = create_app(services, log, operations=(*FRAME, *extra), **options)
-        client: TestClient[Any, Any] = TestClient(DoorServer(app))
+        door = RestDoor(services, log, operations=(*FRAME, *extra), **options)
+        client: TestClient[Any, Any] = TestClient(DoorServer(door))
         await client.start_server()
         opened.append((client, asyncio.create_task(log.run(), name="request-log")))
         admin = await held.create(ROOT, name="root", role=Role.ADMIN)

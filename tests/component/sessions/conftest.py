@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import RawTestServer, TestClient
 
 from tests.component.pools.rig import Rig
-from yurt.inbound.sessions.door import SessionDoor
+from yurt.inbound.routes import Routes
+from yurt.inbound.sessions.door import Plain, SessionDoor
 
-Client = TestClient[web.Request, web.Application]
+Client = TestClient[web.BaseRequest, None]
 
 
 @pytest.fixture
@@ -24,9 +25,16 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
 @pytest.fixture
 async def client(rig: Rig) -> AsyncIterator[Client]:
     """Dials the door."""
-    app = web.Application()
-    app.add_routes(SessionDoor(rig.sessions, rig.lives).routes())
-    server = TestServer(app)
+    routes: Routes[Plain] = Routes()
+    for route in SessionDoor(rig.sessions, rig.lives).routes():
+        routes.add(*route)
+
+    async def serve(request: web.BaseRequest) -> web.StreamResponse:
+        match = routes.find(request.method, request.path)
+        assert match is not None
+        return await match.handler(request, match.values)
+
+    server = RawTestServer(serve)
     await server.start_server(shutdown_timeout=0.1)
     client: Client = TestClient(server)
     async with client:

@@ -47,7 +47,13 @@ def _basic(value: str) -> str:
         return ""
 
 
-async def authenticate(request: web.Request, tokens: Tokens) -> Principal:
+def recognize(request: web.BaseRequest, tokens: Tokens) -> Principal | None:
+    """Who sent this request, if the credentials were verified lately; else `authenticate` tells."""
+    header = request.headers.get("Authorization")
+    return tokens.recall(_proof(header)) if header is not None else None
+
+
+async def authenticate(request: web.BaseRequest, tokens: Tokens) -> Principal:
     """Who sent this request.
 
     Raises:
@@ -56,8 +62,11 @@ async def authenticate(request: web.Request, tokens: Tokens) -> Principal:
     header = request.headers.get("Authorization")
     if header is None:
         raise Unauthenticated(_MISSING)
-    proof = hashlib.sha256(header.encode("utf-8", "surrogateescape")).digest()
-    return tokens.recall(proof) or await _verify(header, tokens, proof)
+    return await _verify(header, tokens, _proof(header))
+
+
+def _proof(header: str) -> bytes:
+    return hashlib.sha256(header.encode("utf-8", "surrogateescape")).digest()
 
 
 async def _verify(header: str, tokens: Tokens, proof: bytes) -> Principal:

@@ -22,7 +22,7 @@ _RAW = msgspec.json.Decoder(msgspec.Raw)
 _SEND_JSON = "Send JSON: add -H 'Content-Type: application/json', or use curl --json."
 
 
-async def read_body(request: web.Request, spec: AnyBody, limit_bytes: int) -> object:
+async def read_body(request: web.BaseRequest, spec: AnyBody, limit_bytes: int) -> object:
     """The body as the operation takes it.
 
     Raises:
@@ -88,7 +88,7 @@ def check_json(data: bytes) -> None:
 class Incoming:
     """A body that is read as it comes (`yurt.inbound.rest.operations.Upload`)."""
 
-    def __init__(self, request: web.Request, limit_bytes: int) -> None:
+    def __init__(self, request: web.BaseRequest, limit_bytes: int) -> None:
         self._request = request
         self._limit_bytes = limit_bytes
 
@@ -106,7 +106,7 @@ class Incoming:
             yield chunk
 
 
-async def _read_all(request: web.Request, limit_bytes: int) -> bytes:
+async def _read_all(request: web.BaseRequest, limit_bytes: int) -> bytes:
     content = request.content
     if content.is_eof():  # the usual case: it came with the head
         data = content.read_nowait()
@@ -115,7 +115,7 @@ async def _read_all(request: web.Request, limit_bytes: int) -> bytes:
     return b"".join([chunk async for chunk in Incoming(request, limit_bytes).chunks()])
 
 
-async def _next_chunk(request: web.Request) -> bytes:
+async def _next_chunk(request: web.BaseRequest) -> bytes:
     try:
         async with asyncio.timeout(IDLE_S):
             return await request.content.readany()
@@ -130,12 +130,12 @@ def _check_size(size: int | None, limit_bytes: int) -> None:
         raise TooLarge(f"The body is above the limit of {limit_bytes >> 20} MiB ({limit_bytes} bytes).")
 
 
-def _check_sent(request: web.Request, empty: str) -> None:
+def _check_sent(request: web.BaseRequest, empty: str) -> None:
     if not request.body_exists:
         raise Malformed(f"The body is empty. {empty}")
 
 
-def _check_media(request: web.Request, wanted: tuple[str, ...], hint: str) -> None:
+def _check_media(request: web.BaseRequest, wanted: tuple[str, ...], hint: str) -> None:
     if request.headers.get("Content-Type") == wanted[0]:
         return
     media: Any = request.content_type if "Content-Type" in request.headers else "no content type"

@@ -49,29 +49,26 @@ class Services:
     pages: Pages = field(default_factory=Pages)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would cost a microsecond of every request
 class Context(Generic[Q_co, B_co]):
     """One request, after credentials, role, query and body were found right.
 
     Args:
-        request: for headers and streaming; path, query and body are better read from the other fields.
+        request: for headers and streaming; query and body are better read from the other fields.
+        path: the path's parameters, decoded; each matches the pattern of its name in `yurt.inbound.rest.paths`.
         principal: who asks; `NOBODY` where the operation is open.
         query: the validated query, or None where the operation declares none.
         body: the validated body (`JsonBody`), its bytes (`RawJsonBody`), an `Upload` (`BinaryBody`), or None.
         request_id: what the answer's `X-Request-Id` will say.
     """
 
-    request: web.Request
+    request: web.BaseRequest
+    path: Mapping[str, str]
     principal: Principal
     query: Q_co
     body: B_co
     services: Services
     request_id: str
-
-    @property
-    def path(self) -> Mapping[str, str]:
-        """The path's parameters, decoded; each matches the pattern of its name in `yurt.inbound.rest.paths`."""
-        return self.request.match_info
 
     def header(self, name: str) -> str | None:
         """One header of the request, or None."""

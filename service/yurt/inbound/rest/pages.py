@@ -33,7 +33,7 @@ class Pages:
         """Offer a document."""
         self._makers[name] = make
 
-    def answer(self, name: str, request: web.Request) -> web.Response:
+    def answer(self, name: str, request: web.BaseRequest) -> web.Response:
         """The document, or 304 where the client has this very one."""
         found = self._made.get(name)
         if found is None:

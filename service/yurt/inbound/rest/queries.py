@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from multidict import MultiMapping
 from pydantic import BaseModel, ValidationError
+from yarl import URL
 
 from yurt.domain.errors import FieldError, Invalid
 from yurt.domain.naming import did_you_mean, shown
@@ -18,7 +19,7 @@ _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,18})(\.[0-9]{1,18})?\Z")
 _BOOLEANS = {"true": True, "false": False}
 
 
-def read_query(model: type[BaseModel] | None, query: MultiMapping[str]) -> BaseModel | None:
+def read_query(model: type[BaseModel] | None, url: URL) -> BaseModel | None:
     """Validate the parameters of a request.
 
     Numbers and booleans are written as in JSON: `5`, `0.5`, `true`. A field that is a list may be repeated; a field
@@ -27,8 +28,9 @@ def read_query(model: type[BaseModel] | None, query: MultiMapping[str]) -> BaseM
     Raises:
         Invalid: unknown, repeated or unfit parameters, all named at once.
     """
-    if not query:
+    if not url.raw_query_string:
         return _default(model) if model else None
+    query = url.query
     known = _kinds(model) if model else {}
     errors = list(_unknown_and_repeated(known, query))
     if model and not errors:

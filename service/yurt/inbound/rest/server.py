@@ -1,6 +1,7 @@
 """Serving the door: what is not even HTTP is answered as every other error is."""
 
 import secrets
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
@@ -34,6 +35,13 @@ class _Protocol(web.RequestHandler):
         answer.force_close()
         return answer
 
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End the task that only swallows the rest of a body: aiohttp would let it wait ten seconds for more."""
+        task, in_progress = self._task_handler, self._request_in_progress
+        super().connection_lost(exc)
+        if task is not None and not in_progress:
+            task.cancel()
+
 
 class _Server(web.Server):
     """Makes connections."""
@@ -42,15 +50,16 @@ class _Server(web.Server):
         return _Protocol(self, loop=self._loop, **self._kwargs)
 
 
-class DoorRunner(web.AppRunner):
-    """Runs the application of `yurt.inbound.rest.door.create_app`; use it as aiohttp's `AppRunner`."""
+class DoorRunner(web.ServerRunner):
+    """Serves a door, such as `yurt.inbound.rest.door.Door`; otherwise as aiohttp's runners.
 
-    async def _make_server(self) -> web.Server:
-        self._kwargs |= {"access_log": None, "max_line_size": _LINE_BYTES, "max_field_size": _LINE_BYTES}
-        made = await super()._make_server()
-        return _Server(
-            made.request_handler,
-            request_factory=made.request_factory,
-            handler_cancellation=made.handler_cancellation,
-            **made._kwargs,
-        )
+    Args:
+        door: answers every request.
+        shutdown_timeout: what connections get to end, in seconds.
+    """
+
+    def __init__(
+        self, door: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], *, shutdown_timeout: float = 60.0
+    ) -> None:
+        server = _Server(door, access_log=None, max_line_size=_LINE_BYTES, max_field_size=_LINE_BYTES)
+        super().__init__(server, shutdown_timeout=shutdown_timeout)

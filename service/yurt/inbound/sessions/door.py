@@ -1,6 +1,8 @@
 """The door for containers: their session, and the source of their function."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import TypeAlias
 
 import msgspec
 import structlog
@@ -18,6 +20,9 @@ from yurt_runner import wire
 HELLO_TIMEOUT_S = 10.0
 log = structlog.get_logger(__name__)
 
+Plain: TypeAlias = Callable[[web.BaseRequest, Mapping[str, str]], Awaitable[web.StreamResponse]]
+"""A handler: given the request and the parameters of its path."""
+
 
 class SessionDoor:
     """Handlers of the two routes that containers use."""
@@ -26,18 +31,16 @@ class SessionDoor:
         self._sessions = sessions
         self._lives = lives
 
-    def routes(self) -> list[web.RouteDef]:
-        """The routes, for the application that serves them."""
-        return [
-            web.get("/v1/containers/{container_id}/session", self.session),
-            web.get("/v1/containers/self/source", self.source),
-        ]
+    def routes(self) -> Iterator[tuple[str, str, Plain]]:
+        """Method, path and handler of each route, for the door that serves them."""
+        yield "GET", "/v1/containers/{container_id}/session", self.session
+        yield "GET", "/v1/containers/self/source", self.source
 
-    async def source(self, request: web.Request) -> web.Response:
+    async def source(self, request: web.BaseRequest, _: Mapping[str, str]) -> web.Response:
         """The source of the asking container's own function."""
         try:
             container_id = request.headers.get("Yurt-Container", "")
-            _, member = self._sessions.authenticate(container_id, _credential(request))
+            member = self._sessions.authenticate(container_id, _credential(request))[1]
             data = await self._sessions.source(member)
         except Unauthenticated as error:
             return _refusal(401, error)
@@ -45,14 +48,14 @@ class SessionDoor:
             return _refusal(404, error)
         return web.Response(body=data, content_type="application/zip")
 
-    async def session(self, request: web.Request) -> web.StreamResponse:
+    async def session(self, request: web.BaseRequest, path: Mapping[str, str]) -> web.StreamResponse:
         """One session, from its upgrade to its end."""
         offered = request.headers.get("Sec-WebSocket-Protocol", "")
         if wire.PROTOCOL not in [name.strip() for name in offered.split(",")]:
             return _refusal(400, Malformed(f"This server speaks {wire.PROTOCOL}, and was offered {shown(offered)}."))
         credential = _credential(request)
         try:
-            pool, member = self._sessions.authenticate(request.match_info["container_id"], credential)
+            pool, member = self._sessions.authenticate(path["container_id"], credential)
         except Unauthenticated as error:
             return _refusal(401, error)
         socket = web.WebSocketResponse(protocols=(wire.PROTOCOL,), max_msg_size=wire.MAX_MESSAGE_BYTES, compress=False)
@@ -104,7 +107,7 @@ class SessionDoor:
         raise wire.ProtocolError("A session carries binary messages.")
 
 
-def _credential(request: web.Request) -> str:
+def _credential(request: web.BaseRequest) -> str:
     scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
     return credential.strip() if scheme.lower() == "bearer" else ""
 
