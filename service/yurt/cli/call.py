@@ -108,14 +108,19 @@ async def _show_logs(client: Client, call_id: str, progress: Progress) -> None:
 @click.command(cls=WithArguments, epilog=ARGUMENTS_HELP)
 @click.argument("function", metavar="APP:FUNCTION")
 @click.argument("arguments", nargs=-1, metavar="[ARGUMENT]...")
+@click.option("--callback-url", metavar="URL", help="Who is told of the call's end, by a signed POST.")
 @connected
-async def spawn(client: Client, *, function: str, arguments: tuple[str, ...], as_json: bool) -> None:
+async def spawn(
+    client: Client, *, function: str, arguments: tuple[str, ...], callback_url: str | None, as_json: bool
+) -> None:
     """Begin a call and print its id.
 
     The call goes on by itself; `yurt get` fetches its result.
     """
     headers = {"Idempotency-Key": str(uuid.uuid4())}
     path, body = f"{function_path(function)}/spawn", _body(arguments)
+    if callback_url is not None:
+        body["callback_url"] = callback_url
     reply = await client.send("POST", path, body=body, query=client.scope, headers=headers)
     if as_json:
         output.print_json(reply.body)

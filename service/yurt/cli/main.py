@@ -23,6 +23,7 @@ COMMANDS = {
     "functions": ("yurt.cli.apps:functions", "List the functions of an app, or of all live apps."),
     "containers": ("yurt.cli.apps:containers", "List containers, newest first."),
     "environments": ("yurt.cli.apps:environments", "List environments."),
+    "callback-secrets": ("yurt.cli.callbacks:callback_secrets", "Print what callbacks are signed with."),
     "stop": ("yurt.cli.apps:stop", "Stop an app and its containers."),
     "token": ("yurt.cli.token:token", "Make, list and revoke tokens."),
     "login": ("yurt.cli.login:login", "Remember a server and a token for it."),

@@ -213,3 +213,19 @@ def test_dev_redeploys_streams_and_stops(yurt: Yurt, tmp_path: Path) -> None:
 
     assert "live-dev" not in yurt("apps").out
     assert "Traceback" not in output.read_text()
+
+
+def test_callback_secrets_are_shown_and_replaced(yurt: Yurt) -> None:
+    (first,) = json.loads(yurt("callback-secrets", "--json").out)["secrets"]
+    rotated = yurt("callback-secrets", "--rotate")
+    assert rotated.code == 0, rotated.err
+    _, new, old = rotated.out.splitlines()
+    assert old.startswith(first["secret"])
+    assert new.startswith("whsec_")
+    assert new.endswith("current")
+
+
+def test_spawn_takes_a_callback(yurt: Yurt, app: Path) -> None:
+    refused = yurt("spawn", "basics:add", "1", "--callback-url", "http://10.0.0.1/")
+    assert refused.code == 2, refused.err
+    assert "not a public address" in refused.err
