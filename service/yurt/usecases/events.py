@@ -87,7 +87,7 @@ class Events:
         """The call's state now, each change of it, its log lines after `since`, and its end; then no more.
 
         Log lines are told to those alone who may read logs. Reading raises `NotFound` where there is no such call, or
-        the caller may not know of it.
+        the caller may not know of it, and `CallExpired` where it is no longer kept.
 
         Args:
             seq: the call's sequence number.

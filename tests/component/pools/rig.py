@@ -1,6 +1,8 @@
 """The heart on a real store, with containers that the test plays by hand."""
 
 import json
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,6 +28,10 @@ from yurt.pools.members import Member
 from yurt.pools.numbers import Numbers
 from yurt.pools.pool import Pool
 from yurt.pools.sessions import Sessions
+from yurt.usecases.callbacks import Callbacks
+from yurt.usecases.calls import Calls
+from yurt.usecases.environments import Environments
+from yurt.usecases.places import Places
 from yurt_runner import wire
 
 
@@ -101,6 +107,13 @@ class Played:
         return await self.rig.greet(
             self.member.id, welcome["reconnect_token"], self.member.record.instance or "", holds
         )
+
+
+class NoPost:
+    """`yurt.ports.Post` of tests without callbacks."""
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> None:
+        raise AssertionError(f"a callback to {url}")
 
 
 class Rig:
@@ -194,6 +207,13 @@ class Rig:
         item.waiters.append(partial(self.results.__setitem__, item.seq))
         await self.store.journal.flush()
         return item
+
+    def desk(self) -> Calls:
+        """What callers ask; no callback leaves it."""
+        environments = Environments(self.store, self.clock)
+        callbacks = Callbacks(self.store, NoPost(), self.clock, environments, os.urandom)
+        places = Places(self.store.records)
+        return Calls(self.heart, self.store, self.blobs, self.tags, self.clock, places, callbacks)
 
     async def scale(self) -> None:
         """Let the autoscaler decide once, and its starts happen."""

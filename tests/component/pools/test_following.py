@@ -5,13 +5,11 @@ import asyncio
 import pytest
 
 from tests.component.pools.rig import Rig
-from yurt.domain.errors import NotFound
+from yurt.domain.errors import CallExpired
 from yurt.domain.records import Role
 from yurt.inbound.rest.streams import Paced
 from yurt.ports import LogLine
-from yurt.usecases.calls import Calls
 from yurt.usecases.events import Events
-from yurt.usecases.places import Places
 from yurt.usecases.principals import Principal
 
 ANYBODY = Principal("tk-1", Role.ADMIN, None)
@@ -20,7 +18,7 @@ ANYBODY = Principal("tk-1", Role.ADMIN, None)
 @pytest.fixture
 def events(rig: Rig) -> Events:
     """The events of the rig's calls."""
-    return Events(Calls(rig.heart, rig.store, rig.blobs, rig.tags, rig.clock, Places(rig.store.records)), rig.logs)
+    return Events(rig.desk(), rig.logs)
 
 
 async def test_who_leaves_while_nothing_happens_leaves_no_task(rig: Rig, events: Events) -> None:
@@ -61,7 +59,7 @@ async def test_a_follower_sees_the_lines_and_the_end(rig: Rig, events: Events) -
     assert kinds == ["log", "end"]
 
 
-async def test_a_call_that_is_not_there_cannot_be_followed(rig: Rig, events: Events) -> None:
-    with pytest.raises(NotFound):
+async def test_a_call_that_is_no_longer_there_cannot_be_followed(rig: Rig, events: Events) -> None:
+    with pytest.raises(CallExpired):
         async with events.follow(ANYBODY, rig.tags.call_id(5), 5) as following:
             await anext(following)

@@ -6,8 +6,7 @@ from tests.component.pools.rig import Rig
 from yurt.domain.errors import TooManyPending, Unavailable
 from yurt.domain.records import CallKind, Role
 from yurt.usecases import calls, keys
-from yurt.usecases.calls import Calls, Envelope
-from yurt.usecases.places import Places
+from yurt.usecases.calls import Envelope
 from yurt.usecases.principals import Principal
 from yurt.usecases.waiters import Waiters
 
@@ -18,7 +17,7 @@ async def test_a_key_stays_held_until_its_call_is_decided(rig: Rig, monkeypatch:
     monkeypatch.setattr(calls, "COMMIT_TIMEOUT_S", 0.01)
     monkeypatch.setattr(keys, "WAIT_S", 0.01)
     pool = await rig.deploy()
-    desk = Calls(rig.heart, rig.store, rig.blobs, rig.tags, rig.clock, Places(rig.store.records))
+    desk = rig.desk()
     rig.store.journal.hold()
     for _ in range(2):
         with pytest.raises(Unavailable):

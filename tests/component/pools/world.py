@@ -16,8 +16,7 @@ from yurt.pools.inputs import Input
 from yurt.pools.members import Member
 from yurt.pools.pool import Pool
 from yurt.ports import EngineRefused
-from yurt.usecases.calls import Calls, Envelope
-from yurt.usecases.places import Places
+from yurt.usecases.calls import Envelope
 from yurt.usecases.principals import Principal
 
 ROUNDS = 400
@@ -70,7 +69,7 @@ class World:
     def _born(self) -> None:
         """What is watched in each life of the server."""
         rig = self.rig
-        self.calls = Calls(rig.heart, rig.store, rig.blobs, rig.tags, rig.clock, Places(rig.store.records))
+        self.calls = rig.desk()
         start = rig.lives.start
 
         def checked(pool: Pool) -> None:

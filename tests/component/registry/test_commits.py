@@ -10,7 +10,7 @@ from tests.component.registry.conftest import ROOT, House
 from tests.waiting import until
 from yurt.domain.changes import Change
 from yurt.domain.errors import AlreadyExists, Unavailable
-from yurt.ports import Calls, Identity, Journal, Records, Store
+from yurt.ports import Callbacks, Calls, Identity, Journal, Maps, Records, Retention, Store
 
 
 class HeldJournal:
@@ -67,6 +67,18 @@ class HeldStore:
     @property
     def calls(self) -> Calls:
         return self._inner.calls
+
+    @property
+    def maps(self) -> Maps:
+        return self._inner.maps
+
+    @property
+    def callbacks(self) -> Callbacks:
+        return self._inner.callbacks
+
+    @property
+    def retention(self) -> Retention:
+        return self._inner.retention
 
     async def check(self) -> str | None:
         return await self._inner.check()

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,7 @@ class House:
         """A time past which nothing is kept."""
         return self.clock.now() - KEPT_S - 10
 
-    async def calls(self, count: int, *, first: int = 1, at: float, **more: object) -> list[int]:
+    async def calls(self, count: int, *, first: int = 1, at: float, **more: Any) -> list[int]:
         """Calls that ended at a time."""
         rows = [accept(first + n, created_at=at, **more) for n in range(count)]
         for start in range(0, count, 1000):

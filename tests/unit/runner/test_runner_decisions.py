@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import itertools
 import os
 import socket
 import zipfile
@@ -289,6 +290,7 @@ def link() -> zipfile.ZipInfo:
         (archive_of(("a/./b.py", b"x")), "unsafe name"),
         (archive_of((link(), b"/etc/passwd")), "a link"),
     ],
+    ids=itertools.count(),
 )
 def test_archives_that_are_refused(tmp_path: Path, archive: bytes, words: str) -> None:
     with pytest.raises(BadSource, match=words):
