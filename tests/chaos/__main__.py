@@ -1,0 +1,39 @@
+"""`scripts/chaos --seed N --minutes M`: bad things happen to a real server under load, and the laws are checked."""
+
+import argparse
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+from tests.chaos.nemesis import schedule
+from tests.chaos.runner import chaos
+
+STORES = ("sqlite",)
+
+
+def main() -> int:
+    """Parse, run, print; 1 if a law was broken."""
+    parser = argparse.ArgumentParser(prog="scripts/chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, required=True, help="of everything that is left to chance")
+    parser.add_argument("--minutes", type=float, default=10.0, help="how long bad things happen")
+    parser.add_argument("--store", choices=STORES, default="sqlite", help="what the server keeps its calls in")
+    parser.add_argument("--json", action="store_true", help="print JSON alone")
+    parser.add_argument("--log", type=Path, help="where the server's log is written")
+    options = parser.parse_args()
+    steps = schedule(options.seed, options.minutes * 60)
+    if not options.json:
+        sys.stdout.write("\n".join(map(str, steps)) + "\n\n")
+    report = asyncio.run(chaos(options.seed, steps, options.minutes * 60))
+    if options.log:
+        options.log.write_text(report.server_log)
+    if options.json:
+        found = [[violation.law, violation.subject, violation.text] for violation in report.violations]
+        sys.stdout.write(json.dumps({"seed": options.seed, **report.facts(), "found": found}) + "\n")
+    else:
+        sys.stdout.write(report.text() + "\n")
+    return 1 if report.violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,276 @@
+"""The laws, each a pure function from a history to its violations. What is promised stands in docs/promises.md."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from tests.chaos.history import History, Limits, Run, Sight
+
+CANCEL_MAY_TAKE_S = 45.0
+"""From the answer of a cancel to the last moment at which its input may still begin: it was prefetched by a container
+that was frozen (20 s at most) or that had no connection meanwhile, while the server was frozen too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One law that was broken.
+
+    Args:
+        subject: the call, or whatever it is about.
+    """
+
+    law: str
+    subject: str
+    text: str
+
+
+Law = Callable[[History], Iterator[Violation]]
+
+
+def check(history: History) -> list[Violation]:
+    """Every violation of every law."""
+    return [violation for law in LAWS for violation in law(history)]
+
+
+def accepted_ends(history: History) -> Iterator[Violation]:
+    """What a client knows to be accepted, or saw at any time, has ended when everything is at rest."""
+    ended = {sight.call_id for sight in history.sights if sight.terminal and sight.index < 0}
+    known = {request.call_id: request.verb for request in history.requests if request.accepted}
+    known |= {sight.call_id: "seen" for sight in history.sights if sight.call_id not in known}
+    for call_id, verb in known.items():
+        if call_id not in ended:
+            yield Violation("accepted calls end", call_id, f"{verb}, and never seen at its end")
+
+
+def one_outcome(history: History) -> Iterator[Violation]:
+    """All observers see one end of an input, and none sees it pending once somebody has seen its end."""
+    by_input: dict[tuple[str, int], list[Sight]] = defaultdict(list)
+    for sight in history.sights:
+        by_input[sight.call_id, sight.index].append(sight)
+    for (call_id, index), sights in by_input.items():
+        subject = call_id if index < 0 else f"{call_id}[{index}]"
+        ends = [sight for sight in sights if sight.terminal]
+        if len({sight.shown for sight in ends}) > 1:
+            told = "; ".join(f"{sight.observer} at {sight.seen_at:.3f}: {sight.shown}" for sight in ends)
+            yield Violation("one visible outcome", subject, told)
+        first = min((sight.seen_at for sight in ends), default=None)
+        for sight in sights:
+            if first is not None and not sight.terminal and sight.asked_at > first:
+                told = f"{sight.status} in {sight.observer}, asked {sight.asked_at - first:.3f} s after its end"
+                yield Violation("one visible outcome", subject, told)
+
+
+def results_are_of_runs(history: History) -> Iterator[Violation]:
+    """A result was returned by a run of that very input, which came to its end, and is right."""
+    runs = {run.run: run for run in history.runs}
+    for sight in _results(history):
+        result = sight.facts["result"]
+        run = runs.get(result["run"]) if isinstance(result, dict) else None
+        if run is None:
+            yield Violation("results are of runs", sight.call_id, f"no function wrote down the run of {sight.shown}")
+        elif run.call_id != sight.call_id:
+            yield Violation("results are of runs", sight.call_id, f"the result of another call: {run}")
+        elif run.ended_at is None or run.raised:
+            yield Violation("results are of runs", sight.call_id, f"that run did not come to its end: {run}")
+        elif result["double"] != run.number * 2:
+            yield Violation("results are of runs", sight.call_id, f"a wrong result: {sight.shown}")
+
+
+def no_outcome_of_a_fenced_attempt(history: History) -> Iterator[Violation]:
+    """The result that is shown is the last attempt's: one that was given up before cannot speak."""
+    for sight in _results(history):
+        facts = sight.facts
+        if sight.index < 0 and facts["result"]["attempt"] != facts.get("attempts"):
+            told = f"attempt {facts['result']['attempt']} answered, of {facts.get('attempts')}: {sight.shown}"
+            yield Violation("no outcome of a fenced attempt", sight.call_id, told)
+
+
+def errors_are_of_runs(history: History) -> Iterator[Violation]:
+    """An error of the function's own was raised by a run of that input."""
+    raised = {(run.call_id, run.attempt) for run in history.runs if run.raised}
+    for sight in history.sights:
+        error = sight.facts.get("error") or {}
+        if error.get("outcome") == "user_error" and (sight.call_id, error.get("attempt")) not in raised:
+            yield Violation("errors are of runs", sight.call_id, f"no run raised it: {sight.shown}")
+
+
+def _results(history: History) -> Iterator[Sight]:
+    return (s for s in history.sights if s.status == "success" and "result" in s.facts)
+
+
+def one_call_of_a_key(history: History) -> Iterator[Violation]:
+    """A key names one call, whoever asks however often; without a key, one call answers one request."""
+    named: dict[str, set[str]] = defaultdict(set)
+    plain: dict[str, int] = defaultdict(int)
+    for request in history.requests:
+        if not request.call_id:
+            continue
+        if request.key:
+            named[f"{request.function} {request.key}"].add(request.call_id)
+        else:
+            plain[request.call_id] += 1
+    for key, calls in named.items():
+        if len(calls) > 1:
+            yield Violation("one call of a key", ", ".join(sorted(calls)), f"all of the key {key}")
+    for call_id, times in plain.items():
+        if times > 1:
+            yield Violation("one call of a key", call_id, f"answered {times} requests that had no key")
+
+
+def slots_hold(history: History) -> Iterator[Violation]:
+    """A container runs no more than its slots, and a function no more than its containers times their slots.
+
+    While a revision takes over, one container above the limit is allowed. Runs that never came to their end say nothing
+    of when they stopped, and containers that were frozen were replaced while they lived: neither counts.
+    """
+    frozen = {deed.container_id for deed in history.deeds if deed.container_id}
+    whole = [run for run in history.runs if run.ended_at is not None]
+    by_container: dict[str, list[Run]] = defaultdict(list)
+    by_function: dict[str, list[Run]] = defaultdict(list)
+    for run in whole:
+        by_container[run.container_id].append(run)
+        if run.container_id not in frozen:
+            by_function[run.function].append(run)
+    for container_id, runs in by_container.items():
+        slots = history.limits.get(runs[0].function, Limits(1)).slots
+        if (most := _most_at_once(runs)) > slots:
+            yield Violation("slots hold", container_id, f"{most} runs at once in {slots} slots")
+    redeployed = any(deed.name in {"redeploy", "stop app"} for deed in history.deeds)
+    for function, runs in by_function.items():
+        limits = history.limits[function]
+        allowed = (limits.max_containers + redeployed) * limits.slots
+        if (most := _most_at_once(runs)) > allowed:
+            yield Violation("slots hold", function, f"{most} runs at once, where {allowed} may be")
+
+
+def _most_at_once(runs: Iterable[Run]) -> int:
+    """How many intervals overlap at most; one that ends when another begins does not."""
+    edges = [(run.begun_at, 1) for run in runs] + [(run.ended_at or run.begun_at, -1) for run in runs]
+    most = running = 0
+    for _, step in sorted(edges):
+        running += step
+        most = max(most, running)
+    return most
+
+
+def attempts_are_in_order(history: History) -> Iterator[Violation]:
+    """An input raises no more often than its policy allows."""
+    raised: dict[str, set[int]] = defaultdict(set)
+    functions: dict[str, str] = {}
+    for run in history.runs:
+        functions[run.input_id] = run.function
+        if run.raised:
+            raised[run.input_id].add(run.attempt)
+    for input_id, attempts in raised.items():
+        allowed = history.limits[functions[input_id]].max_retries + 1
+        if len(attempts) > allowed:
+            yield Violation("retries hold", input_id, f"raised in the attempts {sorted(attempts)}, {allowed} allowed")
+
+
+def cancelled_stays_away(history: History) -> Iterator[Violation]:
+    """A call whose cancel was answered does not begin again."""
+    for run in history.runs:
+        cancelled_at = history.cancelled.get(run.call_id)
+        if cancelled_at is not None and run.begun_at > cancelled_at + CANCEL_MAY_TAKE_S:
+            late = run.begun_at - cancelled_at
+            yield Violation("cancelled stays away", run.call_id, f"began {late:.1f} s after its cancel: {run}")
+
+
+def nothing_runs_after_its_end(history: History) -> Iterator[Violation]:
+    """A success is the last thing of an input: nobody begins it again later, unless a fenced container holds it."""
+    touched = {deed.container_id for deed in history.deeds if deed.container_id}
+    ends: dict[str, float] = {}
+    for sight in history.sights:
+        if sight.terminal and sight.index < 0:
+            ends[sight.call_id] = min(sight.seen_at, ends.get(sight.call_id, sight.seen_at))
+    for run in history.runs:
+        end = ends.get(run.call_id)
+        if end is not None and run.begun_at > end + CANCEL_MAY_TAKE_S and run.container_id not in touched:
+            late = run.begun_at - end
+            yield Violation("nothing runs after its end", run.call_id, f"began {late:.1f} s after its end: {run}")
+
+
+def maps_are_whole(history: History) -> Iterator[Violation]:
+    """An answer of a map that was read to its end has each index once, an ordered one in order."""
+    for done in history.maps:
+        if sorted(done.indexes) != list(range(done.size)):
+            missing = sorted(set(range(done.size)) - set(done.indexes))[:10]
+            told = f"{len(done.indexes)} lines for {done.size} inputs; missing {missing}"
+            yield Violation("maps are whole", done.call_id, told)
+        elif done.ordered and list(done.indexes) != sorted(done.indexes):
+            at = next(n for n, index in enumerate(done.indexes) if n != index)
+            yield Violation("maps are in order", done.call_id, f"line {at} is of input {done.indexes[at]}")
+
+
+def nothing_is_left(history: History) -> Iterator[Violation]:
+    """At rest there is no container, process or directory that no row explains, and no slot in use."""
+    for leftover in history.leftovers:
+        yield Violation("nothing is left", leftover.partition(" ")[0], leftover)
+
+
+def answers_are_clean(history: History) -> Iterator[Violation]:
+    """No client gets an internal error, nor a refusal that nothing explains."""
+    for refusal in history.refusals:
+        yield Violation("answers are clean", refusal.partition(" ")[0], refusal)
+
+
+LAWS: tuple[Law, ...] = (
+    accepted_ends,
+    one_outcome,
+    results_are_of_runs,
+    no_outcome_of_a_fenced_attempt,
+    errors_are_of_runs,
+    one_call_of_a_key,
+    slots_hold,
+    attempts_are_in_order,
+    cancelled_stays_away,
+    nothing_runs_after_its_end,
+    maps_are_whole,
+    nothing_is_left,
+    answers_are_clean,
+)
+
+
+def needless_reruns(history: History) -> list[str]:
+    """Inputs that ran more than once although nobody touched the container of an earlier run: allowed, not liked."""
+    touched = {deed.container_id for deed in history.deeds if deed.container_id}
+    by_input: dict[str, list[Run]] = defaultdict(list)
+    for run in history.runs:
+        by_input[run.input_id].append(run)
+    return [
+        input_id
+        for input_id, runs in by_input.items()
+        if len(again := sorted((run for run in runs if not run.raised), key=lambda run: run.begun_at)) > 1
+        and not any(run.container_id in touched for run in again[:-1])
+    ]
+
+
+def story(history: History, call_id: str) -> str:
+    """Everything that the history knows of a call, in the order of time, one fact a line."""
+    facts: list[tuple[float, str]] = []
+    containers = set()
+    for run in history.runs:
+        if run.call_id in call_id:
+            containers.add(run.container_id)
+            facts.append((run.begun_at, f"run {run.run[:8]} begins: attempt {run.attempt} in {run.container_id}"))
+            if run.ended_at is not None:
+                facts.append((run.ended_at, f"run {run.run[:8]} {'raises' if run.raised else 'returns'}"))
+    for request in history.requests:
+        if request.call_id and request.call_id in call_id:
+            sent = f"client {request.client} sends {request.verb} {request.function} {request.number} {request.key}"
+            facts.append((request.sent_at, sent))
+            facts.append((request.answered_at or request.sent_at, f"its answer: {request.status}"))
+    facts += [(s.seen_at, f"{s.observer}: {s.shown}") for s in history.sights if s.call_id in call_id]
+    if call_id in history.cancelled:
+        facts.append((history.cancelled[call_id], "cancel answered"))
+    span = [at for at, _ in facts]
+    for deed in history.deeds:
+        near = span and min(span) - 5 <= deed.ended_at and deed.begun_at <= max(span) + 5
+        if near and (not deed.container_id or deed.container_id in containers):
+            facts.append((deed.begun_at, f"NEMESIS {deed.name} {deed.container_id} until {deed.ended_at:.3f}"))
+    told, last = [], ""
+    for at, fact in sorted(facts):
+        if fact != last:
+            told.append(f"    {at:.3f} {fact}")
+        last = fact
+    return "\n".join(told)

@@ -1,0 +1,154 @@
+"""Clients: each does what its own random numbers say, and writes down what it sent and saw."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+
+from tests.chaos.history import Request
+from tests.chaos.recorder import Asker, Recorder
+
+PAUSE_S = 0.12
+"""The mean pause of a client between two requests: eight of them keep about one core busy."""
+
+PASSING = frozenset({404, 409})
+"""How calls of an app that is stopped now and then may be refused."""
+
+ENDED_ALREADY = frozenset({409})
+
+NAMES = ("chaos:quick",) * 5 + ("chaos:slow",) * 3 + ("chaos:fails", "chaos:flaky", "passing:quick")
+
+
+class Client:
+    """One user of the server.
+
+    Args:
+        seed: of its choices; its name makes them its own.
+    """
+
+    def __init__(self, name: int, seed: int, functions: frozenset[str], asker: Asker, recorder: Recorder) -> None:
+        self._name = name
+        self._chance = random.Random(f"{seed} client {name}")
+        self._functions = tuple(one for one in NAMES if one in functions)
+        self._asker = asker
+        self._recorder = recorder
+        self._number = name * 10_000_000
+        self._calls: list[str] = []
+        self._keyed: list[tuple[str, str, int, str]] = []
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Go on until `stop` is set."""
+        deeds: list[tuple[int, Callable[[], Awaitable[None]]]] = [
+            (6, self._invoke),
+            (5, self._spawn),
+            (2, self._with_key),
+            (2, self._twice_at_once),
+            (2, self._ask_again),
+            (4, self._look),
+            (1, self._look_at_list),
+            (2, self._cancel),
+        ]
+        weights = [weight for weight, _ in deeds]
+        while not stop.is_set():
+            _, deed = self._chance.choices(deeds, weights)[0]
+            await deed()
+            await asyncio.sleep(self._chance.expovariate(1 / PAUSE_S))
+
+    async def _send(self, verb: str, function: str, number: int, key: str = "") -> Request:
+        sent_at = time.monotonic()
+        allowed = PASSING if function.startswith("passing:") else frozenset[int]()
+        headers = {"Idempotency-Key": key} if key else {}
+        reply = await self._asker.ask(
+            "POST", f"/v1/functions/{function}/{verb}", {"args": [number]}, allowed=allowed, **headers
+        )
+        request = Request(self._name, verb, function, number, sent_at, key=key)
+        if reply is not None and reply.status in {200, 202}:
+            call_id = reply.body["call_id"]
+            request = Request(
+                self._name, verb, function, number, sent_at, 1, key, time.monotonic(), reply.status, call_id
+            )
+            self._calls.append(call_id)
+            self._recorder.see("answer", sent_at, reply.body)
+            if reply.status == 200:
+                self._recorder.served()
+        self._recorder.requests.append(request)
+        self._recorder.counts[f"calls {verb}"] += 1
+        return request
+
+    def _next(self) -> tuple[str, int]:
+        self._number += 1
+        return self._chance.choice(self._functions), self._number
+
+    def _next_keyed(self) -> tuple[str, int]:
+        """Of a function that stays: a key belongs to a function, and an app that is deployed again has new ones."""
+        self._number += 1
+        return self._chance.choice([one for one in self._functions if one.startswith("chaos:")]), self._number
+
+    async def _invoke(self) -> None:
+        await self._send("invocations", *self._next())
+
+    async def _spawn(self) -> None:
+        await self._send("spawn", *self._next())
+
+    async def _with_key(self) -> None:
+        function, number = self._next_keyed()
+        verb, key = self._chance.choice(("spawn", "invocations")), f"key-{number}"
+        self._keyed.append((verb, function, number, key))
+        await self._send(verb, function, number, key)
+
+    async def _twice_at_once(self) -> None:
+        function, number = self._next_keyed()
+        key = f"key-{number}"
+        async with asyncio.TaskGroup() as both:
+            for _ in range(2):
+                both.create_task(self._send("spawn", function, number, key))
+
+    async def _ask_again(self) -> None:
+        if self._keyed:
+            await self._send(*self._chance.choice(self._keyed))
+
+    async def _look(self) -> None:
+        if self._calls:
+            wait = self._chance.choice((0, 0, 1, 5))
+            await self.get(self._chance.choice(self._calls[-50:]), wait)
+
+    async def get(self, call_id: str, wait: int) -> bool:
+        """Look at a call. True if it has ended."""
+        asked_at = time.monotonic()
+        reply = await self._asker.ask("GET", f"/v1/function-calls/{call_id}?wait={wait}")
+        if reply is None or reply.status != 200:
+            return False
+        self._recorder.see("get", asked_at, reply.body)
+        return self._recorder.sights[-1].terminal
+
+    async def _look_at_list(self) -> None:
+        await self._look_at_page(f"/v1/functions/{self._chance.choice(self._functions)}/invocations?limit=100")
+
+    async def look_at_all(self) -> None:
+        """See every call that the server knows of."""
+        cursor: str | None = ""
+        while cursor is not None:
+            cursor = await self._look_at_page(f"/v1/function-calls?limit=200{cursor}")
+
+    async def _look_at_page(self, path: str) -> str | None:
+        """See the calls of one page of a list; returns what leads to the next one."""
+        asked_at = time.monotonic()
+        reply = await self._asker.ask("GET", f"{path}&include=result", allowed=PASSING)
+        if reply is None or reply.status != 200:
+            return None
+        for call in reply.body["data"]:
+            self._recorder.see("list", asked_at, call)
+        return f"&cursor={reply.body['next_cursor']}" if "next_cursor" in reply.body else None
+
+    async def _cancel(self) -> None:
+        function, number = self._next()
+        request = await self._send("spawn", function, number)
+        if not request.accepted:
+            return
+        await asyncio.sleep(self._chance.choice((0, 0.01, 0.3, 1)))
+        asked_at = time.monotonic()
+        reply = await self._asker.ask("POST", f"/v1/function-calls/{request.call_id}/cancel", allowed=ENDED_ALREADY)
+        if reply is not None and reply.status == 200:
+            self._recorder.cancelled[request.call_id] = time.monotonic()
+            self._recorder.counts["cancels"] += 1
+            self._recorder.see("cancel", asked_at, reply.body)

@@ -1,0 +1,90 @@
+"""The functions that chaos calls. Each writes down that it began and ended; its result says which run it was."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.chaos.history import Limits
+
+SOURCE = '''
+import json, os, time, uuid
+
+from yurt_runner import current
+
+
+def note(**facts):
+    """Append one line by one write, and have it on the disk before anything else happens."""
+    path = os.path.join({records!r}, os.environ["YURT_CONTAINER_ID"])
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(handle, (json.dumps(facts) + "\\n").encode())
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def recorded(name, number, body):
+    at, run, container = current(), uuid.uuid4().hex, os.environ["YURT_CONTAINER_ID"]
+    note(event="begin", run=run, function="{app}:" + name, number=number, call_id=at.call_id, input_id=at.input_id,
+         attempt=at.attempt, container_id=container, begun_at=time.monotonic())
+    try:
+        body(at.attempt)
+    except ValueError:
+        note(event="end", run=run, at=time.monotonic(), raised=True)
+        raise
+    note(event="end", run=run, at=time.monotonic(), raised=False)
+    return {{"double": number * 2, "run": run, "attempt": at.attempt, "container_id": container}}
+
+
+def quick(number):
+    return recorded("quick", number, lambda attempt: None)
+
+
+def slow(number):
+    """Takes 0.1 to 2.5 s, by its number."""
+    return recorded("slow", number, lambda attempt: time.sleep(0.1 + number % 25 * 0.1))
+
+
+def fails(number):
+    def body(attempt):
+        raise ValueError("always: %d" % number)
+
+    return recorded("fails", number, body)
+
+
+def flaky(number):
+    """Raises in as many attempts as its number says, modulo 4: three retries are enough."""
+
+    def body(attempt):
+        if attempt <= number % 4:
+            raise ValueError("not yet: %d" % attempt)
+
+    return recorded("flaky", number, body)
+
+
+EDITION = {edition}
+'''
+
+LIMITS: Mapping[str, Limits] = {
+    "chaos:quick": Limits(2),
+    "chaos:slow": Limits(3),
+    "chaos:fails": Limits(1),
+    "passing:quick": Limits(1),
+}
+"""What is deployed. `passing` is an app that the nemesis stops and deploys again."""
+
+
+def definitions(app: str, records: Path, edition: int) -> dict[str, Any]:
+    """The functions of an app, as a deploy sends them; another edition is another revision."""
+    source = {"files": {"main.py": SOURCE.format(records=str(records), app=app, edition=edition)}}
+    return {
+        name.partition(":")[2]: {
+            "entrypoint": f"main:{name.partition(':')[2]}",
+            "source": source,
+            "max_containers": limits.max_containers,
+            "scaledown_window": 5,
+            **({"retries": {"max_retries": limits.max_retries, "initial_delay": 0.2}} if limits.max_retries else {}),
+        }
+        for name, limits in LIMITS.items()
+        if name.startswith(f"{app}:")
+    }

@@ -1,0 +1,261 @@
+"""The nemesis: it does bad things at times that one seed decides, and writes down what it did to whom."""
+
+import asyncio
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import psutil
+
+from tests.chaos.functions import definitions
+from tests.chaos.history import Deed
+from tests.chaos.recorder import Asker, Recorder
+from tests.chaos.world import Member, World
+
+WEIGHTS = {
+    "kill server": 5,
+    "kill server at its start": 1,
+    "freeze server": 2,
+    "restart server": 2,
+    "kill supervisor": 3,
+    "kill worker": 3,
+    "freeze supervisor": 2,
+    "freeze worker": 1,
+    "freeze container": 2,
+    "cut connections": 3,
+    "fill the disk": 2,
+    "redeploy": 2,
+    "stop app": 2,
+}
+"""How often each is done, in proportion."""
+
+LONGEST_S = {"freeze server": 20.0, "freeze supervisor": 20.0, "freeze worker": 20.0, "freeze container": 20.0}
+"""How long a deed lasts at most; 3 s where nothing is said. A lease is 15 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do.
+
+    Args:
+        at_s: when, since the beginning; later if the one before it takes longer.
+        dice: 0 to 1, whom it hits.
+        seconds: how long it lasts.
+    """
+
+    at_s: float
+    name: str
+    dice: float
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.at_s:7.1f} s  {self.name:<26} dice {self.dice:.3f}, {self.seconds:.1f} s"
+
+
+def schedule(seed: int, length_s: float, *, pause_s: float = 4.0, longest_s: float = 20.0) -> list[Step]:
+    """What is done in so many seconds; the same for the same arguments.
+
+    Args:
+        pause_s: the mean pause between two.
+        longest_s: no deed lasts longer.
+    """
+    chance = random.Random(f"{seed} nemesis")
+    steps, at = [], chance.uniform(1, pause_s)
+    while at < length_s:
+        name = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+        seconds = min(chance.uniform(0.1, LONGEST_S.get(name, 3.0)), longest_s)
+        steps.append(Step(at, name, chance.random(), seconds))
+        at += chance.uniform(0.2, 2 * pause_s)
+    return steps
+
+
+class Nemesis:
+    """Does one step after another; containers thaw by themselves meanwhile.
+
+    Args:
+        skipped: what cannot be done here, with the reason.
+    """
+
+    def __init__(self, world: World, asker: Asker, recorder: Recorder) -> None:
+        self._world = world
+        self._asker = asker
+        self._recorder = recorder
+        self._edition = 1
+        self._thaws: set[asyncio.Task[None]] = set()
+        self._deeds: dict[str, Callable[[Step], Awaitable[None]]] = {
+            "kill server": self._kill_server,
+            "kill server at its start": self._kill_at_start,
+            "freeze server": self._freeze_server,
+            "restart server": self._restart_server,
+            "kill supervisor": self._kill_member,
+            "kill worker": self._kill_member,
+            "freeze supervisor": self._freeze_members,
+            "freeze worker": self._freeze_members,
+            "freeze container": self._freeze_members,
+            "cut connections": self._cut,
+            "fill the disk": self._fill,
+            "redeploy": self._redeploy,
+            "stop app": self._stop_app,
+        }
+        self.skipped: dict[str, str] = {}
+        if not world.small_disk:
+            self.skipped["fill the disk"] = "only root can mount a small file system"
+        if os.geteuid() != 0 or not shutil.which("ss"):
+            self.skipped["cut connections"] = "only root can cut connections, with ss -K"
+
+    async def run(self, steps: Sequence[Step]) -> None:
+        """Do them; at the end everything is thawed and the server runs."""
+        begun = time.monotonic()
+        try:
+            for step in steps:
+                if step.name in self.skipped:
+                    continue
+                await asyncio.sleep(max(0.0, begun + step.at_s - time.monotonic()))
+                await self._revive()
+                self._recorder.counts[step.name] += 1
+                await self._deeds[step.name](step)
+        finally:
+            if self._thaws:
+                await asyncio.wait(self._thaws)
+        await self._revive()
+
+    async def _revive(self) -> None:
+        """A server that ended by itself is a finding, and is started again."""
+        process = self._world.served.process
+        if process is None or process.returncode is not None:
+            tail = self._world.served.output[-2000:]
+            self._recorder.refusals.append(f"server ended by itself: {process and process.returncode}\n{tail}")
+            await self._world.served.start()
+
+    def _noted(self, name: str, seconds: float, container_id: str = "") -> None:
+        now = time.monotonic()
+        self._recorder.deeds.append(Deed(name, now, now + seconds, container_id))
+
+    async def _started_again(self) -> None:
+        self._recorder.waiting_since = time.monotonic()
+        await self._world.served.start()
+
+    async def _kill_server(self, step: Step) -> None:
+        self._noted(step.name, step.seconds)
+        await self._world.served.kill()
+        await asyncio.sleep(step.seconds * step.dice)
+        await self._started_again()
+
+    async def _kill_at_start(self, step: Step) -> None:
+        self._noted(step.name, step.seconds)
+        await self._world.served.kill()
+        await self._world.served.launch()
+        await asyncio.sleep(step.dice)
+        await self._world.served.kill()
+        await self._started_again()
+
+    async def _restart_server(self, step: Step) -> None:
+        begun = time.monotonic()
+        code = await self._world.served.stop()
+        self._recorder.deeds.append(Deed(step.name, begun, time.monotonic()))
+        for member in self._world.members():
+            self._recorder.leftovers.append(f"{member.container_id} lives after SIGTERM: pid {member.process.pid}")
+        if code != 0:
+            self._recorder.refusals.append(f"server ended with {code} on SIGTERM\n{self._world.served.output[-2000:]}")
+        await asyncio.sleep(step.dice)
+        await self._started_again()
+
+    async def _freeze_server(self, step: Step) -> None:
+        self._noted(step.name, step.seconds)
+        process = self._world.served.process
+        if process is not None:
+            process.send_signal(signal.SIGSTOP)
+            try:
+                await asyncio.sleep(step.seconds)
+            finally:
+                process.send_signal(signal.SIGCONT)
+
+    def _pick(self, step: Step) -> list[Member]:
+        """The processes that a step hits."""
+        members = self._world.members()
+        if step.name.endswith("container"):
+            containers = sorted({member.container_id for member in members})
+            chosen = containers[int(step.dice * len(containers)) % len(containers)] if containers else ""
+            return [member for member in members if member.container_id == chosen]
+        fitting = [member for member in members if member.supervisor == step.name.endswith("supervisor")]
+        return [fitting[int(step.dice * len(fitting)) % len(fitting)]] if fitting else []
+
+    async def _kill_member(self, step: Step) -> None:
+        for member in self._pick(step):
+            self._noted(step.name, 0, member.container_id)
+            _signal(member.process, signal.SIGKILL)
+
+    async def _freeze_members(self, step: Step) -> None:
+        frozen = self._pick(step)
+        for member in frozen:
+            self._noted(step.name, step.seconds, member.container_id)
+            _signal(member.process, signal.SIGSTOP)
+        thaw = asyncio.create_task(_thaw(frozen, step.seconds), name="chaos-thaw")
+        self._thaws.add(thaw)
+        thaw.add_done_callback(self._thaws.discard)
+
+    async def _cut(self, step: Step) -> None:
+        """Reset connections of the server's port: all, or those with an even port at the other end."""
+        self._noted(step.name, 0)
+        command = ["ss", "-K", "-H", "-t", "state", "established", f"sport = :{self._world.served.port}"]
+        await asyncio.to_thread(subprocess.run, command, capture_output=True, timeout=20, check=True)
+
+    async def _fill(self, step: Step) -> None:
+        self._noted(step.name, step.seconds)
+        filler = self._world.served.data / "filler"
+        await asyncio.to_thread(_fill, filler)
+        try:
+            await asyncio.sleep(step.seconds)
+        finally:
+            filler.unlink()
+
+    async def _redeploy(self, step: Step) -> None:
+        self._noted(step.name, 0)
+        await self.deploy("chaos")
+
+    async def _stop_app(self, step: Step) -> None:
+        self._noted(step.name, step.seconds)
+        await self._asker.ask("DELETE", "/v1/apps/passing", allowed=frozenset({404}))
+        await asyncio.sleep(step.dice)
+        await self.deploy("passing")
+
+    async def deploy(self, app: str) -> bool:
+        """Deploy another edition of an app. False if the server did not answer."""
+        self._edition += 1
+        await self._asker.ask("POST", "/v1/apps", {"name": app}, allowed=frozenset({409}))
+        functions = definitions(app, self._world.records, self._edition)
+        put = await self._asker.ask(
+            "PUT", f"/v1/apps/{app}/functions", {"functions": functions}, allowed=frozenset({404, 409})
+        )
+        return put is not None and put.status == 200
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        return  # it ended meanwhile
+
+
+async def _thaw(members: Sequence[Member], seconds: float) -> None:
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        for member in members:
+            _signal(member.process, signal.SIGCONT)
+
+
+def _fill(path: os.PathLike[str]) -> None:
+    """Write until there is no room."""
+    with open(path, "wb", buffering=0) as file:  # noqa: PTH123 - unbuffered, so that the last block is small
+        for size in (1 << 20, 1 << 12, 1):
+            try:
+                while True:
+                    file.write(b"\0" * size)
+            except OSError:
+                continue

@@ -1,0 +1,101 @@
+"""What chaos happens to: a server with directories of its own, and the processes of its containers."""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from tests.acceptance.served import Served
+
+DISK_MIB = 96
+"""Room for the store of ten minutes; small enough to be filled at once."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One process of a container."""
+
+    process: psutil.Process
+    container_id: str
+    supervisor: bool
+
+
+@dataclass
+class World:
+    """A place on this machine.
+
+    Args:
+        served: the server.
+        records: where functions write what they did.
+        small_disk: whether the data directory is a file system of its own, which may be filled.
+    """
+
+    served: Served
+    records: Path
+    small_disk: bool
+
+    @property
+    def run_dir(self) -> Path:
+        """Where the containers' directories are."""
+        return self.served.place / "run"
+
+    def members(self) -> list[Member]:
+        """The living processes of its containers, told by their home directory."""
+        marker = f"HOME={self.run_dir}/containers/".encode()
+        found: dict[int, tuple[psutil.Process, str]] = {}
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                home = next(
+                    (one for one in (entry / "environ").read_bytes().split(b"\0") if one.startswith(marker)), None
+                )
+                process = psutil.Process(int(entry.name)) if home else None
+                if home and process and process.status() != psutil.STATUS_ZOMBIE:
+                    found[process.pid] = (process, home.decode().rpartition("/")[2])
+            except (OSError, psutil.NoSuchProcess):
+                continue  # it ended meanwhile, or is not ours to look at
+        members = []
+        for process, container_id in found.values():
+            try:
+                members.append(Member(process, container_id, process.ppid() not in found))
+            except psutil.NoSuchProcess:
+                continue
+        return sorted(members, key=lambda member: (member.container_id, member.process.pid))
+
+    def directories(self) -> set[str]:
+        """The containers that have a directory."""
+        places = self.run_dir / "containers"
+        return {path.name for path in places.iterdir()} if places.exists() else set()
+
+
+@contextmanager
+def world(*flags: str) -> Iterator[World]:
+    """A world of its own, whose small disk is taken away at the end."""
+    with tempfile.TemporaryDirectory(prefix="yurt-chaos-") as name:
+        place = Path(name)
+        place.chmod(0o711)
+        records = place / "records"
+        records.mkdir()
+        records.chmod(0o1777)
+        data = place / "data"
+        data.mkdir(mode=0o700)
+        mounted = _mount(data)
+        try:
+            yield World(Served(place, flags), records, mounted)
+        finally:
+            if mounted:
+                subprocess.run(["umount", "--lazy", data], check=True, timeout=20)
+
+
+def _mount(directory: Path) -> bool:
+    """Put a small file system there, where this user may do that."""
+    if os.geteuid() != 0:
+        return False
+    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m,mode=0700", "tmpfs", os.fspath(directory)]
+    return subprocess.run(command, capture_output=True, timeout=20, check=False).returncode == 0
