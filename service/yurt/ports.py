@@ -7,7 +7,18 @@ from typing import Protocol, TypeVar
 from yurt.domain.changes import Change, Record
 from yurt.domain.endings import Ending
 from yurt.domain.functions import LiveFunction, Scaling
-from yurt.domain.records import AttemptRecord, Call, Callback, Claim, IdempotencyKey, Progress, Result
+from yurt.domain.records import (
+    AttemptRecord,
+    Block,
+    Call,
+    Callback,
+    Claim,
+    IdempotencyKey,
+    Map,
+    Payload,
+    Progress,
+    Result,
+)
 from yurt.domain.retention import OldCall
 
 R = TypeVar("R", bound=Record)
@@ -150,6 +161,82 @@ class Calls(Protocol):
         """The attempts that did not end their input, by number upwards."""
 
 
+@dataclass(frozen=True, slots=True)
+class OpenMap:
+    """A map that has not ended, and its blocks in order, each with how its inputs have ended so far.
+
+    Args:
+        blocks: each with how many of its inputs ended as success, failure and terminated.
+    """
+
+    call: Call
+    map: Map
+    blocks: list[tuple[Block, int, int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class PendingRange:
+    """Pending inputs of one caller and priority, without reading them.
+
+    Args:
+        rank: the negative priority.
+        first, last: every one has a number between these.
+    """
+
+    function_id: str
+    caller: str
+    rank: int
+    first: int
+    last: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingInput:
+    """An input of a map that has no result.
+
+    Args:
+        args, args_blob: what it is called with; one of the two.
+    """
+
+    seq: int
+    args: bytes | None
+    args_blob: str | None
+    progress: Progress | None
+    claim: Claim | None
+
+
+class Maps(Protocol):
+    """Reads of maps, and of what waits, a range at a time; always as committed."""
+
+    async def get(self, seq: int) -> tuple[Map, list[Block]] | None:
+        """A map and its blocks in order, or None."""
+
+    async def opened(self) -> list[OpenMap]:
+        """The maps that have not ended."""
+
+    async def inputs(self, first: int, last: int, *, limit: int) -> list[WaitingInput]:
+        """Inputs of maps without a result, by seq, from `first` to `last`."""
+
+    async def arguments(self, seq: int) -> Payload | None:
+        """What an input of a map is called with, or None where there is none of that number."""
+
+    async def results(self, first: int, last: int, *, limit: int) -> list[Result]:
+        """Results by seq, from `first` to `last`."""
+
+    async def ranges(self) -> list[PendingRange]:
+        """What waits, but for maps."""
+
+    async def waiting(self, where: PendingRange, *, limit: int) -> list[PendingInput]:
+        """Inputs of a range, by seq."""
+
+    async def started(self) -> list[PendingInput]:
+        """Pending inputs that have begun before, but for maps."""
+
+    async def pending(self, seqs: Sequence[int]) -> list[PendingInput]:
+        """Those of `seqs` that are pending, but for maps."""
+
+
 class Callbacks(Protocol):
     """Reads of callbacks, always as committed."""
 
@@ -196,6 +283,10 @@ class Store(Protocol):
     @property
     def calls(self) -> Calls:
         """Reads of calls."""
+
+    @property
+    def maps(self) -> Maps:
+        """Reads of maps."""
 
     @property
     def callbacks(self) -> Callbacks:

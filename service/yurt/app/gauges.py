@@ -2,11 +2,11 @@
 
 from yurt.domain.records import ContainerState
 from yurt.metrics import Gauges
-from yurt.outbound.store.journal import GroupJournal
+from yurt.outbound.store.journal import JournalBase
 from yurt.pools.heart import Heart
 
 
-def watch(gauges: Gauges, heart: Heart, journal: GroupJournal) -> None:
+def watch(gauges: Gauges, heart: Heart, journal: JournalBase) -> None:
     """Show what waits, runs and lives, and how the journal does."""
 
     def containers(state: ContainerState) -> float:

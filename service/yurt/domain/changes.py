@@ -23,6 +23,8 @@ Record: TypeAlias = (
     | records.IdempotencyKey
     | records.Callback
     | records.CallbackSecret
+    | records.Map
+    | records.Block
 )
 """The records that are written one at a time; calls and results have changes of their own."""
 
@@ -45,7 +47,8 @@ class Accept(NamedTuple):
 class Complete(NamedTuple):
     """An input has ended: out of `pending`, `claims` and `progress`, a row into `results` unless it has one.
 
-    `function_id`, `caller` and `priority` are those of its `Accept`: they are the key of its pending row.
+    `function_id`, `caller` and `priority` are those of its `Accept`: they are the key of its pending row. An input of a
+    map has none, and its `function_id` is empty here.
     """
 
     seq: int
@@ -61,6 +64,37 @@ class Complete(NamedTuple):
     value: bytes | None
     value_blob: str | None
     error_json: bytes | None
+
+
+class AcceptMap(NamedTuple):
+    """A call of several inputs is accepted: a row in `calls` alone. Its inputs come by `AcceptInputs`."""
+
+    seq: int
+    function_id: str
+    app_id: str
+    kind: str
+    caller: str
+    priority: int
+    created_at: float
+    metadata_json: str | None
+    args: bytes | None = None
+    args_blob: str | None = None
+
+
+class MapInput(NamedTuple):
+    """An input of a map: a row in `inputs`. Its index is in its block."""
+
+    seq: int
+    call_seq: int
+    args: bytes | None
+    args_blob: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptInputs:
+    """Inputs of a map are accepted, and pending: what their block says is saved with them."""
+
+    rows: tuple[MapInput, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,4 +119,4 @@ class Expire:
     seqs: tuple[int, ...]
 
 
-Change: TypeAlias = Accept | Complete | Save | Remove | Expire
+Change: TypeAlias = Accept | AcceptMap | AcceptInputs | Complete | Save | Remove | Expire

@@ -328,3 +328,40 @@ class CallbackSecret:
     secret: str = field(repr=False)
     created_at: float
     expires_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """What a call of several inputs has beside its call. Key: seq, the call's.
+
+    Args:
+        return_exceptions: a failed input does not end the others.
+        sealed_at: when the last input was accepted; None while more may come.
+        truncated: the upload broke off, or had a line that could not be read.
+        cancelled_by: who cancelled it (see `yurt.domain.endings.cancelled`); its inputs follow in batches.
+        failed_seq: the input whose failure, the first one committed, ended the others.
+        success, failure, terminated: how many inputs ended so; counted once the call has ended.
+    """
+
+    seq: int
+    return_exceptions: bool
+    sealed_at: float | None = None
+    truncated: bool = False
+    cancelled_by: str | None = None
+    failed_seq: int | None = None
+    success: int = 0
+    failure: int = 0
+    terminated: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Inputs of a map with numbers in a row: index `first_idx + n` has seq `first_seq + n`. Key: (call_seq, first_idx).
+
+    An input of a block is pending while it has no result: it needs no row that says so, nor an index.
+    """
+
+    call_seq: int
+    first_idx: int
+    first_seq: int
+    size: int

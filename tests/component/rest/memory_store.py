@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 from yurt.domain.changes import Change, Record, Remove, Save
 from yurt.domain.errors import Unavailable
 from yurt.domain.records import Environment
-from yurt.ports import Callbacks, Calls, Identity, Journal, Records, Retention
+from yurt.ports import Callbacks, Calls, Identity, Journal, Maps, Records, Retention
 
 R = TypeVar("R", bound=Record)
 
@@ -23,6 +23,7 @@ class MemoryStore:
         self.journal: Journal = self
         self.records: Records = self
         self.calls: Calls = cast("Calls", None)
+        self.maps: Maps = cast("Maps", None)
         self.callbacks: Callbacks = cast("Callbacks", None)
         self.retention: Retention = cast("Retention", None)
 

@@ -1,14 +1,16 @@
 """What the suite runs over: every kind of store behind one small handle; a new kind is a class and a parameter."""
 
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
 from tests.clocks import FreeClock
+from tests.postgres import PostgresServer, installed_server
 from yurt.outbound.store import open_store
+from yurt.outbound.store.postgres.store import PostgresStore, open_postgres
 from yurt.ports import Store
 
 
@@ -27,13 +29,14 @@ class Stores(Protocol):
 class SqliteStores:
     """A data directory."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, power: bool = False) -> None:
         self.directory = directory
+        self.power = power
         self.clock = FreeClock()
         self.opened: list[Store] = []
 
     async def open(self) -> Store:
-        store = await open_store(self.directory, clock=self.clock)
+        store = await open_store(self.directory, clock=self.clock, power=self.power)
         self.opened.append(store)
         return store
 
@@ -54,7 +57,48 @@ async def sqlite_stores(tmp_path: Path) -> AsyncIterator[SqliteStores]:
         await store.close()
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture
+async def power_stores(tmp_path: Path) -> AsyncIterator[SqliteStores]:
+    stores = SqliteStores(tmp_path / "data", power=True)
+    yield stores
+    for store in stores.opened:
+        await store.close()
+
+
+class PostgresStores:
+    """A database of its own."""
+
+    def __init__(self, server: PostgresServer) -> None:
+        self.server = server
+        self.database = server.database()
+        self.clock = FreeClock()
+        self.opened: list[PostgresStore] = []
+
+    async def open(self) -> PostgresStore:
+        store = await open_postgres(self.server.url(self.database), clock=self.clock)
+        self.opened.append(store)
+        return store
+
+    def committed(self, table: str) -> int:
+        return int(self.server.psql(self.database, f"SELECT count(*) FROM {table}"))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    with installed_server() as server:
+        yield server
+
+
+@pytest.fixture
+async def postgres_stores(postgres: PostgresServer) -> AsyncIterator[PostgresStores]:
+    stores = PostgresStores(postgres)
+    yield stores
+    for store in stores.opened:
+        await store.close()
+    postgres.psql("postgres", f"DROP DATABASE {stores.database} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", "power", "postgres"])
 def stores(request: pytest.FixtureRequest) -> Stores:
     handle: Stores = request.getfixturevalue(f"{request.param}_stores")
     return handle

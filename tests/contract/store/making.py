@@ -55,7 +55,8 @@ def function(id_: str, name: str = "resize", *, app_id: str = "ap-1", deleted_at
 
 
 INTEGERS = st.integers(-(2**63), 2**63 - 1)
-TEXTS = st.text(st.characters(codec="utf-8"), max_size=40)
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
+"""Without NUL, which PostgreSQL has no place for: what people see of an error has its symbol there instead."""
 _VALUES: dict[type, st.SearchStrategy[Any]] = {
     str: TEXTS,
     int: INTEGERS,

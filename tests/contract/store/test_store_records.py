@@ -12,6 +12,7 @@ from yurt.domain.changes import Record, Remove, Save
 from yurt.domain.records import (
     App,
     AttemptRecord,
+    Block,
     Bundle,
     Callback,
     CallbackSecret,
@@ -20,6 +21,7 @@ from yurt.domain.records import (
     Environment,
     Function,
     IdempotencyKey,
+    Map,
     Progress,
     Revision,
     Token,
@@ -40,6 +42,8 @@ KEYS: dict[type[Record], tuple[str, ...]] = {
     IdempotencyKey: ("token_id", "function_id", "key"),
     Callback: ("seq",),
     CallbackSecret: ("environment", "number"),
+    Map: ("seq",),
+    Block: ("call_seq", "first_idx"),
 }
 
 rounds = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

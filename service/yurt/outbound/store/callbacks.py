@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from yurt.domain.records import Callback
-from yurt.outbound.store.readers import Readers
+from yurt.outbound.store.readers import Rows
 from yurt.outbound.store.shapes import compile_query, shape_of
 from yurt.outbound.store.tables import callbacks
 
@@ -13,7 +13,7 @@ from yurt.outbound.store.tables import callbacks
 class SqliteCallbacks:
     """`yurt.ports.Callbacks` over the same readers as the records."""
 
-    def __init__(self, readers: Readers) -> None:
+    def __init__(self, readers: Rows) -> None:
         self._readers = readers
 
     async def due(self, now: float, *, busy: Sequence[str], limit: int) -> list[Callback]:

@@ -15,7 +15,7 @@ from yurt.domain.records import (
     Progress,
     Result,
 )
-from yurt.outbound.store.readers import Readers
+from yurt.outbound.store.readers import Rows
 from yurt.outbound.store.shapes import Row, compile_query, shape_of
 from yurt.outbound.store.tables import apps, attempts, calls, claims, keys, pending, progress, results
 from yurt.ports import CallFilter, Clock, PendingInput, StoredCall
@@ -38,7 +38,7 @@ _PENDING = compile_query(
     .order_by(*_PENDING_KEY)
     .limit(sa.bindparam("limit_rows"))
 )
-_CALL_KEPT = sa.exists(sa.select(sa.literal(1)).where(calls.c.seq == keys.c.seq))
+_CALL_KEPT = sa.exists(sa.select(sa.literal_column("1")).where(calls.c.seq == keys.c.seq))
 _NAMED = compile_query(
     sa.select(keys).where(
         *(column == sa.bindparam(column.name) for column in keys.primary_key.columns),
@@ -55,7 +55,7 @@ class SqliteCalls:
         clock: says which idempotency keys have expired.
     """
 
-    def __init__(self, readers: Readers, clock: Clock) -> None:
+    def __init__(self, readers: Rows, clock: Clock) -> None:
         self._readers = readers
         self._clock = clock
 
@@ -79,7 +79,7 @@ class SqliteCalls:
         rows = await self._readers.rows(
             _PENDING.sql, _PENDING.bind(limit_rows=limit, **dict(zip(names, key, strict=True)))
         )
-        return list(map(_pending, rows))
+        return list(map(pending_of, rows))
 
     async def key(self, token_id: str, function_id: str, key: str) -> IdempotencyKey | None:
         """The call that a caller named so, or None."""
@@ -136,15 +136,19 @@ def _has_status(status: str) -> sa.ColumnElement[bool]:
 def _has_pair(key: str, value: str) -> sa.ColumnElement[bool]:
     """By comparing the pairs one by one: a key may hold what means something in a path or a pattern."""
     pair = sa.func.json_each(calls.c.metadata_json).table_valued("key", "value")
-    return sa.exists(sa.select(sa.literal(1)).select_from(pair).where(pair.c.key == key, pair.c.value == value))
+    return sa.exists(
+        sa.select(sa.literal_column("1")).select_from(pair).where(pair.c.key == key, pair.c.value == value)
+    )
 
 
-def _call(row: Row) -> Call:
+def call_of(row: Row) -> Call:
+    """A row of `calls`."""
     *plain, data, blob = row
     return Call(*(*plain, Payload(data, blob)))
 
 
-def _result(row: Row) -> Result | None:
+def result_of(row: Row) -> Result | None:
+    """A row of `results`, or None where a join found none."""
     seq, outcome, *plain, data, blob, error_json = row
     if seq is None:
         return None
@@ -153,14 +157,15 @@ def _result(row: Row) -> Result | None:
 
 
 def _stored(row: Row) -> StoredCall:
-    return StoredCall(_call(row[:_CALL_COLUMNS]), _result(row[_CALL_COLUMNS:]))
+    return StoredCall(call_of(row[:_CALL_COLUMNS]), result_of(row[_CALL_COLUMNS:]))
 
 
-def _pending(row: Row) -> PendingInput:
+def pending_of(row: Row) -> PendingInput:
+    """A row of `calls`, one of `progress` and one of `claims`, joined."""
     call, rest = row[:_CALL_COLUMNS], row[_CALL_COLUMNS:]
     made, held = rest[:_PROGRESS_COLUMNS], rest[_PROGRESS_COLUMNS:]
     return PendingInput(
-        call=_call(call),
+        call=call_of(call),
         progress=None if made[0] is None else shape_of(Progress).make(made),
         claim=None if held[0] is None else shape_of(Claim).make(held),
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import structlog
 
-from yurt.outbound.store.journal import GroupJournal
+from yurt.outbound.store.journal import JournalBase
 from yurt.ports import Clock
 
 BEGIN_BYTES = 4 << 20
@@ -32,7 +32,7 @@ class Checkpoints:
         clock: paces the looks at the log's size.
     """
 
-    def __init__(self, path: Path, journal: GroupJournal, clock: Clock) -> None:
+    def __init__(self, path: Path, journal: JournalBase, clock: Clock) -> None:
         self._path = path
         self._log_path = path.with_name(path.name + "-wal")
         self._journal = journal

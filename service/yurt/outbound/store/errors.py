@@ -43,6 +43,10 @@ class StoreAway(Exception):
     """Nothing of a transaction was written, and the same may well work later: disk full, I/O error, locked."""
 
 
+class StoreDeposed(Exception):
+    """Another server owns the store now: this one may never write to it again, and stops with this reason."""
+
+
 def is_away(error: BaseException) -> bool:
     """Whether the store, rather than what was asked of it, is the cause."""
     return isinstance(error, sqlite3.Error) and (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _AWAY

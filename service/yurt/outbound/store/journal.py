@@ -5,7 +5,7 @@ This part knows nothing of SQL. It needs a writer that commits a group at once o
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeAlias
@@ -40,7 +40,9 @@ class Writer(Protocol):
 
 
 @dataclass(slots=True)
-class _Add:
+class Add:
+    """One add, and who hears of it."""
+
     changes: Sequence[Change]
     done: Done | None
 
@@ -66,28 +68,47 @@ class JournalStats:
     away: str | None
 
 
-class GroupJournal:
-    """`yurt.ports.Journal`, committing on the loop at the end of the turn.
+class JournalBase:
+    """What journals share: the waiting, the telling, and the trying again while the store is away.
 
-    While the store is away (disk full, I/O error, locked by another program) everything is kept in order and tried
-    again, after 0.25 s at first and then up to every second, by one task. A callback hears how its add ended, however
-    late that is: what is in memory follows what is committed. Whoever waits has a limit of his own, as `write` has.
+    While the store is away (disk full, I/O error, locked by another program, connection lost) everything is kept in
+    order and tried again, after 0.25 s at first and then up to every second, by one task. A callback hears how its add
+    ended, however late that is: what is in memory follows what is committed. Whoever waits has a limit of his own, as
+    `write` has.
 
     Args:
-        writer: commits; called on the loop only.
         clock: measures the waiting.
     """
 
-    def __init__(self, writer: Writer, clock: Clock) -> None:
-        self._writer = writer
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._waiting: list[_Add] = []
+        self._waiting: list[Add] = []
         self._armed = self._held = self._closed = False
         self._away: str | None = None
         self._retry: asyncio.Task[None] | None = None
         self._commits = self._changes = 0
         self._last_s = self._peak_s = 0.0
+
+    def _turn(self) -> None:
+        """Commit, or begin to; called at the end of a turn of the loop in which something was added."""
+        raise NotImplementedError
+
+    async def _try(self) -> bool:
+        """Commit all that waits; False while the store is away."""
+        raise NotImplementedError
+
+    async def next_epoch(self) -> int:
+        """Commit and return a further epoch of this life."""
+        raise NotImplementedError
+
+    async def flush(self) -> None:
+        """Return when everything added so far is committed or refused."""
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        """Refuse further adds, and commit what waits, or tell who waits that it could not be done."""
+        raise NotImplementedError
 
     def add(self, changes: Sequence[Change], done: Done | None = None) -> None:
         """Write `changes`, all or none of them, in the order of all adds.
@@ -103,7 +124,7 @@ class GroupJournal:
             raise unavailable("The server is shutting down.")
         if len(self._waiting) >= MAX_WAITING:
             raise unavailable(f"{MAX_WAITING} writes wait for the store. Try again when it has caught up.")
-        self._take(_Add(changes, done))
+        self._take(Add(changes, done))
 
     async def write(self, *changes: Change) -> None:
         """`add`, awaited. A caller that is cancelled or refused for lack of time takes nothing back.
@@ -113,7 +134,7 @@ class GroupJournal:
             Unavailable: they are not committed within `PATIENCE_S`. They may still be.
         """
         future = self._loop.create_future()
-        self.add(changes, partial(_settle, future))
+        self.add(changes, partial(settle, future))
         try:
             async with asyncio.timeout(PATIENCE_S):
                 await future
@@ -121,24 +142,6 @@ class GroupJournal:
             raise unavailable(
                 f"The store cannot be written now ({self._away}). It may still be written later."
             ) from error
-
-    async def next_epoch(self) -> int:
-        """Commit and return a further epoch of this life. It waits for the disk on the loop, some milliseconds.
-
-        Raises:
-            Unavailable: the store is away.
-        """
-        try:
-            return self._writer.next_epoch()
-        except StoreAway as error:
-            raise unavailable(f"The store cannot be written: {error}.") from error
-
-    async def flush(self) -> None:
-        """Return when everything added so far is committed or refused."""
-        if self._waiting:
-            future = self._loop.create_future()
-            self._take(_Add((), partial(_settle, future)))
-            await future
 
     def stats(self) -> JournalStats:
         """Figures for the metrics."""
@@ -154,21 +157,7 @@ class GroupJournal:
         self._held = False
         self._arm()
 
-    async def close(self) -> None:
-        """Refuse further adds, try once more to commit what waits, and tell those that it could not be done."""
-        self._closed = True
-        if self._retry is not None:
-            self._retry.cancel()
-            await asyncio.wait([self._retry])
-        if self._commit():
-            return
-        lost, self._waiting = self._waiting, []
-        _log.error("store_closed_unwritten", adds=len(lost), reason=self._away)
-        error = unavailable("The server is shutting down, and could not write this.")
-        for add in lost:
-            self._tell(add, error)
-
-    def _take(self, add: _Add) -> None:
+    def _take(self, add: Add) -> None:
         self._waiting.append(add)
         if not self._armed:
             self._arm()
@@ -178,24 +167,9 @@ class GroupJournal:
             self._armed = True
             self._loop.call_soon(self._turn)
 
-    def _turn(self) -> None:
-        self._armed = False
-        if not (self._held or self._away or self._closed):
-            self._commit()
-
-    def _commit(self) -> bool:
-        """Commit all that waits; False while the store is away."""
-        group = self._waiting
-        if not group:
-            return True
-        begun = time.perf_counter()
-        try:
-            refused = self._writer.commit([add.changes for add in group])
-        except StoreAway as reason:
-            self._gone(str(reason))
-            return False
-        self._waiting = []
-        self._count(group, time.perf_counter() - begun)
+    def _settled(self, group: Sequence[Add], refused: Mapping[int, Exception], seconds: float) -> None:
+        """Tell everybody of a group how it ended."""
+        self._count(group, seconds)
         self._back()
         if refused:
             for place, add in enumerate(group):
@@ -203,15 +177,28 @@ class GroupJournal:
         else:
             for add in group:
                 self._tell(add, None)
-        return True
 
-    def _count(self, group: Sequence[_Add], seconds: float) -> None:
+    def _abandon(self, detail: str) -> None:
+        """Tell those who still wait that it will not be done."""
+        lost, self._waiting = self._waiting, []
+        if lost:
+            _log.error("store_closed_unwritten", adds=len(lost), reason=self._away)
+        error = unavailable(detail)
+        for add in lost:
+            self._tell(add, error)
+
+    async def _end_retry(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+            await asyncio.wait([self._retry])
+
+    def _count(self, group: Sequence[Add], seconds: float) -> None:
         self._commits += 1
         self._changes += sum(len(add.changes) for add in group)
         self._last_s = seconds
         self._peak_s = max(seconds, self._peak_s)
 
-    def _tell(self, add: _Add, error: Exception | None) -> None:
+    def _tell(self, add: Add, error: Exception | None) -> None:
         try:
             if add.done is not None:
                 add.done(error)
@@ -237,17 +224,79 @@ class GroupJournal:
         while True:
             await self._clock.sleep(pause)
             pause = min(2 * pause, LAST_RETRY_S)
-            if not self._held and self._commit():
+            if not self._held and await self._try():
                 break
         self._retry = None
         self._arm()
 
 
-def _kinds(add: _Add) -> list[str]:
+class GroupJournal(JournalBase):
+    """`yurt.ports.Journal`, committing on the loop at the end of the turn.
+
+    Args:
+        writer: commits; called on the loop only.
+        clock: measures the waiting.
+    """
+
+    def __init__(self, writer: Writer, clock: Clock) -> None:
+        super().__init__(clock)
+        self._writer = writer
+
+    async def next_epoch(self) -> int:
+        """Commit and return a further epoch of this life. It waits for the disk on the loop, some milliseconds.
+
+        Raises:
+            Unavailable: the store is away.
+        """
+        try:
+            return self._writer.next_epoch()
+        except StoreAway as error:
+            raise unavailable(f"The store cannot be written: {error}.") from error
+
+    async def flush(self) -> None:
+        """Return when everything added so far is committed or refused."""
+        if self._waiting:
+            future = self._loop.create_future()
+            self._take(Add((), partial(settle, future)))
+            await future
+
+    async def close(self) -> None:
+        """Refuse further adds, try once more to commit what waits, and tell those that it could not be done."""
+        self._closed = True
+        await self._end_retry()
+        if not self._commit():
+            self._abandon("The server is shutting down, and could not write this.")
+
+    def _turn(self) -> None:
+        self._armed = False
+        if not (self._held or self._away or self._closed):
+            self._commit()
+
+    async def _try(self) -> bool:
+        return self._commit()
+
+    def _commit(self) -> bool:
+        """Commit all that waits; False while the store is away."""
+        group = self._waiting
+        if not group:
+            return True
+        begun = time.perf_counter()
+        try:
+            refused = self._writer.commit([add.changes for add in group])
+        except StoreAway as reason:
+            self._gone(str(reason))
+            return False
+        self._waiting = []
+        self._settled(group, refused, time.perf_counter() - begun)
+        return True
+
+
+def _kinds(add: Add) -> list[str]:
     return [type(change).__name__ for change in add.changes]
 
 
-def _settle(future: "asyncio.Future[None]", error: Exception | None) -> None:
+def settle(future: "asyncio.Future[None]", error: Exception | None) -> None:
+    """End a future as an add ended."""
     if future.done():
         return
     if error is None:

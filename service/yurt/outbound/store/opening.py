@@ -33,8 +33,11 @@ class Opened:
     lock: DirectoryLock
 
 
-def open_directory(directory: Path, clock: Clock) -> Opened:
+def open_directory(directory: Path, clock: Clock, *, power: bool = False) -> Opened:
     """Open the store in `directory`, or make one there. Blocks.
+
+    Args:
+        power: every commit waits for the disk.
 
     Raises:
         StoreRefused: it cannot be opened, and is as it was.
@@ -42,20 +45,25 @@ def open_directory(directory: Path, clock: Clock) -> Opened:
     path = directory / FILE
     inspect(path)
     following_epoch(0, clock.now())
-    _prepare(directory)
+    prepare(directory)
     lock = DirectoryLock.take(directory)
     try:
         version = inspect(path)  # another server may have made or changed it before the lock was ours
         if version == 0:
             _create(path)
         _refuse_read_only(path)
-        return Opened(path, _open(path, clock), lock)
+        return Opened(path, _open(path, clock, power=power), lock)
     except BaseException:
         lock.release()
         raise
 
 
-def _prepare(directory: Path) -> None:
+def prepare(directory: Path) -> None:
+    """Make the data directory, for its owner alone.
+
+    Raises:
+        StoreRefused: it cannot be made or used.
+    """
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         if directory.stat().st_uid == os.geteuid():
@@ -100,7 +108,7 @@ def _refuse_read_only(path: Path) -> None:
             ) from error
 
 
-def _open(path: Path, clock: Clock) -> SqliteWriter:
+def _open(path: Path, clock: Clock, *, power: bool) -> SqliteWriter:
     # A writer never waits on the loop for a lock: whoever holds one is a stranger, and the journal tries again.
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0, cached_statements=256)
     try:
@@ -109,7 +117,7 @@ def _open(path: Path, clock: Clock) -> SqliteWriter:
         _configure(db, path)
         if version < NEWEST:
             migrate(db)
-        writer = SqliteWriter(db, clock)
+        writer = SqliteWriter(db, clock, power=power)
         writer.next_epoch()
     except (sqlite3.Error, StoreAway, ValueError) as error:
         db.close()

@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from yurt.outbound.store.errors import is_away, unavailable
@@ -25,6 +25,13 @@ class _Read:
 
     def over(self) -> bool:
         return self.unwanted
+
+
+class Rows(Protocol):
+    """Runs SELECTs."""
+
+    async def rows(self, sql: str, parameters: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        """All rows of one statement, from one state of the database."""
 
 
 class Readers:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from yurt.domain.changes import Record
-from yurt.outbound.store.readers import Readers
+from yurt.outbound.store.readers import Rows
 from yurt.outbound.store.shapes import find_query, find_tests, shape_of
 
 R = TypeVar("R", bound=Record)
@@ -13,7 +13,7 @@ R = TypeVar("R", bound=Record)
 class SqliteRecords:
     """`yurt.ports.Records` over the tables of `yurt.outbound.store.tables`."""
 
-    def __init__(self, readers: Readers) -> None:
+    def __init__(self, readers: Rows) -> None:
         self._readers = readers
 
     async def get(self, kind: type[R], *key: str | int) -> R | None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from yurt.domain.retention import OldCall
-from yurt.outbound.store.readers import Readers
+from yurt.outbound.store.readers import Rows
 from yurt.outbound.store.shapes import compile_query
 from yurt.outbound.store.tables import bundles, callbacks, calls, keys, results, revisions
 from yurt.ports import OldKey
@@ -22,7 +22,7 @@ _CALLS = compile_query(
 )
 
 _KEY = tuple(keys.primary_key.columns)
-_CALL_KEPT = sa.exists(sa.select(sa.literal(1)).where(calls.c.seq == keys.c.seq))
+_CALL_KEPT = sa.exists(sa.select(sa.literal_column("1")).where(calls.c.seq == keys.c.seq))
 _KEYS = compile_query(
     sa.select(*_KEY, sa.and_(keys.c.expires_at <= sa.bindparam("now"), ~_CALL_KEPT))
     .where(sa.tuple_(*_KEY) > sa.tuple_(*(sa.bindparam(column.name) for column in _KEY)))
@@ -37,7 +37,7 @@ _BLOBS = (calls.c.args_blob, results.c.value_blob, revisions.c.bundle, bundles.c
 class SqliteRetention:
     """`yurt.ports.Retention` over the same readers as the records."""
 
-    def __init__(self, readers: Readers) -> None:
+    def __init__(self, readers: Rows) -> None:
         self._readers = readers
 
     async def calls(self, *, after: int, limit: int) -> list[OldCall]:
@@ -54,5 +54,7 @@ class SqliteRetention:
 
     async def known_blobs(self, names: Sequence[str]) -> set[str]:
         """Those of `names` that a row knows."""
+        if not names:
+            return set()
         query = compile_query(sa.union(*(sa.select(column).where(column.in_(names)) for column in _BLOBS)))
         return {name for (name,) in await self._readers.rows(query.sql, query.bind())}

@@ -17,7 +17,7 @@ METADATA = sa.MetaData()
 INTEGER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 """64 bits everywhere; SQLite has no other, and makes a primary key of that very name the row's own number."""
 REAL: sa.types.TypeEngine[Any] = sa.Double().with_variant(sa.REAL(), "sqlite")
-TEXT = sa.Text()
+TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 BYTES = sa.LargeBinary()
 
 _TYPES: dict[type, sa.types.TypeEngine[Any]] = {
@@ -56,7 +56,7 @@ def _live_name(table: sa.Table, *columns: str, live: str) -> None:
     """One of the rows in which `live` is not set bears a name."""
     alive = table.c[live].is_(None)
     name = f"{table.name}_live_name"
-    sa.Index(name, *(table.c[column] for column in columns), unique=True, sqlite_where=alive)
+    sa.Index(name, *(table.c[column] for column in columns), unique=True, sqlite_where=alive, postgresql_where=alive)
 
 
 def _only_set(name: str, column: sa.Column[Any]) -> None:
@@ -79,6 +79,8 @@ keys = _of(records.IdempotencyKey, "keys", ("token_id", "function_id", "key"))
 
 callbacks = _of(records.Callback, "callbacks", ("seq",), rowid=True)
 callback_secrets = _of(records.CallbackSecret, "callback_secrets", ("environment", "number"))
+maps = _of(records.Map, "maps", ("seq",), rowid=True)
+blocks = _of(records.Block, "blocks", ("call_seq", "first_idx"))
 
 _live_name(apps, "environment", "name", live="stopped_at")
 _live_name(functions, "app_id", "name", live="deleted_at")
@@ -102,6 +104,17 @@ calls = _table(
 """Insert only. The columns are those of `Accept`, in its order."""
 sa.Index("calls_function", calls.c.function_id, calls.c.seq)
 _only_set("calls_blob", calls.c.args_blob)
+
+inputs = _table(
+    "inputs",
+    _column("seq", INTEGER, key=True),
+    _column("call_seq", INTEGER),
+    _column("args", BYTES, null=True),
+    _column("args_blob", TEXT, null=True),
+    rowid=True,
+)
+"""Inputs of maps. Insert only. The columns are those of `MapInput`, in its order."""
+_only_set("inputs_blob", inputs.c.args_blob)
 
 pending = _table(
     "pending",
@@ -154,4 +167,6 @@ TABLES: dict[type, sa.Table] = {
     records.IdempotencyKey: keys,
     records.Callback: callbacks,
     records.CallbackSecret: callback_secrets,
+    records.Map: maps,
+    records.Block: blocks,
 }

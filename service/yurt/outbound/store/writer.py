@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
-from yurt.domain.changes import Accept, Change, Complete, Expire, Save
+from yurt.domain.changes import Accept, AcceptInputs, AcceptMap, Change, Complete, Expire, Save
 from yurt.domain.records import Callback, Claim, Progress
 from yurt.outbound.store import statements
 from yurt.outbound.store.errors import StoreAway, is_away, refusal
@@ -19,10 +19,12 @@ class SqliteWriter:
     Args:
         db: a connection in autocommit mode, to a database with the newest schema.
         clock: bounds epochs from below.
+        power: every commit waits for the disk, not only those of epochs.
     """
 
-    def __init__(self, db: sqlite3.Connection, clock: Clock) -> None:
+    def __init__(self, db: sqlite3.Connection, clock: Clock, *, power: bool = False) -> None:
         self._db = db
+        self._usual = "FULL" if power else "NORMAL"
         self._clock = clock
         self._tracked: set[int] = {seq for (seq,) in db.execute(statements.SELECT_TRACKED)}
         self._ended: list[int] = []
@@ -64,7 +66,7 @@ class SqliteWriter:
         except sqlite3.Error as error:
             raise StoreAway(str(error)) from error
         finally:
-            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute(f"PRAGMA synchronous = {self._usual}")
         return epoch
 
     def identity(self) -> Identity:
@@ -136,6 +138,10 @@ class SqliteWriter:
                 completes.append(change)
             elif isinstance(change, Save):
                 self._save(change)
+            elif isinstance(change, AcceptInputs):
+                self._db.executemany(statements.INSERT_INPUT, map(tuple, change.rows))
+            elif isinstance(change, AcceptMap):
+                self._db.execute(statements.INSERT_CALL, tuple(change))
             elif isinstance(change, Expire):
                 self._expire(change.seqs)
             else:
@@ -158,7 +164,7 @@ class SqliteWriter:
         self._db.executemany(statements.INSERT_PENDING, [accept[:6] for accept in accepts])
 
     def _complete(self, completes: list[Complete]) -> None:
-        self._db.executemany(statements.DELETE_PENDING, [complete[:4] for complete in completes])
+        self._db.executemany(statements.DELETE_PENDING, [complete[:4] for complete in completes if complete[1]])
         self._db.executemany(statements.INSERT_RESULT, map(tuple, completes))
         tracked = [complete for complete in completes if complete.seq in self._tracked]
         for complete in tracked:

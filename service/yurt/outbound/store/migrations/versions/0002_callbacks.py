@@ -15,7 +15,7 @@ depends_on = None
 
 INTEGER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 REAL: sa.types.TypeEngine[Any] = sa.Double().with_variant(sa.REAL(), "sqlite")
-TEXT = sa.Text()
+TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 
 def _must(name: str, kind: sa.types.TypeEngine[Any]) -> sa.Column[Any]:

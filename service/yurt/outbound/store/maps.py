@@ -1,0 +1,209 @@
+"""`yurt.ports.Maps`: reads of maps, and of what waits, a range at a time."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from yurt.domain.records import Block, Claim, Map, Outcome, Payload, Progress, Result
+from yurt.outbound.store.calls import call_of, pending_of, result_of
+from yurt.outbound.store.readers import Rows
+from yurt.outbound.store.shapes import Row, compile_query, shape_of
+from yurt.outbound.store.tables import blocks, calls, claims, inputs, maps, pending, progress, results
+from yurt.ports import OpenMap, PendingInput, PendingRange, WaitingInput
+
+_CALL_COLUMNS = len(calls.columns)
+_PROGRESS_COLUMNS = len(progress.columns)
+
+_FIRST: sa.BindParameter[int] = sa.bindparam("first")
+_LAST: sa.BindParameter[int] = sa.bindparam("last")
+_LIMIT: sa.BindParameter[int] = sa.bindparam("limit_rows")
+
+_GET = compile_query(sa.select(maps).where(maps.c.seq == sa.bindparam("seq")))
+_BLOCKS = compile_query(
+    sa.select(blocks).where(blocks.c.call_seq == sa.bindparam("call_seq")).order_by(blocks.c.first_idx)
+)
+_OPEN = compile_query(
+    sa.select(calls, maps)
+    .select_from(maps.join(calls, calls.c.seq == maps.c.seq).outerjoin(results, results.c.seq == maps.c.seq))
+    .where(results.c.seq.is_(None))
+    .order_by(maps.c.seq)
+)
+
+
+_ONE, _NONE = sa.literal_column("1", sa.Integer()), sa.literal_column("0", sa.Integer())
+"""Spelled out: PostgreSQL takes a parameter here for text."""
+
+
+def _how_many(found: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+    return sa.func.coalesce(sa.func.sum(sa.case((found, _ONE), else_=_NONE)), _NONE)
+
+
+_SUCCESS = results.c.outcome == Outcome.SUCCESS.value
+_CANCELLED = results.c.outcome == Outcome.CANCELLED.value
+_OF_BLOCK = results.c.seq.between(blocks.c.first_seq, blocks.c.first_seq + blocks.c.size - 1)
+_OPEN_BLOCKS = compile_query(
+    sa.select(
+        blocks,
+        _how_many(_SUCCESS),
+        _how_many(sa.and_(~_SUCCESS, ~_CANCELLED)),
+        _how_many(_CANCELLED),
+    )
+    .select_from(blocks.outerjoin(results, _OF_BLOCK))
+    .where(blocks.c.call_seq == sa.bindparam("call_seq"), blocks.c.first_idx >= sa.bindparam("first_idx"))
+    .group_by(*blocks.columns)
+    .order_by(blocks.c.first_idx)
+    .limit(_LIMIT)
+)
+_INPUTS = compile_query(
+    sa.select(inputs.c.seq, inputs.c.args, inputs.c.args_blob, progress, claims)
+    .select_from(
+        inputs.outerjoin(results, results.c.seq == inputs.c.seq)
+        .outerjoin(progress, progress.c.seq == inputs.c.seq)
+        .outerjoin(claims, claims.c.seq == inputs.c.seq)
+    )
+    .where(inputs.c.seq.between(_FIRST, _LAST), results.c.seq.is_(None))
+    .order_by(inputs.c.seq)
+    .limit(_LIMIT)
+)
+_ARGUMENTS = compile_query(sa.select(inputs.c.args, inputs.c.args_blob).where(inputs.c.seq == sa.bindparam("seq")))
+_RESULTS = compile_query(
+    sa.select(results).where(results.c.seq.between(_FIRST, _LAST)).order_by(results.c.seq).limit(_LIMIT)
+)
+_RANGES = compile_query(
+    sa.select(
+        pending.c.function_id,
+        pending.c.caller,
+        pending.c.rank,
+        sa.func.min(pending.c.seq),
+        sa.func.max(pending.c.seq),
+        sa.func.count(),
+    ).group_by(pending.c.function_id, pending.c.caller, pending.c.rank)
+)
+_WITH_ATTEMPTS = (
+    pending.join(calls, calls.c.seq == pending.c.seq)
+    .outerjoin(progress, progress.c.seq == pending.c.seq)
+    .outerjoin(claims, claims.c.seq == pending.c.seq)
+)
+_WAITING = compile_query(
+    sa.select(calls, progress, claims)
+    .select_from(_WITH_ATTEMPTS)
+    .where(
+        pending.c.function_id == sa.bindparam("function_id"),
+        pending.c.caller == sa.bindparam("caller"),
+        pending.c.rank == sa.bindparam("rank"),
+        pending.c.seq.between(_FIRST, _LAST),
+    )
+    .order_by(pending.c.seq)
+    .limit(_LIMIT)
+)
+BLOCKS_A_READ = 200
+"""Blocks whose results are counted in one read: some 100,000 results, about 50 ms of a thread."""
+
+
+class SqliteMaps:
+    """`yurt.ports.Maps` over the same readers as the records."""
+
+    def __init__(self, readers: Rows) -> None:
+        self._readers = readers
+
+    async def get(self, seq: int) -> tuple[Map, list[Block]] | None:
+        """A map and its blocks in order, or None."""
+        found = await self._readers.rows(_GET.sql, _GET.bind(seq=seq))
+        if not found:
+            return None
+        rows = await self._readers.rows(_BLOCKS.sql, _BLOCKS.bind(call_seq=seq))
+        return shape_of(Map).make(found[0]), [Block(*row) for row in rows]
+
+    async def opened(self) -> list[OpenMap]:
+        """The maps that have not ended."""
+        rows = await self._readers.rows(_OPEN.sql, _OPEN.bind())
+        return [
+            OpenMap(
+                call_of(row[:_CALL_COLUMNS]),
+                shape_of(Map).make(row[_CALL_COLUMNS:]),
+                await self._counted(row[0]),
+            )
+            for row in rows
+        ]
+
+    async def _counted(self, seq: int) -> list[tuple[Block, int, int, int]]:
+        found: list[tuple[Block, int, int, int]] = []
+        first = 0
+        while True:
+            bound = _OPEN_BLOCKS.bind(call_seq=seq, first_idx=first, limit_rows=BLOCKS_A_READ)
+            rows = await self._readers.rows(_OPEN_BLOCKS.sql, bound)
+            found += [(Block(*row[:4]), int(row[4]), int(row[5]), int(row[6])) for row in rows]
+            if len(rows) < BLOCKS_A_READ:
+                return found
+            first = found[-1][0].first_idx + 1
+
+    async def inputs(self, first: int, last: int, *, limit: int) -> list[WaitingInput]:
+        """Inputs of maps without a result, by seq, from `first` to `last`."""
+        rows = await self._readers.rows(_INPUTS.sql, _INPUTS.bind(first=first, last=last, limit_rows=limit))
+        return list(map(_waiting, rows))
+
+    async def arguments(self, seq: int) -> Payload | None:
+        """What an input of a map is called with, or None where there is none of that number."""
+        rows = await self._readers.rows(_ARGUMENTS.sql, _ARGUMENTS.bind(seq=seq))
+        return Payload(*rows[0]) if rows else None
+
+    async def results(self, first: int, last: int, *, limit: int) -> list[Result]:
+        """Results by seq, from `first` to `last`."""
+        rows = await self._readers.rows(_RESULTS.sql, _RESULTS.bind(first=first, last=last, limit_rows=limit))
+        return [found for row in rows if (found := result_of(row)) is not None]
+
+    async def ranges(self) -> list[PendingRange]:
+        """What waits, but for maps."""
+        return [PendingRange(*row) for row in await self._readers.rows(_RANGES.sql, _RANGES.bind())]
+
+    async def waiting(self, where: PendingRange, *, limit: int) -> list[PendingInput]:
+        """Inputs of a range, by seq."""
+        bound = _WAITING.bind(
+            function_id=where.function_id,
+            caller=where.caller,
+            rank=where.rank,
+            first=where.first,
+            last=where.last,
+            limit_rows=limit,
+        )
+        return list(map(pending_of, await self._readers.rows(_WAITING.sql, bound)))
+
+    async def started(self) -> list[PendingInput]:
+        """Pending inputs that have begun before, but for maps."""
+        begun = sa.union(sa.select(claims.c.seq), sa.select(progress.c.seq)).cte("begun")
+        return await self._these(sa.select(begun.c.seq))
+
+    async def pending(self, seqs: Sequence[int]) -> list[PendingInput]:
+        """Those of `seqs` that are pending, but for maps."""
+        return await self._these(list(seqs)) if seqs else []
+
+    async def _these(self, seqs: Any) -> list[PendingInput]:
+        """By call, and then by the pending row's whole key: by seq alone no index would find it."""
+        found = (
+            calls.join(
+                pending,
+                sa.and_(
+                    pending.c.function_id == calls.c.function_id,
+                    pending.c.caller == calls.c.caller,
+                    pending.c.rank == -calls.c.priority,
+                    pending.c.seq == calls.c.seq,
+                ),
+            )
+            .outerjoin(progress, progress.c.seq == calls.c.seq)
+            .outerjoin(claims, claims.c.seq == calls.c.seq)
+        )
+        query = compile_query(sa.select(calls, progress, claims).select_from(found).where(calls.c.seq.in_(seqs)))
+        return list(map(pending_of, await self._readers.rows(query.sql, query.bind())))
+
+
+def _waiting(row: Row) -> WaitingInput:
+    (seq, args, blob), rest = row[:3], row[3:]
+    made, held = rest[:_PROGRESS_COLUMNS], rest[_PROGRESS_COLUMNS:]
+    return WaitingInput(
+        seq,
+        args,
+        blob,
+        None if made[0] is None else shape_of(Progress).make(made),
+        None if held[0] is None else shape_of(Claim).make(held),
+    )
