@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 
@@ -11,9 +12,10 @@ from yurt.domain.errors import AppStopped, TooManyPending, Unavailable
 from yurt.domain.functions import LiveFunction, Scaling
 from yurt.domain.ids import Tags
 from yurt.domain.reasons import PendingReason, Waiting, explain
-from yurt.domain.records import ContainerState
+from yurt.domain.records import ContainerState, Result
 from yurt.domain.startup import Startup
 from yurt.pools.background import Background
+from yurt.pools.followers import Followers
 from yurt.pools.inputs import Input
 from yurt.pools.ledger import Ledger
 from yurt.pools.lives import STOP_GRACE_S, Lives
@@ -50,6 +52,7 @@ class Heart:
 
     Attributes:
         inputs: every input that has not ended, by seq.
+        followers: who waits for inputs, also for those that are only in the store.
         pools: the pools of live functions and of retired ones that still have containers, by function id.
     """
 
@@ -65,6 +68,7 @@ class Heart:
         limits: Limits,
     ) -> None:
         self.inputs: dict[int, Input] = {}
+        self.followers = Followers()
         self.pools: dict[str, Pool] = {}
         self.recovery = Recovery(self.inputs, clock)
         self._clock = clock
@@ -83,6 +87,7 @@ class Heart:
             clock=clock,
             numbers=numbers,
             background=background,
+            followers=self.followers,
             scale=self._want_scale,
             forget=self._forget,
             retire=self._retire_member,
@@ -146,6 +151,8 @@ class Heart:
             if error is None:
                 self.inputs[seq] = item
                 pool.enqueue(item)
+            else:
+                self.followers.forget(seq)
             done(error)
 
         self._ledger.accept(item, more(seq), committed)
@@ -158,7 +165,11 @@ class Heart:
         if pool is not None:
             self.recovery.hold(pool, item)
         else:
-            self._ledger.end(item, cancelled("app_stopped"), item.function_id, None, lambda _: self._forget(item))
+            self._ledger.end(item, cancelled("app_stopped"), item.function_id, None, partial(self._orphan_ended, item))
+
+    def _orphan_ended(self, item: Input, result: Result) -> None:
+        self._forget(item)
+        self.followers.ended(item.seq, result)
 
     def cancel(self, item: Input, by: str) -> bool:
         """End an input as cancelled; False if it is already ending."""

@@ -1,10 +1,9 @@
 """An accepted input while it has not ended: what the heart holds of it in memory."""
 
-from collections.abc import Callable
 from typing import Protocol
 
 from yurt.domain.blame import History
-from yurt.domain.records import Claim, Result
+from yurt.domain.records import Claim
 from yurt.ports import PendingInput
 
 
@@ -57,8 +56,6 @@ class Input:
         "started_at",
         "suffix",
         "token",
-        "waiters",
-        "watchers",
     )
 
     def __init__(
@@ -98,8 +95,6 @@ class Input:
         self.claimed = False
         self.ending = False
         self.over = False
-        self.waiters: list[Callable[[Result], None]] = []
-        self.watchers: list[Callable[[], None]] = []
 
     @property
     def rank(self) -> tuple[int, int]:
@@ -110,11 +105,6 @@ class Input:
     def running(self) -> bool:
         """Whether it has a slot, as far as the server can tell."""
         return self.member is not None and (self.started_at is not None or self.member.has_slot(self))
-
-    def changed(self) -> None:
-        """Tell those who watch it that its state is another one."""
-        for watcher in list(self.watchers):
-            watcher()
 
 
 def restore(pending: PendingInput, suffix: str) -> Input:

@@ -14,6 +14,7 @@ from yurt.domain.functions import LiveFunction
 from yurt.domain.records import Outcome, Result
 from yurt.domain.startup import Startup
 from yurt.pools.background import Background
+from yurt.pools.followers import Followers
 from yurt.pools.inputs import Input
 from yurt.pools.ledger import BLOB_RETRY_S, Ledger
 from yurt.pools.members import Member
@@ -34,6 +35,7 @@ class Desk:
     """What every pool uses.
 
     Args:
+        followers: who waits for inputs.
         scale: asks for a scaling decision soon.
         forget: called when an input has ended.
         retire: called when a container is to take nothing new and end.
@@ -44,6 +46,7 @@ class Desk:
     clock: Clock
     numbers: Numbers
     background: Background
+    followers: Followers
     scale: Callable[["Pool"], None]
     forget: Callable[[Input], None]
     retire: Callable[["Pool", Member, str], None]
@@ -164,8 +167,9 @@ class Pool:
         if len(member.held) >= member.slots:
             self.free.pop(member.id, None)
         member.used = member.function.single_use_containers
-        if item.watchers:
-            item.changed()
+        followers = self.desk.followers
+        if followers.watchers:
+            followers.changed(item.seq)
         if item.blob is not None:
             self.desk.background.run("send-input", self._send_blob(item, item.blob, member, item.token))
         elif member.link is not None and item.args is not None:
@@ -241,7 +245,7 @@ class Pool:
             return
         if item.started_at is None:
             item.started_at = self.desk.clock.now() - for_s
-            item.changed()
+            self.desk.followers.changed(item.seq)
         self._observe_long(for_s)
         if member.prefetched and not member.recalled and (self.free or self._may_grow()):
             self.recall(member)
@@ -279,7 +283,7 @@ class Pool:
     def _requeue(self, item: Input) -> None:
         item.member, item.started_at = None, None
         item.min_token = item.token + 1
-        item.changed()
+        self.desk.followers.changed(item.seq)
         if item.claimed:
             item.claimed = False
             self.desk.ledger.unclaim(item, partial(self.unclaimed, item))
@@ -311,11 +315,11 @@ class Pool:
         waited = item.dispatched_at - item.queued_at if item.dispatched_at is not None else None
         self.stats.ended(self.desk.clock.monotonic(), result.outcome, waited, run_s)
         self.desk.forget(item)
-        waiters, item.waiters = item.waiters, []
-        for waiter in waiters:
+        followers = self.desk.followers
+        for waiter in followers.waiters.pop(item.seq, ()):
             waiter(result)
-        if item.watchers:
-            item.changed()
+        if followers.watchers:
+            followers.changed(item.seq)
 
     @staticmethod
     def _acknowledge(member: Member, seq: int, token: int) -> None:
@@ -382,7 +386,7 @@ class Pool:
                 continue  # meanwhile another container said that it holds a later attempt
             item.member, item.started_at, item.claimed = None, None, False
             item.min_token = item.token + 1
-            item.changed()
+            self.desk.followers.changed(item.seq)
             self.enqueue(item)
 
 

@@ -81,7 +81,7 @@ class Recovery:
         item.dispatched_at = now
         item.started_at = now - held.for_s if held.for_s is not None else None
         member.held[item.seq] = item
-        item.changed()
+        pool.desk.followers.changed(item.seq)
 
     def release(self, pool: Pool) -> None:
         """Queue the held-back inputs that no container can hold any more."""

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -26,9 +27,9 @@ from yurt.domain.records import (
 )
 from yurt.domain.retention import KEYS_KEPT_S
 from yurt.pools.heart import Heart, NewCall
-from yurt.pools.inputs import Input
+from yurt.pools.inputs import Input, restore
 from yurt.pools.ledger import BLOB_ABOVE_BYTES
-from yurt.ports import Blobs, CallFilter, Clock, Store
+from yurt.ports import Blobs, CallFilter, Clock, PendingInput, Store, StoredCall
 from yurt.usecases.callbacks import Callbacks
 from yurt.usecases.keys import KeyDesk, Named
 from yurt.usecases.places import Place, Places
@@ -257,26 +258,27 @@ class Calls:
         if envelope.callback_url is not None:
             more = _both(more, self._callbacks.order(envelope.callback_url, live.environment))
         item = self._heart.accept(live, call, more, decided or begun.committed)
-        item.waiters.append(begun.ended)
-        if envelope.callback_url is not None:
-            item.waiters.append(self._callbacks.ended)
         begun.item, begun.seq = item, item.seq
+        if kind is CallKind.INVOKE:  # nobody waits for a spawned one, and there may be a million of them
+            self._heart.followers.wait(item.seq, begun.ended)
+        if envelope.callback_url is not None:
+            self._heart.followers.wait(item.seq, self._callbacks.ended)
 
     async def _replay(self, seq: int, begun: Begun) -> Begun:
         """Join the call that the key found."""
         begun.seq, begun.replayed = seq, True
         begun.accepted = True
-        item = self._heart.inputs.get(seq)
-        if item is not None:
-            begun.item = item
-            item.waiters.append(begun.ended)
+        self._heart.followers.wait(seq, begun.ended)
+        begun.item = self._heart.inputs.get(seq)
+        if begun.item is not None:
             return begun
         stored = await self._store.calls.get(seq)
+        if stored is None or stored.result is not None:
+            self._heart.followers.leave(seq, begun.ended)
         if stored is None:
             raise _expired(self._tags.call_id(seq))
-        if stored.result is None:
-            raise Unavailable("The call that this key names is being settled. Ask again.", retry_after_s=1)
-        begun.ended(stored.result)
+        if stored.result is not None:
+            begun.ended(stored.result)
         return begun
 
     # ------------------------------------------------------------------ look
@@ -294,17 +296,29 @@ class Calls:
         if item is not None:
             place = await self._visible(principal, item.function_id, call_id)
             if wait_s > 0:
-                await self.wait(item, wait_s)
+                await self.wait(seq, wait_s)
             if item.seq in self._heart.inputs:
                 return self.view(item), place
+        stored = await self._stored(seq)
+        place = await self._visible(principal, stored.call.function_id, call_id)
+        if stored.result is None and wait_s > 0 and item is None and await self.wait(seq, wait_s) is not None:
+            stored = await self._stored(seq)
+        return self._view_of_stored(stored), place
+
+    async def _stored(self, seq: int) -> StoredCall:
         stored = await self._store.calls.get(seq)
         if stored is None:
             # The id's tag shows that this store gave it out, which it does once a call is accepted.
-            raise _expired(call_id)
-        place = await self._visible(principal, stored.call.function_id, call_id)
-        if stored.result is None and (item := self._heart.inputs.get(seq)) is not None:
-            return self.view(item), place
-        return View(stored.call, stored.result), place
+            raise _expired(self._tags.call_id(seq))
+        return stored
+
+    def _view_of_stored(self, stored: StoredCall) -> View:
+        """A call as the store has it; what waits need not be in memory."""
+        if stored.result is not None:
+            return View(stored.call, stored.result)
+        seq = stored.call.seq
+        item = self._heart.inputs.get(seq)
+        return self.view(item or restore(PendingInput(stored.call, None, None), self._tags.suffix(seq)))
 
     async def open_input(self, principal: Principal, call_id: str) -> Input | None:
         """The input of a call that has not ended, or None if it has.
@@ -326,24 +340,30 @@ class Calls:
             raise _no_call(call_id)
         return place
 
-    @staticmethod
-    async def wait(item: Input, seconds: float) -> Result | None:
-        """The result of an open input, or None if it does not end within `seconds`."""
+    async def wait(self, seq: int, seconds: float) -> Result | None:
+        """The result of an input that had not ended, or None if it does not end within `seconds`."""
         ended: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
 
         def tell(result: Result) -> None:
             if not ended.done():
                 ended.set_result(result)
 
-        item.waiters.append(tell)
+        self._heart.followers.wait(seq, tell)
         try:
             async with asyncio.timeout(seconds):
+                if seq not in self._heart.inputs:
+                    stored = await self._stored(seq)
+                    if stored.result is not None:
+                        return stored.result
                 return await ended
         except TimeoutError:
             return None
         finally:
-            if tell in item.waiters:  # an input that ended has told its waiters, and forgotten them
-                item.waiters.remove(tell)
+            self._heart.followers.leave(seq, tell)
+
+    def watching(self, seq: int, watcher: Callable[[], None]) -> AbstractContextManager[None]:
+        """Have `watcher` called at every change of an open call."""
+        return self._heart.followers.watching(seq, watcher)
 
     def view(self, item: Input) -> View:
         """An open input as it stands."""
@@ -364,8 +384,7 @@ class Calls:
         while len(found) < limit:
             rows = await self._store.calls.find(wanted, before=before, limit=limit, values=values)
             for row in rows:
-                item = self._heart.inputs.get(row.call.seq) if row.result is None else None
-                view = View(row.call, row.result) if item is None else self.view(item)
+                view = self._view_of_stored(row)
                 if not wanted.statuses or view.status in wanted.statuses:
                     found.append(view)
             if len(rows) < limit:
@@ -375,14 +394,9 @@ class Calls:
 
     async def view_of(self, begun: Begun) -> View:
         """A call that was just accepted, as it stands: without a look into the store if it is open."""
-        if begun.item is not None and begun.outcome is None:
-            return self.view(begun.item)
-        if begun.item is not None:
-            return View(call_of(begun.item), begun.outcome)
-        stored = await self._store.calls.get(begun.seq)
-        if stored is None:
-            raise _no_call(self._tags.call_id(begun.seq))
-        return View(stored.call, stored.result)
+        if begun.item is None or (begun.item.over and begun.outcome is None):
+            return self._view_of_stored(await self._stored(begun.seq))
+        return self.view(begun.item) if begun.outcome is None else View(call_of(begun.item), begun.outcome)
 
     async def kept(self, seq: int) -> View | None:
         """A call that has ended, while it is kept."""
@@ -418,7 +432,7 @@ class Calls:
             if terminate is not None and item.running:
                 terminate(item)
             self._heart.cancel(item, "token")
-            if item.seq in self._heart.inputs and await self.wait(item, COMMIT_TIMEOUT_S) is None:
+            if item.seq in self._heart.inputs and await self.wait(item.seq, COMMIT_TIMEOUT_S) is None:
                 raise not_committed()
         view, place = await self.get(principal, call_id)
         if view.result is not None and view.result.outcome != Outcome.CANCELLED:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Self, TypeAlias
@@ -93,7 +93,7 @@ class Events:
             seq: the call's sequence number.
         """
         following = Following()
-        following.gather("events-states", partial(self._watch, principal, call_id))
+        following.gather("events-states", partial(self._watch, principal, call_id, seq))
         if principal.allows(Role.DEPLOY):
             following.gather("events-logs", partial(self._copy_logs, principal, call_id, seq, since))
         return following
@@ -104,31 +104,22 @@ class Events:
             async for line in lines:
                 await tell(Event("log", line=line))
 
-    async def _watch(self, principal: Principal, call_id: str, tell: Tell) -> None:
+    async def _watch(self, principal: Principal, call_id: str, seq: int, tell: Tell) -> None:
         told: object = None
-        while True:
-            view, _ = await self._calls.get(principal, call_id)
-            if view.result is not None:
-                await asyncio.sleep(LAST_LINES_S)
-                await tell(Event("end", view))
-                return
-            reason = view.pending_reason
-            now = (view.status, view.attempts, (reason.code, reason.message) if reason is not None else None)
-            if now != told:
-                told = now
-                await tell(Event("state" if view.status is CallStatus.RUNNING else "pending", view))
-            await self._changed(principal, call_id)
-
-    async def _changed(self, principal: Principal, call_id: str) -> None:
-        item = await self._calls.open_input(principal, call_id)
-        if item is None:
-            return
         changed = asyncio.Event()
-        item.watchers.append(changed.set)
-        try:
-            async with asyncio.timeout(LOOK_AGAIN_S):
-                await changed.wait()
-        except TimeoutError:
-            pass
-        finally:
-            item.watchers.remove(changed.set)
+        with self._calls.watching(seq, changed.set):
+            while True:
+                changed.clear()
+                view, _ = await self._calls.get(principal, call_id)
+                if view.result is not None:
+                    await asyncio.sleep(LAST_LINES_S)
+                    await tell(Event("end", view))
+                    return
+                reason = view.pending_reason
+                now = (view.status, view.attempts, (reason.code, reason.message) if reason is not None else None)
+                if now != told:
+                    told = now
+                    await tell(Event("state" if view.status is CallStatus.RUNNING else "pending", view))
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_AGAIN_S):
+                        await changed.wait()

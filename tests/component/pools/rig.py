@@ -204,7 +204,7 @@ class Rig:
         """Have a call accepted; its result will be in `results`."""
         pool = self.heart.pools["fu-1"]
         item = self.heart.accept(pool.live, NewCall("invoke", caller, args), lambda _: (), lambda error: None)
-        item.waiters.append(partial(self.results.__setitem__, item.seq))
+        self.heart.followers.wait(item.seq, partial(self.results.__setitem__, item.seq))
         await self.store.journal.flush()
         return item
 
@@ -290,6 +290,6 @@ class Rig:
                     self.lives.adopt(again, Member(record, live, self.clock.monotonic()))
         for row in await self.store.calls.pending(after=None, limit=1000):
             item = restore(row, self.tags.suffix(row.call.seq))
-            item.waiters.append(partial(self.results.__setitem__, item.seq))
+            self.heart.followers.wait(item.seq, partial(self.results.__setitem__, item.seq))
             self.heart.restore(item)
         return again

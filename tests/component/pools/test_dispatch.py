@@ -182,7 +182,7 @@ async def test_an_output_that_is_sent_again_before_its_commit_is_not_acknowledge
 async def test_arguments_that_are_gone_end_the_call_and_free_the_slot(rig: Rig) -> None:
     pool = await rig.deploy()
     item = rig.heart.accept(pool.live, NewCall("invoke", "tk-1", None, "0" * 64), lambda _: (), lambda error: None)
-    item.waiters.append(partial(rig.results.__setitem__, item.seq))
+    rig.heart.followers.wait(item.seq, partial(rig.results.__setitem__, item.seq))
     await rig.settle()
     box = await rig.container()
     result = await rig.result(item)

@@ -28,7 +28,7 @@ async def test_who_leaves_while_nothing_happens_leaves_no_task(rig: Rig, events:
     async with following, Paced(following, 0.01) as paced:
         assert (await anext(paced)).kind == "pending"
         assert await anext(paced) is None
-    assert item.watchers == []
+    assert rig.heart.followers.watchers == {}
     assert rig.logs.followers == 0
     assert {task.get_name() for task in asyncio.all_tasks()} & {"events-logs", "events-states"} == set()
 

@@ -135,7 +135,7 @@ class World:
             item = self.rig.heart.accept(self.pool.live, new, lambda _: (), done)
         except TooManyPending:
             return
-        item.waiters.append(partial(self.rig.results.__setitem__, item.seq))
+        self.rig.heart.followers.wait(item.seq, partial(self.rig.results.__setitem__, item.seq))
 
     def named_call(self) -> None:
         key = f"key-{self.rng.randrange(6)}"
