@@ -68,6 +68,12 @@ class Journal(Protocol):
             Unavailable: the journal is closed, or has 10,000 adds waiting.
         """
 
+    def hurry(self) -> None:
+        """Begin at once rather than at the end of the turn, if one add waits and nothing is expected to join it.
+
+        Callbacks may be called before it returns.
+        """
+
     async def write(self, *changes: Change) -> None:
         """`add`, awaited: returns after the commit and raises what refused it."""
 

@@ -117,6 +117,7 @@ def compose(settings: Settings, outside: Outside, *, url: str, log_stream: TextI
         logs=outside.logs,
         clock=clock,
         adopt=heart.recovery.adopt,
+        heard=heart.hurry,
     )
     for route in SessionDoor(sessions, lives).routes():
         door.add(*route)

@@ -55,6 +55,7 @@ class Sessions:
 
     Args:
         adopt: what to do with what a reconnecting container holds.
+        heard: called when all frames of a message have been acted on.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Sessions:
         logs: Logs,
         clock: Clock,
         adopt: Callable[[Pool, Member, Iterable[Held]], None],
+        heard: Callable[[], None],
     ) -> None:
         self._lives = lives
         self._journal = journal
@@ -73,6 +75,7 @@ class Sessions:
         self._logs = logs
         self._clock = clock
         self._adopt = adopt
+        self._heard = heard
 
     def authenticate(self, container_id: str, credential: str) -> tuple[Pool, Member]:
         """The container that the credential belongs to.
@@ -201,6 +204,7 @@ class Sessions:
                 self._failed(pool, member, frame)
             elif kind == wire.BYE:
                 self._bye(member, frame)
+        self._heard()
 
     def _failed(self, pool: Pool, member: Member, frame: wire.Frame) -> None:
         said = read_meta(frame)

@@ -219,6 +219,7 @@ class Calls:
         begun = Begun()
         if key is None:
             await self._accept(principal, live, envelope, kind, begun)
+            self._heart.hurry()
             return begun
         name = Named(principal.token_id, live.function_id, key)
         said = (envelope.metadata_json or "") + (envelope.callback_url or "")

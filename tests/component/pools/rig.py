@@ -163,6 +163,7 @@ class Rig:
             logs=self.logs,
             clock=self.clock,
             adopt=self.heart.recovery.adopt,
+            heard=self.heart.hurry,
         )
         return self
 

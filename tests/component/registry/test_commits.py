@@ -23,6 +23,9 @@ class HeldJournal:
     def add(self, changes: Sequence[Change], done: Callable[[Exception | None], None] | None = None) -> None:
         self.held.append((changes, done))
 
+    def hurry(self) -> None:
+        raise AssertionError("the registry has time")
+
     async def write(self, *changes: Change) -> None:
         raise AssertionError("the registry writes by add")
 

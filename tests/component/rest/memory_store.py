@@ -30,6 +30,9 @@ class MemoryStore:
     def add(self, changes: Sequence[Change], done: Callable[[Exception | None], None] | None = None) -> None:
         raise NotImplementedError
 
+    def hurry(self) -> None:
+        raise NotImplementedError
+
     async def write(self, *changes: Change) -> None:
         await asyncio.sleep(0)
         if self.away:

@@ -291,6 +291,25 @@ async def test_a_runner_that_does_not_read_is_disconnected(
     await until(lambda: entry[1].link is None, "the end of the session")
 
 
+async def test_a_message_that_cannot_be_sent_in_time_breaks_the_session(
+    rig: Rig, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "SEND_TIMEOUT_S", 0.05)
+    container = await spec(rig)
+    runner = await greeted(client, container)
+    await runner.hear(wire.WELCOME)
+    entry = rig.lives.get(container.container_id)
+    assert entry is not None
+    held = entry[1].link
+    assert isinstance(held, link.SessionLink)
+    while held._closed is None:
+        held.send(wire.pack(wire.RECALL, payload=bytes(1 << 20)))
+        await asyncio.sleep(0.01)
+    assert held._closed == "broken"
+    await runner.socket.close()
+    await until(lambda: entry[1].link is None, "the end of the session")
+
+
 async def test_a_shutdown_closes_the_session(rig: Rig, client: Client) -> None:
     container = await spec(rig)
     runner = await greeted(client, container)

@@ -196,3 +196,26 @@ async def test_figures(house: House) -> None:
     stats = house.journal.stats()
     assert (stats.commits, stats.changes, stats.waiting, stats.away) == (1, 3, 0, None)
     assert stats.peak_commit_s >= stats.last_commit_s >= 0
+
+
+async def test_a_lone_add_may_be_hurried(house: House) -> None:
+    heard: list[Exception | None] = []
+    house.journal.add(record("a"), heard.append)
+    house.journal.hurry()
+    assert (house.writer.groups, heard) == ([[record("a")]], [None])
+    house.journal.add(record("b"))
+    house.journal.add(record("c"))
+    house.journal.hurry()
+    assert house.writer.tries == 1, "two go together"
+    await house.journal.flush()
+    assert house.writer.groups[1:] == [[record("b"), record("c"), ()]]
+
+
+async def test_nothing_is_hurried_while_the_store_is_away(house: House) -> None:
+    house.writer.away = True
+    house.journal.add(record("a"))
+    house.journal.hurry()
+    house.journal.hurry()
+    assert house.writer.tries == 1
+    await house.be_back()
+    assert house.writer.groups == [[record("a")]]

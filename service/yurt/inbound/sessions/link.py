@@ -38,6 +38,10 @@ class SessionLink:
         self._wake = asyncio.Event()
         self._closed: str | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self._limit = asyncio.timeout(None)
+        self._watch: asyncio.TimerHandle | None = None
+        self._sending_since: float | None = None
 
     def send(self, frame: bytes) -> None:
         """Send a frame soon; nothing happens once the session is closed."""
@@ -53,7 +57,7 @@ class SessionLink:
         """Say that an output is committed, with the next frames or soon."""
         self._acks.append(wire.PAIR.pack(seq, token))
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(ACK_DELAY_S, self._wake.set)
+            self._timer = self._loop.call_later(ACK_DELAY_S, self._wake.set)
 
     def close(self, reason: str) -> None:
         """End the session after what waits was sent."""
@@ -63,22 +67,36 @@ class SessionLink:
 
     async def run(self) -> None:
         """Send what comes until the session is closed from here, or breaks."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            try:
-                for message in self._take():
-                    async with asyncio.timeout(SEND_TIMEOUT_S):
-                        await self._socket.send_bytes(message)
-                    self._waiting_bytes -= len(message)
-                if self._closed is not None and not self._frames:
-                    async with asyncio.timeout(SEND_TIMEOUT_S):
-                        await self._socket.close(message=self._closed.encode()[:120])
-                    return
-            except (ConnectionError, TimeoutError) as error:
-                log.info("session_send_failed", container_id=self._container_id, error=str(error))
-                self._closed = self._closed or "broken"
-                return
+        try:
+            async with self._limit:
+                while self._closed is None or self._frames:
+                    await self._wake.wait()
+                    self._wake.clear()
+                    for message in self._take():
+                        await self._send(message)
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await self._socket.close(message=self._closed.encode()[:120])
+        except (ConnectionError, TimeoutError) as error:
+            log.info("session_send_failed", container_id=self._container_id, error=str(error) or "it does not read")
+            self._closed = self._closed or "broken"
+
+    async def _send(self, message: bytes) -> None:
+        self._sending_since = self._loop.time()
+        if self._watch is None:
+            self._watch = self._loop.call_later(SEND_TIMEOUT_S, self._look)
+        await self._socket.send_bytes(message)
+        self._sending_since = None
+        self._waiting_bytes -= len(message)
+
+    def _look(self) -> None:
+        """One timer for all messages of its time: a limit for each costs more than the sending of a small one."""
+        self._watch = None
+        if self._sending_since is not None:
+            until = self._sending_since + SEND_TIMEOUT_S
+            if until <= self._loop.time():
+                self._limit.reschedule(until)
+            else:
+                self._watch = self._loop.call_at(until, self._look)
 
     def _take(self) -> Iterable[bytes]:
         frames, self._frames = self._frames, []
@@ -93,7 +111,8 @@ class SessionLink:
         return wire.messages(frames, MESSAGE_BYTES)
 
     def stop(self) -> None:
-        """Forget the timer: the session is over."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        """Forget the timers: the session is over."""
+        for timer in (self._timer, self._watch):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._watch = None

@@ -126,6 +126,11 @@ class JournalBase:
             raise unavailable(f"{MAX_WAITING} writes wait for the store. Try again when it has caught up.")
         self._take(Add(changes, done))
 
+    def hurry(self) -> None:
+        """Begin at once, if one add waits: a turn of the loop is a twentieth of a lone call's time."""
+        if len(self._waiting) == 1:
+            self._turn()
+
     async def write(self, *changes: Change) -> None:
         """`add`, awaited. A caller that is cancelled or refused for lack of time takes nothing back.
 
@@ -194,7 +199,8 @@ class JournalBase:
 
     def _count(self, group: Sequence[Add], seconds: float) -> None:
         self._commits += 1
-        self._changes += sum(len(add.changes) for add in group)
+        for add in group:
+            self._changes += len(add.changes)
         self._last_s = seconds
         self._peak_s = max(seconds, self._peak_s)
 
