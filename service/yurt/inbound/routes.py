@@ -67,14 +67,16 @@ class Routes(Generic[H]):
         self._remembered.cache_clear()
 
     def find(self, method: str, path: str) -> Match[H] | None:
-        """The handler of a method and a path as it came (still percent-encoded), or None."""
+        """The handler of a method and a path as it came (still percent-encoded), or None. HEAD goes where GET goes."""
         return self._remembered(method, path) if len(path) <= _SHORT_CHARS else self._find(method, path)
 
     def methods(self, path: str) -> list[str]:
         """The methods that `path` takes, none where it is unknown."""
-        return sorted({method for node, _ in _walk(self._root, path.split("/"), 0, ()) for method in node.ends})
+        found = {method for node, _ in _walk(self._root, path.split("/"), 0, ()) for method in node.ends}
+        return sorted(found | {"HEAD"} if "GET" in found else found)
 
     def _find(self, method: str, path: str) -> Match[H] | None:
+        method = "GET" if method == "HEAD" else method
         for node, values in _walk(self._root, path.split("/"), 0, ()):
             if method in node.ends:
                 handler, names = node.ends[method]

@@ -187,10 +187,19 @@ async def test_what_is_not_http(frame: Door, request_: bytes, caplog: pytest.Log
 
 
 async def test_no_such_method(frame: Door) -> None:
-    for method in ("DELETE", "HEAD", "OPTIONS", "TRACE"):
+    for method in ("DELETE", "OPTIONS", "TRACE"):
         answer = await frame.ask(method, "/v1/environments")
-        assert (answer.status, answer.headers["Allow"]) == (405, "GET")
+        assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
     _problem(await frame.ask("PATCH", "/filter"), 405, "method_not_allowed")
+
+
+async def test_a_head_is_the_answer_without_its_body(frame: Door) -> None:
+    whole = await frame.ask("GET", "/v1/environments")
+    head = await frame.ask("HEAD", "/v1/environments")
+    assert (head.status, head.text) == (200, "")
+    assert head.headers["Content-Length"] == whole.headers["Content-Length"]
+    missing = await frame.ask("HEAD", "/v1/environments/none")
+    assert (missing.status, missing.text) == (404, "")
 
 
 async def test_what_cannot_be_an_id_is_not_found_before_anybody_looks(frame: Door) -> None:

@@ -43,7 +43,14 @@ def test_other_paths_lead_nowhere(routes: Routes[str], path: str) -> None:
 
 
 def test_the_methods_of_a_path_are_those_of_every_route_that_fits(routes: Routes[str]) -> None:
-    assert routes.methods("/v1/things/self") == ["GET", "PUT"]
+    assert routes.methods("/v1/things/self") == ["GET", "HEAD", "PUT"]
+
+
+def test_a_head_is_asked_for_where_the_whole_is(routes: Routes[str]) -> None:
+    assert _found(routes, "HEAD", "/v1/things/self") == ("self", {})
+    routes.add("POST", "/v1/things", "post")
+    assert routes.find("HEAD", "/v1/things") is None
+    assert routes.methods("/v1/things") == ["POST"]
 
 
 def test_long_paths_are_found_too(routes: Routes[str]) -> None:

@@ -13,6 +13,7 @@ from yurt.domain.naming import shown
 from yurt.domain.validation import field_errors
 from yurt.inbound.rest.operations import AnyBody, BinaryBody, JsonBody, RawJsonBody
 from yurt.inbound.rest.problems import RequestTimeout
+from yurt.inbound.rest.room import FREE_BYTES, Room
 
 IDLE_S = 60
 """How long a body may stop coming, in seconds: longer than a mobile network's usual hiccup."""
@@ -22,14 +23,15 @@ _RAW = msgspec.json.Decoder(msgspec.Raw)
 _SEND_JSON = "Send JSON: add -H 'Content-Type: application/json', or use curl --json."
 
 
-async def read_body(request: web.BaseRequest, spec: AnyBody, limit_bytes: int) -> object:
-    """The body as the operation takes it.
+async def read_body(request: web.BaseRequest, spec: AnyBody, limit_bytes: int, room: Room) -> object:
+    """The body as the operation takes it. A large one that is kept whole takes room for `request`.
 
     Raises:
         Malformed: none came, or it is not what it claims to be.
         UnsupportedMediaType: it is something else.
         TooLarge: it is above the limit; it was not kept.
         Invalid: it breaks a rule of the model.
+        Unavailable: there is no room for it now.
     """
     if isinstance(spec, BinaryBody):
         limit_bytes = min(limit_bytes, spec.limit_bytes or limit_bytes)
@@ -42,7 +44,7 @@ async def read_body(request: web.BaseRequest, spec: AnyBody, limit_bytes: int) -
         return spec.model.model_validate({})
     _check_sent(request, spec.empty)
     _check_media(request, (_JSON, *spec.more) if isinstance(spec, RawJsonBody) else (_JSON,), _SEND_JSON)
-    data = await _read_all(request, limit_bytes)
+    data = await _read_all(request, limit_bytes, room)
     if not data:
         raise Malformed(f"The body is empty. {spec.empty}")
     return data if isinstance(spec, RawJsonBody) else read_model(spec.model, data)
@@ -106,13 +108,23 @@ class Incoming:
             yield chunk
 
 
-async def _read_all(request: web.BaseRequest, limit_bytes: int) -> bytes:
+async def _read_all(request: web.BaseRequest, limit_bytes: int, room: Room) -> bytes:
     content = request.content
     if content.is_eof():  # the usual case: it came with the head
         data = content.read_nowait()
         _check_size(len(data), limit_bytes)
         return data
-    return b"".join([chunk async for chunk in Incoming(request, limit_bytes).chunks()])
+    announced = request.content_length
+    if announced is not None and announced > FREE_BYTES:
+        await room.enter(request, announced)
+    chunks, size, entered = [], 0, announced is not None
+    async for chunk in Incoming(request, limit_bytes).chunks():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > FREE_BYTES and not entered:
+            entered = True
+            await room.enter(request, limit_bytes)
+    return b"".join(chunks)
 
 
 async def _next_chunk(request: web.BaseRequest) -> bytes:

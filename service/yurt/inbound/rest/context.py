@@ -9,6 +9,7 @@ from aiohttp import web
 from yurt.inbound.rest.call_shapes import Shaper
 from yurt.inbound.rest.pages import Pages
 from yurt.inbound.rest.readiness import Health
+from yurt.inbound.rest.room import Room
 from yurt.metrics import Metrics
 from yurt.pools.heart import Heart
 from yurt.ports import Clock, Logs
@@ -60,6 +61,7 @@ class Context(Generic[Q_co, B_co]):
         query: the validated query, or None where the operation declares none.
         body: the validated body (`JsonBody`), its bytes (`RawJsonBody`), an `Upload` (`BinaryBody`), or None.
         request_id: what the answer's `X-Request-Id` will say.
+        room: where a large body has taken its place; the door leaves it when the handler has returned.
     """
 
     request: web.BaseRequest
@@ -69,6 +71,7 @@ class Context(Generic[Q_co, B_co]):
     body: B_co
     services: Services
     request_id: str
+    room: Room
 
     def header(self, name: str) -> str | None:
         """One header of the request, or None."""

@@ -26,12 +26,16 @@ from yurt.inbound.rest.docs import add_pages
 from yurt.inbound.rest.operations import BODY_LIMIT_BYTES, Operation
 from yurt.inbound.rest.problems import Internal, MethodNotAllowed, problem
 from yurt.inbound.rest.queries import read_query
+from yurt.inbound.rest.room import Room
 from yurt.inbound.rest.table import OPERATIONS
 from yurt.inbound.routes import Routes
 from yurt.logging import RequestLine, RequestLog
 from yurt.usecases.principals import NOBODY, Principal
 
 _log = structlog.get_logger(__name__)
+
+LARGE_AT_ONCE = 4
+"""How many bodies of the largest size are in memory at once; smaller ones are more."""
 
 _CLIENT_WENT = 499
 """As nginx notes it: nobody was there to read a status."""
@@ -79,8 +83,9 @@ class Door:
         self._log = log
         self._observe = services.metrics.requests.observe
         self._routes: Routes[Endpoint] = Routes()
+        room = Room(LARGE_AT_ONCE * body_limit_bytes)
         for row in operations:
-            self._routes.add(row.method, row.path, _endpoint(row, services, body_limit_bytes))
+            self._routes.add(row.method, row.path, _endpoint(row, services, body_limit_bytes, room))
         self._life = secrets.token_hex(4)  # with a number: unique, and cheaper than a random name for each
         self._numbers = itertools.count(1)
 
@@ -124,7 +129,7 @@ class Door:
         raise NotFound(f"There is nothing at {shown(request.path)}. /docs lists what there is.")
 
 
-def _endpoint(row: Operation, services: Services, body_limit_bytes: int) -> Endpoint:
+def _endpoint(row: Operation, services: Services, body_limit_bytes: int, room: Room) -> Endpoint:
     async def endpoint(request: web.BaseRequest, values: Mapping[str, str], trace: Trace) -> web.StreamResponse:
         trace.operation_id = row.operation_id
         if row.role is not None:
@@ -133,8 +138,13 @@ def _endpoint(row: Operation, services: Services, body_limit_bytes: int) -> Endp
             require(trace.principal, row.role)
         paths.check(row.method, values)
         query = read_query(row.query, request.rel_url)
-        body = await read_body(request, row.body, body_limit_bytes) if row.body is not None else None
-        return await row.handler(Context(request, values, trace.principal, query, body, services, trace.request_id))
+        try:
+            body = await read_body(request, row.body, body_limit_bytes, room) if row.body is not None else None
+            context = Context(request, values, trace.principal, query, body, services, trace.request_id, room)
+            return await row.handler(context)
+        finally:
+            if room.held_bytes:
+                room.leave(request)
 
     return endpoint
 

@@ -17,6 +17,7 @@ from yurt.inbound.rest.functions_by import find_live
 from yurt.inbound.rest.models import Name, Query
 from yurt.inbound.rest.operations import Answer, Header, Operation, RawJsonBody
 from yurt.inbound.rest.prefer import Preference, read_prefer
+from yurt.inbound.rest.room import FREE_BYTES
 from yurt.usecases.calls import COMMIT_TIMEOUT_S, Begun
 from yurt.usecases.keys import MAX_KEY_CHARS
 
@@ -56,7 +57,11 @@ async def _begin(ctx: Context[CallQuery, bytes], kind: CallKind) -> Begun:
     if key is not None and not _KEY.match(key):
         message = f"must be 1 to {MAX_KEY_CHARS} characters of ASCII without spaces, such as a UUID"
         raise Invalid(f"Idempotency-Key {message}.", errors=[FieldError("Idempotency-Key", message)])
-    return await ctx.services.calls.begin(ctx.principal, live, envelope, kind, key)
+    begun = await ctx.services.calls.begin(ctx.principal, live, envelope, kind, key)
+    if len(ctx.body) > FREE_BYTES:  # it is stored, and the call may take an hour
+        ctx.body = b""
+        ctx.room.leave(ctx.request)
+    return begun
 
 
 async def _invoke(ctx: Context[InvokeQuery, bytes]) -> web.StreamResponse:

@@ -203,6 +203,7 @@ CATALOGUE: tuple[Entry, ...] = (
         "The server cannot do it now: it starts or shuts down, or its store is away.",
         "Come again after `Retry-After` seconds. A call whose acceptance was under way may have been taken: with an "
         "`Idempotency-Key` the repeat finds it; without one `retryable` is false.",
+        {"too_much_at_once": "So many large bodies are on their way that the memory kept for them is full."},
     ),
 )
 """Every error that the REST door gives, by status."""

@@ -5,7 +5,7 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any, Self
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from yurt.domain.errors import FieldError, Invalid
 from yurt.domain.naming import shown
@@ -41,6 +41,8 @@ async def stream_events(ctx: Context[Any, Any], call_id: str, seq: int) -> web.S
     since = _since(ctx.header("Last-Event-ID") or "")
     response = await open_stream(ctx, "text/event-stream")
     mark = int((since or 0) * 1000)
+    if ctx.request.method == hdrs.METH_HEAD:
+        return response
     events = ctx.services.events.follow(ctx.principal, call_id, seq, since=since)
     async with events, Paced(events, COMMENT_EVERY_S) as paced:
         async for event in paced:
@@ -75,6 +77,8 @@ async def _data(ctx: Context[Any, Any], event: Event) -> bytes:
 async def stream_lines(ctx: Context[Any, Any], lines: AsyncIterator[LogLine]) -> web.StreamResponse:
     """Log lines as NDJSON, until the client goes away."""
     response = await open_stream(ctx, "application/x-ndjson")
+    if ctx.request.method == hdrs.METH_HEAD:
+        return response
     async with Paced(lines, COMMENT_EVERY_S) as paced:
         async for line in paced:
             await response.write(b"\n" if line is None else encode(ctx.services.shaper.line(line)) + b"\n")
