@@ -67,7 +67,8 @@ class Routes(Generic[H]):
         self._remembered.cache_clear()
 
     def find(self, method: str, path: str) -> Match[H] | None:
-        """The handler of a method and a path as it came (still percent-encoded), or None. HEAD goes where GET goes."""
+        """The handler of a method and a path as it came (still percent-encoded), or None. HEAD goes where
+        GET goes, unless it has a handler of its own."""
         return self._remembered(method, path) if len(path) <= _SHORT_CHARS else self._find(method, path)
 
     def methods(self, path: str) -> list[str]:
@@ -76,12 +77,11 @@ class Routes(Generic[H]):
         return sorted(found | {"HEAD"} if "GET" in found else found)
 
     def _find(self, method: str, path: str) -> Match[H] | None:
-        method = "GET" if method == "HEAD" else method
         for node, values in _walk(self._root, path.split("/"), 0, ()):
             if method in node.ends:
                 handler, names = node.ends[method]
                 return Match(handler, dict(zip(names, map(unquote, values), strict=True)))
-        return None
+        return self._find("GET", path) if method == "HEAD" else None
 
 
 def _walk(

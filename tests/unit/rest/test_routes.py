@@ -48,6 +48,8 @@ def test_the_methods_of_a_path_are_those_of_every_route_that_fits(routes: Routes
 
 def test_a_head_is_asked_for_where_the_whole_is(routes: Routes[str]) -> None:
     assert _found(routes, "HEAD", "/v1/things/self") == ("self", {})
+    routes.add("HEAD", "/v1/things/self", "head")
+    assert _found(routes, "HEAD", "/v1/things/self") == ("head", {})
     routes.add("POST", "/v1/things", "post")
     assert routes.find("HEAD", "/v1/things") is None
     assert routes.methods("/v1/things") == ["POST"]
