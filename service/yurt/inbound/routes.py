@@ -67,8 +67,10 @@ class Routes(Generic[H]):
         self._remembered.cache_clear()
 
     def find(self, method: str, path: str) -> Match[H] | None:
-        """The handler of a method and a path as it came (still percent-encoded), or None. HEAD goes where
-        GET goes, unless it has a handler of its own."""
+        """The handler of a method and a path as it came (still percent-encoded), or None.
+
+        HEAD goes where GET goes, unless it has a handler of its own.
+        """
         return self._remembered(method, path) if len(path) <= _SHORT_CHARS else self._find(method, path)
 
     def methods(self, path: str) -> list[str]:
