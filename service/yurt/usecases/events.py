@@ -1,7 +1,7 @@
 """What happens to a call, as it happens."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -95,12 +95,33 @@ class Events:
         following = Following()
         following.gather("events-states", partial(self._watch, principal, call_id, seq))
         if principal.allows(Role.DEPLOY):
-            following.gather("events-logs", partial(self._copy_logs, principal, call_id, seq, since))
+            wanted = LogQuery(seq=seq, since=since)
+            following.gather("events-logs", partial(self._copy_logs, principal, call_id, wanted))
         return following
 
-    async def _copy_logs(self, principal: Principal, call_id: str, seq: int, since: float | None, tell: Tell) -> None:
+    async def lines(self, principal: Principal, call_id: str, seq: int, wanted: LogQuery) -> AsyncGenerator[LogLine]:
+        """The call's log lines, those to come too, until it has ended; one that may read logs is `principal`.
+
+        Args:
+            seq: the call's sequence number.
+            wanted: which of the call's lines.
+        """
+        view, _ = await self._calls.get(principal, call_id)
+        if view.result is not None:
+            for line in await self._logs.read(wanted):
+                yield line
+            return
+        following = Following()
+        following.gather("events-states", partial(self._watch, principal, call_id, seq))
+        following.gather("events-logs", partial(self._copy_logs, principal, call_id, wanted))
+        async with following:
+            async for event in following:
+                if event.line is not None:
+                    yield event.line
+
+    async def _copy_logs(self, principal: Principal, call_id: str, wanted: LogQuery, tell: Tell) -> None:
         await self._calls.get(principal, call_id)
-        async with aclosing(self._logs.follow(LogQuery(seq=seq, since=since))) as lines:
+        async with aclosing(self._logs.follow(wanted)) as lines:
             async for line in lines:
                 await tell(Event("log", line=line))
 

@@ -8,7 +8,7 @@ from tests.component.pools.rig import Rig
 from yurt.domain.errors import CallExpired
 from yurt.domain.records import Role
 from yurt.inbound.rest.streams import Paced
-from yurt.ports import LogLine
+from yurt.ports import LogLine, LogQuery
 from yurt.usecases.events import Events
 from yurt.usecases.principals import Principal
 
@@ -63,3 +63,16 @@ async def test_a_call_that_is_no_longer_there_cannot_be_followed(rig: Rig, event
     with pytest.raises(CallExpired):
         async with events.follow(ANYBODY, rig.tags.call_id(5), 5) as following:
             await anext(following)
+
+
+async def test_the_lines_of_a_call_end_with_it(rig: Rig, events: Events) -> None:
+    await rig.deploy()
+    item = await rig.call()
+    call_id, wanted = rig.tags.call_id(item.seq), LogQuery(seq=item.seq)
+    rig.logs.append([LogLine(1.0, "stdout", "co-1", "fu-1", item.seq, 1, "hello")])
+    lines = events.lines(ANYBODY, call_id, item.seq, wanted)
+    assert (await anext(lines)).text == "hello"
+    rig.heart.cancel(item, "token")
+    assert [line.text async for line in lines] == []
+    assert [line.text async for line in events.lines(ANYBODY, call_id, item.seq, wanted)] == ["hello"]
+    assert rig.logs.followers == 0

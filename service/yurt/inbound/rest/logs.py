@@ -1,5 +1,7 @@
 """The operations on logs: of a function, a container, a call."""
 
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Literal
 
 from aiohttp import web
@@ -14,7 +16,7 @@ from yurt.inbound.rest.models import ENDLESS, Name, Query, Shown, Time
 from yurt.inbound.rest.operations import Answer, Operation
 from yurt.inbound.rest.streams import stream_lines
 from yurt.inbound.rest.times import TimeOrAge, read_since
-from yurt.ports import LogQuery
+from yurt.ports import LogLine, LogQuery
 
 _TAG = "Logs"
 
@@ -49,29 +51,36 @@ class Lines(Shown):
     data: list[Line]
 
 
-async def _answer(ctx: Context[LogsQuery, None], **which: str | int) -> web.StreamResponse:
-    query, services = ctx.query, ctx.services
-    now = services.clock.now()
-    wanted = LogQuery(
+def _wanted(ctx: Context[LogsQuery, None], **which: str | int) -> LogQuery:
+    query, now = ctx.query, ctx.services.clock.now()
+    return LogQuery(
         since=read_since("since", query.since, now),
         until=read_since("until", query.until, now),
         search=query.search,
         tail=query.tail,
         **which,  # type: ignore[arg-type]  # the names of one field each, given below
     )
-    if query.follow:
-        return await stream_lines(ctx, services.logs.follow(wanted))
+
+
+async def _answer(
+    ctx: Context[LogsQuery, None], wanted: LogQuery, follow: Callable[[LogQuery], AsyncIterator[LogLine]]
+) -> web.StreamResponse:
+    services = ctx.services
+    if ctx.query.follow:
+        return await stream_lines(ctx, follow(wanted))
     lines = await services.logs.read(wanted)
     return json_answer(200, {"data": [services.shaper.line(line) for line in lines]})
 
 
 async def _of_function(ctx: Context[LogsQuery, None]) -> web.StreamResponse:
-    return await _answer(ctx, function_id=await function_id_of(ctx, ctx.path["function_id"], ctx.query.environment))
+    function_id = await function_id_of(ctx, ctx.path["function_id"], ctx.query.environment)
+    return await _answer(ctx, _wanted(ctx, function_id=function_id), ctx.services.logs.follow)
 
 
 async def _of_container(ctx: Context[LogsQuery, None]) -> web.StreamResponse:
     view = await ctx.services.containers.get(ctx.principal, ctx.path["container_id"])
-    return await _answer(ctx, container_id=view.record.id, function_id=view.record.function_id)
+    wanted = _wanted(ctx, container_id=view.record.id, function_id=view.record.function_id)
+    return await _answer(ctx, wanted, ctx.services.logs.follow)
 
 
 async def _of_call(ctx: Context[LogsQuery, None]) -> web.StreamResponse:
@@ -80,10 +89,14 @@ async def _of_call(ctx: Context[LogsQuery, None]) -> web.StreamResponse:
     if seq is None:
         raise NotFound(f"There is no call {call_id} that this token can see.")
     view, _ = await ctx.services.calls.get(ctx.principal, call_id)
-    return await _answer(ctx, seq=seq, function_id=view.call.function_id)
+    wanted = _wanted(ctx, seq=seq, function_id=view.call.function_id)
+    return await _answer(ctx, wanted, partial(ctx.services.events.lines, ctx.principal, call_id, seq))
 
 
 _DESCRIPTION = "Lines in order of time. With `follow=true` the answer is NDJSON and goes on until the client leaves."
+_DESCRIPTION_OF_CALL = (
+    "Lines in order of time. With `follow=true` the answer is NDJSON and goes on until the call ends."
+)
 _ANSWERS = (Answer(200, "Log lines.", Lines),)
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -117,7 +130,7 @@ OPERATIONS: tuple[Operation, ...] = (
         operation_id="getFunctionCallLogs",
         tag=_TAG,
         summary="Read a call's logs",
-        description=_DESCRIPTION,
+        description=_DESCRIPTION_OF_CALL,
         role=Role.DEPLOY,
         handler=_of_call,
         query=LogsQuery,
