@@ -1,20 +1,20 @@
 """The two servers under load, as processes of their own, and what they use."""
 
 import json
-import os
+import secrets
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-START_S = 20.0
+START_S = 60.0
 SOURCE = "def noop(*args, **kwargs):\n    return None\n\n\ndef echo(value):\n    return value\n"
 
 
@@ -65,19 +65,26 @@ def echo_server() -> Iterator[Server]:
 
 
 @contextmanager
-def yurt_server() -> Iterator[Server]:
+def yurt_server(*flags: str) -> Iterator[Server]:
     """Yurt on its local engine and a store of its own."""
-    with tempfile.TemporaryDirectory(prefix="yurt-bench-") as place, Path(place, "log").open("w+") as output:
-        data, run = Path(place, "data"), Path(place, "run")
-        command = [sys.executable, "-m", "yurt", "serve", "--listen", "127.0.0.1:0"]
-        command += ["--data-dir", str(data), "--run-dir", str(run), "--log-format", "json"]
-        process = subprocess.Popen(command, stderr=output, stdout=output, text=True, env={**os.environ})
+    with tempfile.TemporaryDirectory(prefix="yurt-bench-") as place:
+        server = start(Path(place), flags)
         try:
-            port = _port_of(process, Path(output.name))
-            yield Server(process, port, (data / "admin-token").read_text().strip())
+            yield server
         finally:
-            process.terminate()
-            process.wait(60)
+            server.process.terminate()
+            server.process.wait(60)
+
+
+def start(place: Path, flags: Sequence[str], listen: str = "127.0.0.1:0") -> Server:
+    """Start Yurt in a directory of its own, for the first time or a further one."""
+    data, run, log = place / "data", place / "run", place / f"log-{secrets.token_hex(4)}"
+    command = [sys.executable, "-m", "yurt", "serve", "--listen", listen, "--log-format", "json"]
+    command += ["--data-dir", str(data), "--run-dir", str(run), *flags]
+    with log.open("w") as output:
+        process = subprocess.Popen(command, stderr=output, stdout=output, text=True)
+    port = _port_of(process, log)
+    return Server(process, port, (data / "admin-token").read_text().strip())
 
 
 def _port_of(process: subprocess.Popen[str], path: Path) -> int:
