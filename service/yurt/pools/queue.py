@@ -7,8 +7,9 @@ from heapq import heappop, heappush
 from yurt.domain.blame import runs_alone
 from yurt.pools.inputs import Input
 
-EXACT_UP_TO = 2_000
-"""Above so many inputs the number of those ahead is an estimate: counting them would cost more than it tells."""
+EXACT_UP_TO = 100
+"""Above so many inputs the number of those ahead is an estimate. Every spawn is answered with it: counting 2,000 took
+nearly half of the time of one."""
 
 
 class Queue:
