@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import NoReturn, Protocol, TypeVar
 
 from yurt.domain.changes import Change, Record
 from yurt.domain.endings import Ending
@@ -52,6 +52,27 @@ class Identity:
     epoch: int
 
 
+@dataclass(frozen=True, slots=True)
+class JournalStats:
+    """What the journal has done since the store was opened.
+
+    Args:
+        commits: transactions.
+        changes: changes in them.
+        waiting: adds that wait for their commit now.
+        last_commit_s: how long the last transaction took, in seconds.
+        peak_commit_s: the longest so far, in seconds.
+        away: why the store cannot be written now, or None.
+    """
+
+    commits: int
+    changes: int
+    waiting: int
+    last_commit_s: float
+    peak_commit_s: float
+    away: str | None
+
+
 class Journal(Protocol):
     """Durable writes in groups. Everything added within one turn of the loop is one transaction."""
 
@@ -82,6 +103,9 @@ class Journal(Protocol):
 
     async def flush(self) -> None:
         """Return when everything added so far is committed or refused."""
+
+    def stats(self) -> JournalStats:
+        """What it has done, and what waits."""
 
 
 class Records(Protocol):
@@ -304,6 +328,9 @@ class Store(Protocol):
 
     async def check(self) -> str | None:
         """None while reads and writes work, else the reason, for `/readyz`."""
+
+    async def watch(self) -> NoReturn:
+        """Raise, with the reason, when this server may never write to the store again."""
 
     async def close(self) -> None:
         """Commit what waits, and let go of the store. Safe to call twice."""

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from yurt.domain.callbacks import Network
@@ -108,11 +108,24 @@ class Settings(BaseSettings):
     """What the operator decides. Values come from flags, then the environment, then these defaults."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, use_attribute_docstrings=True
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,  # some are secret
     )
 
     data_dir: HumanPath = Field(default=Path("~/.local/share/yurt"), validate_default=True)
     """The store, blobs, logs and the administrator's token. Made with mode 0700."""
+
+    store: SecretStr | None = None
+    """Where the store is: `postgresql://user@host:port/database`; by default in SQLite, in the data directory. A
+    password is safer in YURT_STORE or in ~/.pgpass than in a flag, which others on this machine can read."""
+
+    durability: Literal["process", "power"] | None = None
+    """What an accepted call survives in SQLite: `process` (the default) the death of the server, `power` also that of
+    the machine, for about twice the time a call. PostgreSQL always promises what `power` does."""
 
     run_dir: HumanPath = Field(default_factory=lambda values: default_run_dir(values["data_dir"]))
     """What containers need: scratch directories and the runner. Made with mode 0711, never inside the data directory;
@@ -161,6 +174,30 @@ class Settings(BaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe event that is logged."""
+
+    @property
+    def store_url(self) -> str | None:
+        """`store`, to connect with."""
+        return None if self.store is None else self.store.get_secret_value()
+
+    @field_validator("store")
+    @classmethod
+    def _check_store(cls, store: SecretStr | None) -> SecretStr | None:
+        if store is not None and not store.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError(
+                "is not a URL of the form postgresql://user@host:port/database. A store in SQLite needs none: it is in"
+                " the data directory (--data-dir)"
+            )
+        return store
+
+    @model_validator(mode="after")
+    def _check_durability(self) -> "Settings":
+        if self.store is not None and self.durability is not None:
+            raise ValueError(
+                "durability is a choice of the store in SQLite, and store names a PostgreSQL, which promises what"
+                " `power` does (its synchronous_commit decides). Leave out one of the two"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_places(self) -> "Settings":

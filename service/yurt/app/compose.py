@@ -20,14 +20,13 @@ from yurt.outbound.callbacks import HttpPost
 from yurt.outbound.engines.local import LocalEngine, LocalSettings
 from yurt.outbound.logs import FileLogs
 from yurt.outbound.runner_file import build_runner
-from yurt.outbound.store.store import SqliteStore
 from yurt.pools.background import Background
 from yurt.pools.heart import Heart, Limits
 from yurt.pools.ledger import Ledger
 from yurt.pools.lives import Lives
 from yurt.pools.numbers import Numbers
 from yurt.pools.sessions import Sessions
-from yurt.ports import Clock
+from yurt.ports import Clock, Store
 from yurt.settings import Settings
 from yurt.usecases.apps import Apps
 from yurt.usecases.awakening import Awakening
@@ -51,7 +50,7 @@ class Parts:
 
     settings: Settings
     clock: Clock
-    store: SqliteStore
+    store: Store
     blobs: FileBlobs
     logs: FileLogs
     engine: LocalEngine
@@ -72,7 +71,7 @@ class Outside:
     """What is opened before the rest can be put together."""
 
     clock: Clock
-    store: SqliteStore
+    store: Store
     blobs: FileBlobs
     logs: FileLogs
     engine: LocalEngine

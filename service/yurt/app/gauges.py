@@ -2,11 +2,11 @@
 
 from yurt.domain.records import ContainerState
 from yurt.metrics import Gauges
-from yurt.outbound.store.journal import JournalBase
 from yurt.pools.heart import Heart
+from yurt.ports import Journal
 
 
-def watch(gauges: Gauges, heart: Heart, journal: JournalBase) -> None:
+def watch(gauges: Gauges, heart: Heart, journal: Journal) -> None:
     """Show what waits, runs and lives, and how the journal does."""
 
     def containers(state: ContainerState) -> float:
@@ -24,6 +24,7 @@ def watch(gauges: Gauges, heart: Heart, journal: JournalBase) -> None:
         "yurt_containers_draining", "Containers on their way out.", lambda: containers(ContainerState.DRAINING)
     )
     gauges.watch("yurt_journal_waiting", "Writes that wait for their commit.", lambda: journal.stats().waiting)
+    gauges.watch("yurt_journal_away", "1 while the store cannot be written.", lambda: journal.stats().away is not None)
     gauges.watch("yurt_journal_commits", "Transactions since the start.", lambda: journal.stats().commits)
     gauges.watch("yurt_journal_last_commit_seconds", "The last transaction.", lambda: journal.stats().last_commit_s)
     gauges.watch("yurt_journal_peak_commit_seconds", "The longest one.", lambda: journal.stats().peak_commit_s)

@@ -28,11 +28,12 @@ from yurt.outbound.admin_token import FILE_NAME, write_admin_token
 from yurt.outbound.blobs import FileBlobs
 from yurt.outbound.engines.local import InterpreterUnusable, RunDirRefused
 from yurt.outbound.logs import FileLogs
-from yurt.outbound.store import StoreRefused, open_store
+from yurt.outbound.store import StoreRefused, open_chosen
 from yurt.settings import Settings
 
 RUNNING_GRACE_S = 30.0
-"""What running inputs get when the server is told to stop, in seconds."""
+"""What running inputs get when the server is told to stop, in seconds; nothing where a part of it has failed: what they
+return could not be kept."""
 
 _LOOK_S = 0.05
 BACKLOG = 4096
@@ -56,7 +57,7 @@ async def serve(settings: Settings) -> int:
             await _first(stop, supervisor.failed)
             stack.push_async_callback(_say_goodbye, supervisor)
             stop.clear()
-            await _drain(parts, stop)
+            await _drain(parts, stop, grace_s=0 if supervisor.failure else RUNNING_GRACE_S)
     except (StoreRefused, RunDirRefused, InterpreterUnusable, OSError) as error:
         sys.stderr.write(f"yurt cannot start: {error}\n")
         return 1
@@ -94,8 +95,9 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Supe
     clock = SystemClock()
     listener = _listen(settings)
     stack.callback(listener.close)
-    store = await open_store(settings.data_dir, clock=clock)
-    stack.push_async_callback(store.close)
+    store = await stack.enter_async_context(
+        open_chosen(settings.data_dir, settings.store_url, clock=clock, power=settings.durability == "power")
+    )
     blobs = FileBlobs(settings.data_dir / "blobs")
     await blobs.open()
     stack.push_async_callback(blobs.close)
@@ -110,6 +112,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Supe
     stack.push_async_callback(supervisor.stop)
     stack.push_async_callback(_stop_engine, parts)
     await _wake(parts)
+    supervisor.run("store", store.watch())
     supervisor.run("containers", watch_containers(parts.heart, parts.lives, parts.numbers, clock))
     supervisor.run("expiry", expire(clock, parts.services.apps.expire))
     supervisor.run("retention", delete_old(retention(parts), clock))
@@ -187,13 +190,13 @@ async def _open_doors(parts: Parts, listener: socket.socket, stack: AsyncExitSta
 # ---------------------------------------------------------------------- stop
 
 
-async def _drain(parts: Parts, again: asyncio.Event) -> None:
+async def _drain(parts: Parts, again: asyncio.Event, *, grace_s: float) -> None:
     """Refuse new work and give what runs its time; a second signal cuts that short."""
     parts.health.phase = Phase.STOPPING
     parts.heart.close()
     running = parts.heart.running
-    log.info("stopping", running_inputs=running(), grace_s=RUNNING_GRACE_S)
-    end = parts.clock.monotonic() + RUNNING_GRACE_S
+    log.info("stopping", running_inputs=running(), grace_s=grace_s)
+    end = parts.clock.monotonic() + grace_s
     while running() and parts.clock.monotonic() < end and not again.is_set():
         await parts.clock.sleep(_LOOK_S)
 

@@ -13,6 +13,7 @@ from yurt.settings import PREFIX, Settings, load
 
 _FLAGS = {
     "data_dir": "DIR",
+    "store": "URL",
     "listen": "HOST:PORT",
     "engine": "NAME",
     "python": "PATH",
@@ -26,13 +27,17 @@ _FLAGS = {
     "body_limit_bytes": "BYTES",
 }
 _SWITCHES = ("allow_unisolated", "open_metrics")
-_CHOICES = {"log_format": ("auto", "text", "json"), "log_level": ("debug", "info", "warning", "error")}
+_CHOICES = {
+    "durability": ("process", "power"),
+    "log_format": ("auto", "text", "json"),
+    "log_level": ("debug", "info", "warning", "error"),
+}
 
 
 def _help(name: str) -> str:
     """What the settings say of a field, on one line, with its default and its variable."""
     field = Settings.model_fields[name]
-    unset = field.is_required() or field.default_factory or field.default in (False, ())
+    unset = field.is_required() or field.default_factory or field.default in (False, (), None)
     default = "" if unset else f" [{field.default}]"
     return f"{' '.join((field.description or '').split())}{default} ({PREFIX}{name.upper()})"
 
@@ -73,5 +78,7 @@ def serve(**flags: Any) -> None:
 def _reasons(error: ValidationError) -> str:
     """What is wrong with each setting, one a line."""
     return "\n".join(
-        ": ".join([*map(str, found["loc"]), found["msg"].removeprefix("Value error, ")]) for found in error.errors()
+        ": ".join([*map(str, found["loc"]), found["msg"].removeprefix("Value error, ")])
+        for found in error.errors()
+        if found["type"] != "default_factory_not_called"  # only that another one is wrong
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.component.registry.conftest import ROOT, House
 from tests.waiting import until
 from yurt.domain.changes import Change
 from yurt.domain.errors import AlreadyExists, Unavailable
-from yurt.ports import Callbacks, Calls, Identity, Journal, Maps, Records, Retention, Store
+from yurt.ports import Callbacks, Calls, Identity, Journal, JournalStats, Maps, Records, Retention, Store
 
 
 class HeldJournal:
@@ -34,6 +34,9 @@ class HeldJournal:
 
     async def flush(self) -> None:
         await until(lambda: not self.held, "an empty journal")
+
+    def stats(self) -> JournalStats:
+        return self._inner.stats()
 
     def let_go(self) -> None:
         """Commit what was held."""
@@ -85,6 +88,9 @@ class HeldStore:
 
     async def check(self) -> str | None:
         return await self._inner.check()
+
+    async def watch(self) -> NoReturn:
+        await self._inner.watch()
 
     async def close(self) -> None:
         await self._inner.close()

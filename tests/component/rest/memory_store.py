@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from typing import Any, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 from yurt.domain.changes import Change, Record, Remove, Save
 from yurt.domain.errors import Unavailable
 from yurt.domain.records import Environment
-from yurt.ports import Callbacks, Calls, Identity, Journal, Maps, Records, Retention
+from yurt.ports import Callbacks, Calls, Identity, Journal, JournalStats, Maps, Records, Retention
 
 R = TypeVar("R", bound=Record)
 
@@ -49,6 +49,9 @@ class MemoryStore:
     async def flush(self) -> None:
         """Everything is committed at once here."""
 
+    def stats(self) -> JournalStats:
+        raise NotImplementedError
+
     async def get(self, kind: type[R], *key: str | int) -> R | None:
         return cast("R | None", self.kept.get((kind, key)))
 
@@ -72,6 +75,9 @@ class MemoryStore:
 
     async def check(self) -> str | None:
         return "It cannot be reached." if self.away else None
+
+    async def watch(self) -> NoReturn:
+        raise NotImplementedError
 
     async def close(self) -> None:
         """Nothing to let go of."""

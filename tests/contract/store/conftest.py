@@ -1,14 +1,14 @@
 """What the suite runs over: every kind of store behind one small handle; a new kind is a class and a parameter."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
 from tests.clocks import FreeClock
-from tests.postgres import PostgresServer, installed_server
+from tests.postgres import PostgresServer
 from yurt.outbound.store import open_store
 from yurt.outbound.store.postgres.store import PostgresStore, open_postgres
 from yurt.ports import Store
@@ -81,12 +81,6 @@ class PostgresStores:
 
     def committed(self, table: str) -> int:
         return int(self.server.psql(self.database, f"SELECT count(*) FROM {table}"))
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    with installed_server() as server:
-        yield server
 
 
 @pytest.fixture

@@ -71,3 +71,25 @@ def test_every_setting_says_what_it_is() -> None:
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         setattr(load(), "engine", "local")  # noqa: B010 - the type checker would not let an assignment pass
+
+
+def test_the_store_is_in_sqlite_unless_a_url_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load().store_url is None
+    monkeypatch.setenv("YURT_STORE", "postgresql://yurt:hush@db/yurt")
+    monkeypatch.setenv("YURT_DURABILITY", "")
+    settings = load()
+    assert settings.store_url == "postgresql://yurt:hush@db/yurt"
+    assert "hush" not in repr(settings)
+
+
+@pytest.mark.parametrize("url", ["mysql://hush@db/yurt", "/srv/hush.db", "sqlite:///hush.db"])
+def test_a_store_elsewhere_than_in_postgresql_is_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(ValueError, match="postgresql://user@host:port/database") as refused:
+        load(store=url)
+    assert "hush" not in str(refused.value)
+
+
+def test_a_level_of_durability_is_a_choice_of_sqlite() -> None:
+    assert load(durability="power").durability == "power"
+    with pytest.raises(ValueError, match="Leave out one of the two"):
+        load(durability="process", store="postgresql://db/yurt")

@@ -43,6 +43,10 @@ class StoreAway(Exception):
     """Nothing of a transaction was written, and the same may well work later: disk full, I/O error, locked."""
 
 
+class StoreInUse(StoreAway):
+    """Another server holds the store's lock."""
+
+
 class StoreDeposed(Exception):
     """Another server owns the store now: this one may never write to it again, and stops with this reason."""
 

@@ -14,7 +14,7 @@ import structlog
 
 from yurt.domain.changes import Change
 from yurt.outbound.store.errors import StoreAway, unavailable
-from yurt.ports import Clock
+from yurt.ports import Clock, JournalStats
 
 Done: TypeAlias = Callable[[Exception | None], None]
 
@@ -45,27 +45,6 @@ class Add:
 
     changes: Sequence[Change]
     done: Done | None
-
-
-@dataclass(frozen=True, slots=True)
-class JournalStats:
-    """What the journal has done since the store was opened.
-
-    Args:
-        commits: transactions.
-        changes: changes in them.
-        waiting: adds that wait for their commit now.
-        last_commit_s: how long the last transaction held the loop, in seconds.
-        peak_commit_s: the longest so far, in seconds.
-        away: why the store cannot be written now, or None.
-    """
-
-    commits: int
-    changes: int
-    waiting: int
-    last_commit_s: float
-    peak_commit_s: float
-    away: str | None
 
 
 class JournalBase:

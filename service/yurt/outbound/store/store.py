@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from pathlib import Path
+from typing import NoReturn
 
 import structlog
 
@@ -59,9 +60,10 @@ class SqliteStore:
             return f"The store in {self._opened.path.parent} cannot be written: {away}. It goes on when that has ended."
         return self._checkpoints.trouble()
 
-    async def watch(self) -> None:
+    async def watch(self) -> NoReturn:
         """Return never: the lock of the directory keeps every other server out."""
-        await asyncio.Event().wait()
+        while True:
+            await asyncio.Event().wait()
 
     async def close(self) -> None:
         """Commit what waits, bring the log into the database file, and let go of the store."""

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from yurt.outbound.store.errors import StoreAway, StoreDeposed
+from yurt.outbound.store.errors import StoreAway, StoreDeposed, StoreInUse
 from yurt.ports import Identity
 
 CONNECT_S = 5.0
@@ -162,7 +162,7 @@ class Link:
             " AND pid <> pg_backend_pid()",
             self._name,
         )
-        raise StoreAway(f"the store at {self.place} is in use by another server")
+        raise StoreInUse(f"The store at {self.place} is in use by another server.")
 
     async def drop(self) -> None:
         """Let go of the connection; `get` makes another."""

@@ -1,21 +1,25 @@
 """From a URL to an open store: locked, judged, created or migrated, with a new epoch."""
 
+import asyncio
 import io
 import secrets
+import time
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
-from alembic import command
 
-from yurt.outbound.store.errors import StoreAway, StoreDeposed, StoreRefused
+from yurt.outbound.store.errors import StoreAway, StoreDeposed, StoreInUse, StoreRefused
 from yurt.outbound.store.identity import following_epoch
-from yurt.outbound.store.migrations import run
 from yurt.outbound.store.postgres.link import Link, identity_of
 from yurt.outbound.store.postgres.writer import PostgresWriter, tracked_inputs
 from yurt.outbound.store.schema import NEWEST
 from yurt.ports import Clock, Identity
+
+LOCK_WITHIN_S = 1.0
+"""How long a start waits for the lock of a server that has just died."""
+LOOK_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +30,11 @@ class OpenedDatabase:
     writer: PostgresWriter
 
 
-async def open_database(url: str, clock: Clock) -> OpenedDatabase:
+async def open_database(url: str, clock: Clock, installation: str | None = None) -> OpenedDatabase:
     """Open the store at `url`, or make one there.
+
+    Args:
+        installation: which store it must be; None takes any, and makes one in an empty database.
 
     Raises:
         StoreRefused: it cannot be opened, and is as it was.
@@ -35,12 +42,17 @@ async def open_database(url: str, clock: Clock) -> OpenedDatabase:
     following_epoch(0, clock.now())
     link = Link(url)
     try:
-        db = await link.get()
+        db = await _first_connection(link)
         version = await _version(db, link.place)
+        if installation is not None:
+            _refuse_other(link.place, await identity_of(db), installation)
         await _bring_up(db, version)
         link.ours = found = await _identity(db, link.place)
         writer = PostgresWriter(link, found, clock, await tracked_inputs(db))
         await writer.next_epoch()
+    except StoreInUse as error:
+        await link.drop()
+        raise StoreRefused(f"{error} Stop that one first, or give this one a database of its own.") from error
     except (StoreAway, StoreDeposed, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         await link.drop()
         raise StoreRefused(
@@ -50,6 +62,27 @@ async def open_database(url: str, clock: Clock) -> OpenedDatabase:
         await link.drop()
         raise
     return OpenedDatabase(link, writer)
+
+
+async def _first_connection(link: Link) -> "asyncpg.Connection[Any]":
+    """A server that was just killed has its lock until the database has noticed."""
+    end = time.monotonic() + LOCK_WITHIN_S
+    while True:
+        try:
+            return await link.get()
+        except StoreInUse:
+            if time.monotonic() > end:
+                raise
+        await asyncio.sleep(LOOK_S)
+
+
+def _refuse_other(place: str, found: Identity | None, installation: str) -> None:
+    what = "is empty" if found is None else f"holds the store of another installation ({found.installation})"
+    if found is None or found.installation != installation:
+        raise StoreRefused(
+            f"The database {place} {what}, and this data directory belongs to installation {installation}."
+            " Check --store; restore the database from its copy; or, to begin anew, choose another --data-dir."
+        )
 
 
 async def _identity(db: "asyncpg.Connection[Any]", place: str) -> Identity:
@@ -97,6 +130,11 @@ async def _bring_up(db: "asyncpg.Connection[Any]", version: int) -> None:
 
 def migration(version: int) -> str:
     """The statements that bring a schema from `version` to the newest."""
+    # Imported here: most starts find the newest schema.
+    from alembic import command  # noqa: PLC0415
+
+    from yurt.outbound.store.migrations import run  # noqa: PLC0415
+
     settings = run.config()
     settings.attributes["dialect"] = "postgresql"
     text = io.StringIO()

@@ -1,6 +1,7 @@
 """The open store on PostgreSQL."""
 
 import asyncio
+from typing import NoReturn
 
 from yurt.domain.errors import Unavailable
 from yurt.outbound.store import statements
@@ -43,7 +44,7 @@ class PostgresStore:
             return error.detail
         return None
 
-    async def watch(self) -> None:
+    async def watch(self) -> NoReturn:
         """Return never.
 
         Raises:
@@ -62,17 +63,19 @@ class PostgresStore:
             await self._opened.link.drop()
 
 
-async def open_postgres(url: str, *, clock: Clock) -> PostgresStore:
+async def open_postgres(url: str, *, clock: Clock, installation: str | None = None) -> PostgresStore:
     """Open the store in the database `url`, and make it if the database is empty.
 
     Args:
         url: `postgresql://user@host:port/database`.
         clock: tells epochs, expiry and how long writes have waited.
+        installation: which store it must be; None takes any, and makes one in an empty database.
 
     Raises:
-        StoreRefused: it is not reachable, in use, not Yurt's, or from a newer release; nothing was changed.
+        StoreRefused: it is not reachable, in use, not Yurt's, not that one, or from a newer release; nothing was
+            changed.
     """
-    opened = await open_database(url, clock)
+    opened = await open_database(url, clock, installation)
     readers = PostgresReaders(opened.link)
     try:
         await readers.open()
