@@ -109,9 +109,16 @@ async def _show_logs(client: Client, call_id: str, progress: Progress) -> None:
 @click.argument("function", metavar="APP:FUNCTION")
 @click.argument("arguments", nargs=-1, metavar="[ARGUMENT]...")
 @click.option("--callback-url", metavar="URL", help="Who is told of the call's end, by a signed POST.")
+@click.option("--priority", type=click.IntRange(-10, 10), default=0, help="Higher first, among your own calls.")
 @connected
 async def spawn(
-    client: Client, *, function: str, arguments: tuple[str, ...], callback_url: str | None, as_json: bool
+    client: Client,
+    *,
+    function: str,
+    arguments: tuple[str, ...],
+    callback_url: str | None,
+    priority: int,
+    as_json: bool,
 ) -> None:
     """Begin a call and print its id.
 
@@ -121,6 +128,8 @@ async def spawn(
     path, body = f"{function_path(function)}/spawn", _body(arguments)
     if callback_url is not None:
         body["callback_url"] = callback_url
+    if priority:
+        body["priority"] = priority
     reply = await client.send("POST", path, body=body, query=client.scope, headers=headers)
     if as_json:
         output.print_json(reply.body)

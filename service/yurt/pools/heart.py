@@ -38,6 +38,7 @@ class NewCall(msgspec.Struct, frozen=True):
     args: bytes | None
     blob: str | None = None
     metadata_json: str | None = None
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ class Heart:
             app_id=live.app_id,
             kind=call.kind,
             caller=call.caller,
-            priority=0,
+            priority=call.priority,
             created_at=self._clock.now(),
             metadata_json=call.metadata_json,
             args=call.args,

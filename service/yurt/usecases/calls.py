@@ -47,11 +47,13 @@ class Envelope(msgspec.Struct, frozen=True):
         payload: `{"args": […], "kwargs": {…}}`, either may be missing.
         metadata_json: a JSON object of strings, or None.
         callback_url: who is told of the call's end, or None.
+        priority: from -10 to 10, higher first among the caller's own inputs.
     """
 
     payload: bytes
     metadata_json: str | None = None
     callback_url: str | None = None
+    priority: int = 0
 
 
 class View(msgspec.Struct, frozen=True):
@@ -223,6 +225,8 @@ class Calls:
             return begun
         name = Named(principal.token_id, live.function_id, key)
         said = (envelope.metadata_json or "") + (envelope.callback_url or "")
+        if envelope.priority:
+            said += f"\npriority={envelope.priority}"
         digest = hashlib.sha256(envelope.payload + said.encode()).hexdigest()
         async with self._keys.reserve(name, digest) as reservation:
             if reservation.seq is not None:
@@ -255,7 +259,7 @@ class Calls:
         blob = None
         if len(envelope.payload) > BLOB_ABOVE_BYTES:
             args, blob = None, await self._blobs.put(envelope.payload)
-        call = NewCall(kind, principal.token_id, args, blob, envelope.metadata_json)
+        call = NewCall(kind, principal.token_id, args, blob, envelope.metadata_json, envelope.priority)
         if envelope.callback_url is not None:
             more = _both(more, self._callbacks.order(envelope.callback_url, live.environment))
         item = self._heart.accept(live, call, more, decided or begun.committed)

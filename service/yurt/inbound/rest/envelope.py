@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from yurt.domain.callbacks import MAX_URL_CHARS, url_problem
+from yurt.domain.definitions import whole
 from yurt.domain.errors import FieldError, Invalid, NotSupported
 from yurt.domain.json_value import MAX_DEPTH, too_deep
 from yurt.domain.naming import NO_NUL, did_you_mean, pointer, shown
@@ -12,6 +13,7 @@ from yurt.inbound.rest.bodies import check_json
 from yurt.usecases.calls import Envelope
 
 MAX_METADATA = 64
+MAX_PRIORITY = 10
 _KNOWN = ("args", "kwargs", "metadata", "priority", "delay", "queue_timeout", "callback_url", "method", "parameters")
 
 
@@ -25,7 +27,6 @@ class _Plain(msgspec.Struct, forbid_unknown_fields=True):
 _plain = msgspec.json.Decoder(_Plain).decode
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _LATER: Mapping[str, tuple[object, ...]] = {
-    "priority": (0, None),
     "delay": (0, 0.0, None),
     "queue_timeout": (None,),
     "method": (None,),
@@ -48,7 +49,13 @@ SCHEMA: Mapping[str, object] = {
             "maxProperties": MAX_METADATA,
             "description": "Labels of the call: shown with it, given to the function, and a filter of lists.",
         },
-        "priority": {"enum": [0, None], "description": "Only 0 yet."},
+        "priority": {
+            "type": ["integer", "null"],
+            "minimum": -MAX_PRIORITY,
+            "maximum": MAX_PRIORITY,
+            "default": 0,
+            "description": "Higher first among the caller's own inputs; callers take turns whatever theirs is.",
+        },
         "delay": {"enum": [0, None], "description": "Only 0 yet."},
         "queue_timeout": {"type": "null", "description": "Not supported yet."},
         "callback_url": {
@@ -103,6 +110,7 @@ def _carefully(body: bytes) -> Envelope:
         b'{"args":' + args + b',"kwargs":' + kwargs + b"}",
         msgspec.json.encode(metadata).decode() if metadata else None,
         callback_url,
+        int(msgspec.json.decode(members["priority"]) or 0) if "priority" in members else 0,
     )
 
 
@@ -157,9 +165,17 @@ def _callback_url(raw: msgspec.Raw) -> str | None:
     return url_problem(url) if isinstance(url, str) else "must be a URL such as https://example.com/done"
 
 
+def _priority(raw: msgspec.Raw) -> str | None:
+    value = whole(msgspec.json.decode(raw))
+    if value is None or (type(value) is int and abs(value) <= MAX_PRIORITY):
+        return None
+    return f"must be a whole number from -{MAX_PRIORITY} to {MAX_PRIORITY}, higher first"
+
+
 _CHECKS: Mapping[str, Callable[[msgspec.Raw], str | None]] = {
     "args": _args,
     "kwargs": _kwargs,
     "metadata": _metadata,
     "callback_url": _callback_url,
+    "priority": _priority,
 }
