@@ -38,6 +38,7 @@ from yurt.usecases.containers import Containers
 from yurt.usecases.environments import Environments
 from yurt.usecases.events import Events
 from yurt.usecases.functions import Functions
+from yurt.usecases.maps import MapDesk
 from yurt.usecases.places import Places
 from yurt.usecases.registry import Registry
 from yurt.usecases.retention import Retention
@@ -207,6 +208,8 @@ def _services(
         functions=Functions(registry),
         bundles=Bundles(registry),
         calls=calls,
+        maps=MapDesk(heart, store),
+        body_limit_bytes=settings.body_limit_bytes,
         callbacks=callbacks,
         events=Events(calls, outside.logs),
         containers=Containers(lives, store.records, places),

@@ -40,10 +40,11 @@ class Ending(msgspec.Struct, frozen=True):
 
 
 def cancelled(by: str) -> Ending:
-    """The ending of an input that was cancelled, by: token, app_stopped, function_deleted, disconnect."""
+    """The ending of an input that was cancelled, by: token, app_stopped, function_deleted, map_failed, disconnect."""
     message = {
         "app_stopped": "The app was stopped.",
         "function_deleted": "The function was deleted.",
+        "map_failed": "Another input of the map failed, and the map was not to go on then.",
         "disconnect": "The caller went away, and had asked that this cancels the call.",
     }.get(by, "The call was cancelled.")
     return Ending(Outcome.CANCELLED, error={"type": "Cancelled", "message": message, "by": by})
@@ -68,13 +69,14 @@ def describe(
     *,
     call_id: str,
     input_id: str,
+    index: int,
     attempt: int,
     container_id: str | None,
     address: str,
 ) -> dict[str, object]:
     """The error as a caller sees it: what happened, to which input, where, and what to do."""
     error: dict[str, object] = {"outcome": ending.outcome.value, **ending.error}
-    error |= {"input_id": input_id, "index": 0, "attempt": attempt}
+    error |= {"input_id": input_id, "index": index, "attempt": attempt}
     if container_id is not None:
         error["container_id"] = container_id
     if ending.outcome is not Outcome.CANCELLED:

@@ -6,19 +6,22 @@ from functools import partial
 
 import msgspec
 
-from yurt.domain.changes import Change
+from yurt.domain.changes import Change, MapInput
 from yurt.domain.endings import Ending, cancelled
 from yurt.domain.errors import AppStopped, TooManyPending, Unavailable
 from yurt.domain.functions import LiveFunction, Scaling
 from yurt.domain.ids import Tags
+from yurt.domain.maps import stopped_by
 from yurt.domain.reasons import PendingReason, Waiting, explain
-from yurt.domain.records import ContainerState, Result
+from yurt.domain.records import Block, CallKind, ContainerState, Result
 from yurt.domain.startup import Startup
 from yurt.pools.background import Background
 from yurt.pools.followers import Followers
 from yurt.pools.inputs import Input
 from yurt.pools.ledger import Ledger
+from yurt.pools.live_map import LiveMap
 from yurt.pools.lives import STOP_GRACE_S, Lives
+from yurt.pools.maps import Maps
 from yurt.pools.members import Member
 from yurt.pools.numbers import Numbers
 from yurt.pools.pool import Desk, Pool
@@ -53,6 +56,7 @@ class Heart:
 
     Attributes:
         inputs: every input that has not ended, by seq.
+        maps: every map that has not ended.
         followers: who waits for inputs, also for those that are only in the store.
         pools: the pools of live functions and of retired ones that still have containers, by function id.
     """
@@ -82,6 +86,18 @@ class Heart:
         self._to_scale: set[Pool] = set()
         self._closed = False
         self.scale_wanted: Callable[[], None] = lambda: None
+        self.maps = Maps(
+            ledger=ledger,
+            blobs=blobs,
+            clock=clock,
+            numbers=numbers,
+            tags=tags,
+            background=background,
+            take=self.accept_inputs,
+            cancel=self.cancel,
+            full=self._full,
+            ended=self.followers.ended,
+        )
         self._desk = Desk(
             ledger=ledger,
             blobs=blobs,
@@ -159,6 +175,62 @@ class Heart:
         self._ledger.accept(item, more(seq), committed)
         return item
 
+    def _full(self, function_id: str) -> bool:
+        """Whether the function's queue takes no more inputs of maps now.
+
+        Raises:
+            AppStopped: it has been retired.
+            Unavailable: the server is stopping.
+        """
+        pool = self.pools.get(function_id)
+        if pool is None or pool.retired_by is not None:
+            raise AppStopped("The function was stopped or deleted.")
+        if self._closed:
+            raise Unavailable("The server is shutting down.", code="shutting_down", retry_after_s=5)
+        return len(pool.queue) >= self._limits.pending
+
+    def accept_inputs(self, found: LiveMap, block: Block, rows: Sequence[MapInput]) -> None:
+        """Queue inputs of a map, as far as they have not ended: `rows` are committed, and in `block`."""
+        by = stopped_by(found.record)
+        for row in rows:
+            item = self.input_of(found, row.seq, block.first_idx + row.seq - block.first_seq, row.args, row.args_blob)
+            pool = self.pools.get(item.function_id)
+            if pool is not None:
+                pool.enqueue(item)
+            else:
+                self._end_orphan(item)
+            if by is not None:
+                self.cancel(item, by)
+
+    def input_of(self, found: LiveMap, seq: int, index: int, args: bytes | None, blob: str | None) -> Input:
+        """An input of a map, which is open from now on."""
+        row = found.accepted
+        item = Input(
+            seq=seq,
+            suffix=self._tags.suffix(seq),
+            function_id=row.function_id,
+            app_id=row.app_id,
+            kind=CallKind.MAP,
+            caller=row.caller,
+            priority=row.priority,
+            created_at=row.created_at,
+            metadata_json=row.metadata_json,
+            args=args,
+            blob=blob,
+            group=found,
+            index=index,
+        )
+        self.inputs[seq] = found.open[seq] = item
+        return item
+
+    def state_of_map(self, found: LiveMap) -> tuple[int, PendingReason | None]:
+        """How many inputs of a map run, and where none does why its first open one waits."""
+        pool = self.pools.get(found.accepted.function_id)
+        held = (item for member in pool.members.values() for item in member.held.values()) if pool is not None else ()
+        running = sum(1 for item in held if item.group is found and item.running and not item.over)
+        first = next(iter(found.open.values()), None)
+        return running, self.pending_reason(first) if first is not None and not running else None
+
     def hurry(self) -> None:
         """Commit at once if no other input is open: a lone call gains from not waiting for company."""
         if len(self.inputs) <= 1:
@@ -171,11 +243,16 @@ class Heart:
         if pool is not None:
             self.recovery.hold(pool, item)
         else:
-            self._ledger.end(item, cancelled("app_stopped"), item.function_id, None, partial(self._orphan_ended, item))
+            self._end_orphan(item)
+
+    def _end_orphan(self, item: Input) -> None:
+        self._ledger.end(item, cancelled("app_stopped"), item.function_id, None, partial(self._orphan_ended, item))
 
     def _orphan_ended(self, item: Input, result: Result) -> None:
         self._forget(item)
         self.followers.ended(item.seq, result)
+        if item.group is not None:
+            item.group.after_end(item, result)
 
     def cancel(self, item: Input, by: str) -> bool:
         """End an input as cancelled; False if it is already ending."""
@@ -250,6 +327,7 @@ class Heart:
         if pool is None or pool.retired_by is not None:
             return
         pool.retired_by = by
+        self.maps.retire(function_id, by)
         self._background.run("retire-function", self._retire(pool, by))
 
     async def _retire(self, pool: Pool, by: str) -> None:

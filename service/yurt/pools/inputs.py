@@ -1,9 +1,11 @@
 """An accepted input while it has not ended: what the heart holds of it in memory."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from yurt.domain.blame import History
-from yurt.domain.records import Claim
+from yurt.domain.changes import Change
+from yurt.domain.records import Claim, Progress, Result
 from yurt.ports import PendingInput
 
 
@@ -18,15 +20,31 @@ class Holder(Protocol):
         """Whether it runs the input, rather than holding it ahead of its turn."""
 
 
+class Group(Protocol):
+    """The map that an input belongs to."""
+
+    @property
+    def suffix(self) -> str:
+        """The part of the call's visible id after the prefix."""
+
+    def before_end(self, item: "Input", result: Result) -> Sequence[Change]:
+        """What is to be written with the end of an input."""
+
+    def after_end(self, item: "Input", result: Result) -> None:
+        """The end of an input is committed."""
+
+
 class Input:
     """One input. It is queued, or held by one container under one token; it ends once.
 
     Args:
-        seq: its sequence number, which is also its call's.
+        seq: its sequence number, which is also its call's unless it is one of a map.
         suffix: the part of its visible ids after the prefix.
         caller: whose turn it takes in the queue: the id of a token.
         args: the envelope `{"args": […], "kwargs": {…}}` as JSON, or None where it is a blob.
         blob: the sha256 of the envelope, or None.
+        group: the map that it belongs to, or None.
+        index: its place in the map.
 
     Attributes:
         ending: how it ends is decided; nothing can change that.
@@ -44,7 +62,9 @@ class Input:
         "dispatched_at",
         "ending",
         "function_id",
+        "group",
         "history",
+        "index",
         "kind",
         "member",
         "metadata_json",
@@ -72,6 +92,8 @@ class Input:
         metadata_json: str | None,
         args: bytes | None,
         blob: str | None,
+        group: Group | None = None,
+        index: int = 0,
     ) -> None:
         self.seq = seq
         self.suffix = suffix
@@ -84,6 +106,8 @@ class Input:
         self.metadata_json = metadata_json
         self.args = args
         self.blob = blob
+        self.group = group
+        self.index = index
         self.history = History()
         self.min_token = 0
         self.token = 0
@@ -123,10 +147,14 @@ def restore(pending: PendingInput, suffix: str) -> Input:
         args=call.args.data,
         blob=call.args.blob,
     )
-    if pending.progress is not None:
-        progress = pending.progress
+    resumed(item, pending.progress, pending.claim)
+    return item
+
+
+def resumed(item: Input, progress: Progress | None, claim: Claim | None) -> None:
+    """Give an input of an earlier life what is known of its attempts."""
+    if progress is not None:
         item.history = History(progress.number, progress.user_failures, progress.losses)
         item.min_token = progress.min_token
-    item.claim = pending.claim
-    item.claimed = pending.claim is not None
-    return item
+    item.claim = claim
+    item.claimed = claim is not None

@@ -57,6 +57,14 @@ class Ledger:
         )
         self._journal.add((row, *more), done)
 
+    def now(self, changes: Sequence[Change], done: Done) -> None:
+        """Write `changes`.
+
+        Raises:
+            Unavailable: the journal takes nothing now.
+        """
+        self._journal.add(changes, done)
+
     def hurry(self) -> None:
         """Commit at once what nobody else is about to join."""
         self._journal.hurry()
@@ -83,8 +91,9 @@ class Ledger:
         if ending.outcome is not Outcome.SUCCESS:
             told = describe(
                 ending,
-                call_id="fc-" + item.suffix,
+                call_id="fc-" + (item.suffix if item.group is None else item.group.suffix),
                 input_id="in-" + item.suffix,
+                index=item.index,
                 attempt=item.history.number,
                 container_id=container_id,
                 address=address,
@@ -111,7 +120,7 @@ class Ledger:
         value = result.value
         row = Complete(
             item.seq,
-            item.function_id,
+            item.function_id if item.group is None else "",
             item.caller,
             item.priority,
             result.outcome,
@@ -131,7 +140,7 @@ class Ledger:
             else:
                 log.error("result_refused", call_id="fc-" + item.suffix, error=str(error))
 
-        self.soon((row,), done)
+        self.soon((row,) if item.group is None else (row, *item.group.before_end(item, result)), done)
 
     def soon(self, changes: Sequence[Change], done: Done | None = None) -> None:
         """Write `changes`, also when the journal takes nothing right now: then they are offered again, in order."""

@@ -27,6 +27,12 @@ class Numbers:
         self._used += 1
         return self._base | self._used
 
+    def take(self, count: int) -> int:
+        """The first of so many numbers in a row, each larger than every one before."""
+        first = self.next()
+        self._used += count - 1
+        return first
+
     async def renew(self) -> None:
         """Go on to a further epoch once the counter is half used up; called now and then by a loop."""
         if self._used < RENEW_AT:

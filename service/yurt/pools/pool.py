@@ -320,6 +320,8 @@ class Pool:
             waiter(result)
         if followers.watchers:
             followers.changed(item.seq)
+        if item.group is not None:
+            item.group.after_end(item, result)
 
     @staticmethod
     def _acknowledge(member: Member, seq: int, token: int) -> None:
@@ -394,5 +396,6 @@ def input_frame(item: Input, args: bytes) -> bytes:
     """The frame that gives an input to a container."""
     more = f',"metadata":{item.metadata_json}' if item.metadata_json else ""
     suffix = item.suffix
-    head = f'{{"number":{item.history.number},"call_id":"fc-{suffix}","input_id":"in-{suffix}"{more}}}'
+    call = suffix if item.group is None else item.group.suffix
+    head = f'{{"number":{item.history.number},"call_id":"fc-{call}","input_id":"in-{suffix}"{more}}}'
     return wire.pack(wire.INPUT, item.seq, item.token, args, meta=head.encode())

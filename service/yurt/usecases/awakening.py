@@ -4,14 +4,17 @@ from collections.abc import Iterable
 
 import structlog
 
+from yurt.domain.changes import AcceptMap
 from yurt.domain.functions import LiveFunction
 from yurt.domain.ids import Tags
-from yurt.domain.records import App, Container, ContainerState, Function, Revision
+from yurt.domain.maps import Counts
+from yurt.domain.records import App, Block, Container, ContainerState, Function, Revision
 from yurt.pools.heart import Heart
-from yurt.pools.inputs import restore
+from yurt.pools.inputs import restore, resumed
+from yurt.pools.live_map import LiveMap
 from yurt.pools.lives import Lives
 from yurt.pools.members import Member
-from yurt.ports import Clock, Engine, Observed, PendingInput, Store
+from yurt.ports import Clock, Engine, Observed, OpenMap, PendingInput, Store
 from yurt.usecases.registry import Registry
 
 BATCH = 1000
@@ -48,6 +51,7 @@ class Awakening:
             log.warning("unknown_container_stopped", container_id=stranger)
             await self._engine.stop(stranger, grace_s=0)
         await self._inputs()
+        await self._maps()
 
     async def _open_containers(self) -> list[Container]:
         found: list[Container] = []
@@ -87,3 +91,42 @@ class Awakening:
             after, count = rows[-1], count + len(rows)
         if count:
             log.info("inputs_restored", count=count)
+
+    async def _maps(self) -> None:
+        """Put back every map that has not ended, with its inputs that have not."""
+        for opened in await self._store.maps.opened():
+            await self._map(opened)
+
+    async def _map(self, opened: OpenMap) -> None:
+        call = opened.call
+        row = AcceptMap(
+            call.seq,
+            call.function_id,
+            call.app_id,
+            call.kind,
+            call.caller,
+            call.priority,
+            call.created_at,
+            call.metadata_json,
+        )
+        found = self._heart.maps.restore(row, opened.map)
+        counts = [0, 0, 0]
+        for block, *ended in opened.blocks:
+            found.span.add(block)
+            counts = [a + b for a, b in zip(counts, ended, strict=True)]
+        found.counts = Counts(*counts)
+        if opened.map.failed_seq is not None:
+            failed = await self._store.maps.results(opened.map.failed_seq, opened.map.failed_seq, limit=1)
+            found.failed = failed[0] if failed else None
+        for block, *ended in opened.blocks:
+            if sum(ended) < block.size:
+                await self._block(found, block)
+        self._heart.maps.resume(found)
+
+    async def _block(self, found: LiveMap, block: Block) -> None:
+        last = block.first_seq + block.size - 1
+        for row in await self._store.maps.inputs(block.first_seq, last, limit=block.size):
+            index = block.first_idx + row.seq - block.first_seq
+            item = self._heart.input_of(found, row.seq, index, row.args, row.args_blob)
+            resumed(item, row.progress, row.claim)
+            self._heart.restore(item)

@@ -13,6 +13,7 @@ from yurt.domain.changes import Change, Save
 from yurt.domain.errors import CallExpired, NotCancellable, NotFound, Unavailable
 from yurt.domain.functions import LiveFunction
 from yurt.domain.ids import Tags
+from yurt.domain.maps import Counts
 from yurt.domain.reasons import PendingReason
 from yurt.domain.records import (
     AttemptRecord,
@@ -20,6 +21,7 @@ from yurt.domain.records import (
     CallKind,
     CallStatus,
     IdempotencyKey,
+    Map,
     Outcome,
     Payload,
     Result,
@@ -29,6 +31,8 @@ from yurt.domain.retention import KEYS_KEPT_S
 from yurt.pools.heart import Heart, NewCall
 from yurt.pools.inputs import Input, restore
 from yurt.pools.ledger import BLOB_ABOVE_BYTES
+from yurt.pools.live_map import LiveMap
+from yurt.pools.span import Span
 from yurt.ports import Blobs, CallFilter, Clock, PendingInput, Store, StoredCall
 from yurt.usecases.callbacks import Callbacks
 from yurt.usecases.keys import KeyDesk, Named
@@ -56,6 +60,21 @@ class Envelope(msgspec.Struct, frozen=True):
     priority: int = 0
 
 
+class MapView(msgspec.Struct, frozen=True):
+    """What a call of several inputs has beside other calls.
+
+    Args:
+        size: inputs accepted so far.
+        counts: of those that have ended.
+        running: of the others, how many run.
+    """
+
+    record: Map
+    size: int
+    counts: Counts
+    running: int = 0
+
+
 class View(msgspec.Struct, frozen=True):
     """A call as it stands.
 
@@ -65,6 +84,7 @@ class View(msgspec.Struct, frozen=True):
         started_at: of the running attempt, seconds since 1970.
         attempts: begun so far.
         pending_reason: why it waits.
+        inputs: of a map alone.
     """
 
     call: Call
@@ -73,6 +93,7 @@ class View(msgspec.Struct, frozen=True):
     started_at: float | None = None
     attempts: int = 0
     pending_reason: PendingReason | None = None
+    inputs: MapView | None = None
 
     @property
     def status(self) -> CallStatus:
@@ -308,7 +329,7 @@ class Calls:
         place = await self._visible(principal, stored.call.function_id, call_id)
         if stored.result is None and wait_s > 0 and item is None and await self.wait(seq, wait_s) is not None:
             stored = await self._stored(seq)
-        return self._view_of_stored(stored), place
+        return await self._view_of_stored(stored), place
 
     async def _stored(self, seq: int) -> StoredCall:
         stored = await self._store.calls.get(seq)
@@ -317,13 +338,34 @@ class Calls:
             raise _expired(self._tags.call_id(seq))
         return stored
 
-    def _view_of_stored(self, stored: StoredCall) -> View:
+    async def _view_of_stored(self, stored: StoredCall) -> View:
         """A call as the store has it; what waits need not be in memory."""
+        if stored.call.kind == CallKind.MAP:
+            return await self._view_of_map(stored)
         if stored.result is not None:
             return View(stored.call, stored.result)
         seq = stored.call.seq
         item = self._heart.inputs.get(seq)
         return self.view(item or restore(PendingInput(stored.call, None, None), self._tags.suffix(seq)))
+
+    async def _view_of_map(self, stored: StoredCall) -> View:
+        found = self._heart.maps.open.get(stored.call.seq)
+        if found is not None:
+            return self.view_of_map(found)
+        known = await self._store.maps.get(stored.call.seq)
+        if known is None:
+            raise _expired(self._tags.call_id(stored.call.seq))
+        record, blocks = known
+        counts = Counts(record.success, record.failure, record.terminated)
+        inputs = MapView(record, Span(blocks).size, counts)
+        return View(stored.call, stored.result, inputs=inputs)
+
+    def view_of_map(self, found: LiveMap) -> View:
+        """An open map as it stands."""
+        running, reason = self._heart.state_of_map(found)
+        inputs = MapView(found.record, found.span.size, found.counts, running)
+        begun = bool(running or found.counts.total)
+        return View(found.call, None, begun, found.accepted.created_at if begun else None, 0, reason, inputs)
 
     async def open_input(self, principal: Principal, call_id: str) -> Input | None:
         """The input of a call that has not ended, or None if it has.
@@ -389,7 +431,7 @@ class Calls:
         while len(found) < limit:
             rows = await self._store.calls.find(wanted, before=before, limit=limit, values=values)
             for row in rows:
-                view = self._view_of_stored(row)
+                view = await self._view_of_stored(row)
                 if not wanted.statuses or view.status in wanted.statuses:
                     found.append(view)
             if len(rows) < limit:
@@ -400,13 +442,13 @@ class Calls:
     async def view_of(self, begun: Begun) -> View:
         """A call that was just accepted, as it stands: without a look into the store if it is open."""
         if begun.item is None or (begun.item.over and begun.outcome is None):
-            return self._view_of_stored(await self._stored(begun.seq))
+            return await self._view_of_stored(await self._stored(begun.seq))
         return self.view(begun.item) if begun.outcome is None else View(call_of(begun.item), begun.outcome)
 
     async def kept(self, seq: int) -> View | None:
         """A call that has ended, while it is kept."""
         stored = await self._store.calls.get(seq)
-        return None if stored is None or stored.result is None else View(stored.call, stored.result)
+        return None if stored is None or stored.result is None else await self._view_of_stored(stored)
 
     async def attempts(self, seq: int) -> list[AttemptRecord]:
         """The attempts of an input that did not end it."""
@@ -439,6 +481,10 @@ class Calls:
             self._heart.cancel(item, "token")
             if item.seq in self._heart.inputs and await self.wait(item.seq, COMMIT_TIMEOUT_S) is None:
                 raise not_committed()
+        seq = self._tags.seq(call_id)
+        if seq is not None and (found := self._heart.maps.open.get(seq)) is not None:
+            self._heart.maps.cancel(found, "token")
+            await self.wait(seq, COMMIT_TIMEOUT_S)  # a large backlog takes longer to end; the flag is committed
         view, place = await self.get(principal, call_id)
         if view.result is not None and view.result.outcome != Outcome.CANCELLED:
             status = view.status.value

@@ -96,6 +96,7 @@ def test_an_error_tells_where_and_what_next() -> None:
         Ending(Outcome.TIMEOUT, error={"type": "FunctionTimeout", "message": "too long"}),
         call_id="fc-1",
         input_id="in-1",
+        index=3,
         attempt=2,
         container_id="co-1",
         address="demo:work",

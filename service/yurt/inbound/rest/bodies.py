@@ -39,6 +39,10 @@ async def read_body(request: web.BaseRequest, spec: AnyBody, limit_bytes: int, r
         _check_sent(request, spec.empty)
         _check_media(request, (spec.media, *spec.also), f"Send it as {spec.media}.")
         return Incoming(request, limit_bytes)
+    if isinstance(spec, RawJsonBody) and spec.more and request.content_type in spec.more:
+        _check_sent(request, spec.empty)
+        _check_media(request, tuple(spec.more), _SEND_JSON)
+        return Incoming(request, None)
     _check_size(request.content_length, limit_bytes)
     if isinstance(spec, JsonBody) and spec.optional and not request.body_exists:
         return spec.model.model_validate({})
@@ -90,7 +94,7 @@ def check_json(data: bytes) -> None:
 class Incoming:
     """A body that is read as it comes (`yurt.inbound.rest.operations.Upload`)."""
 
-    def __init__(self, request: web.BaseRequest, limit_bytes: int) -> None:
+    def __init__(self, request: web.BaseRequest, limit_bytes: int | None) -> None:
         self._request = request
         self._limit_bytes = limit_bytes
 
@@ -137,8 +141,8 @@ async def _next_chunk(request: web.BaseRequest) -> bytes:
         raise Malformed("The body broke off, or its encoding is damaged.") from error
 
 
-def _check_size(size: int | None, limit_bytes: int) -> None:
-    if size is not None and size > limit_bytes:
+def _check_size(size: int | None, limit_bytes: int | None) -> None:
+    if size is not None and limit_bytes is not None and size > limit_bytes:
         raise TooLarge(f"The body is above the limit of {limit_bytes >> 20} MiB ({limit_bytes} bytes).")
 
 

@@ -12,7 +12,7 @@ from yurt.domain.records import AttemptRecord, Call, CallKind, CallStatus, Resul
 from yurt.domain.times import rfc3339
 from yurt.inbound.rest.models import Shown, Time
 from yurt.ports import LogLine
-from yurt.usecases.calls import Calls, View
+from yurt.usecases.calls import Calls, MapView, View
 
 
 class CallError(Shown):
@@ -32,6 +32,16 @@ class CallError(Shown):
     retries_left: int | None = None
     hint: str | None = Field(default=None, description="What to do next.")
     by: str | None = Field(default=None, description="Who cancelled: token, app_stopped, function_deleted, disconnect.")
+
+
+class Counts(Shown):
+    """How the inputs of a map stand."""
+
+    pending: int
+    running: int
+    success: int
+    failure: int
+    terminated: int
 
 
 class Reason(Shown):
@@ -79,6 +89,11 @@ class _AnyCall(Shown):
     finished_at: Time | None = None
     attempts: int = Field(description="Attempts begun.")
     num_inputs: int
+    counts: Counts | None = Field(default=None, description="Of a map: how its inputs stand.")
+    input_truncated: bool | None = Field(
+        default=None, description="Of a map: its upload broke off, or had a line that could not be read."
+    )
+    input_error: str | None = Field(default=None, description="In the answer to that upload: what was wrong with it.")
     priority: int
     metadata: dict[str, str] | None = None
     result: Any = Field(default=None, description="What the function returned, on success; it alone may be null.")
@@ -134,6 +149,21 @@ class Shaper:
             out["error"] = msgspec.Raw(result.error_json)
         return out
 
+    def _of_map(self, inputs: MapView) -> dict[str, object]:
+        """What a call of several inputs shows beside other calls."""
+        counts = inputs.counts
+        told = {
+            "pending": inputs.size - counts.total - inputs.running,
+            "running": inputs.running,
+            "success": counts.success,
+            "failure": counts.failure,
+            "terminated": counts.terminated,
+        }
+        out: dict[str, object] = {"num_inputs": inputs.size, "counts": told}
+        if inputs.record.truncated:
+            out["input_truncated"] = True
+        return out
+
     def open(self, view: View) -> dict[str, object]:
         """A call that has not ended."""
         out = self._head(view.call, view.status, view.attempts)
@@ -141,15 +171,16 @@ class Shaper:
             out["started_at"] = rfc3339(view.started_at)
         if view.pending_reason is not None:
             out["pending_reason"] = reason(view.pending_reason)
-        return out
+        return out if view.inputs is None else out | self._of_map(view.inputs)
 
     async def shown(self, calls: Calls, view: View, *, with_value: bool = True) -> dict[str, object]:
         """Any call; without `with_value` what it returned is left out."""
         if view.result is None:
             return self.open(view)
-        value = view.result.value
+        value = view.result.value if view.inputs is None else None
         data = await calls.bytes_of(value) if value is not None and with_value else None
-        return self.ended(view.call, view.result, data)
+        out = self.ended(view.call, view.result, data)
+        return out if view.inputs is None else out | self._of_map(view.inputs)
 
     async def arguments(self, calls: Calls, call: Call) -> dict[str, object]:
         """What a call was given, as it came."""

@@ -21,6 +21,7 @@ from yurt.usecases.containers import Containers
 from yurt.usecases.environments import Environments
 from yurt.usecases.events import Events
 from yurt.usecases.functions import Functions
+from yurt.usecases.maps import MapDesk
 from yurt.usecases.principals import Principal
 from yurt.usecases.tokens import Tokens
 
@@ -38,6 +39,8 @@ class Services:
     functions: Functions
     bundles: Bundles
     calls: Calls
+    maps: MapDesk
+    body_limit_bytes: int
     callbacks: Callbacks
     events: Events
     containers: Containers

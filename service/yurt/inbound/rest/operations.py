@@ -76,11 +76,12 @@ class JsonBody(Generic[M]):
 
 @dataclass(frozen=True, slots=True)
 class RawJsonBody:
-    """A JSON body that the handler decodes itself; `Context.body` is its bytes.
+    """A JSON body that the handler decodes itself; `Context.body` is its bytes, unless it is one of `more`.
 
     Args:
         schema: for the document.
-        more: further content types that it takes, by their schemas.
+        more: further content types that it takes, by their schemas; they are read as they come, however long they
+            are: `Context.body` is then an `Upload`.
     """
 
     schema: Schema

@@ -12,6 +12,7 @@ from yurt.inbound.rest import (
     health,
     invocations,
     logs,
+    maps,
     stats,
     tokens,
 )
@@ -19,6 +20,7 @@ from yurt.inbound.rest.operations import Operation
 
 OPERATIONS: tuple[Operation, ...] = (
     *invocations.OPERATIONS,
+    *maps.OPERATIONS,
     *calls.OPERATIONS,
     *apps.OPERATIONS,
     *functions.OPERATIONS,

@@ -1,0 +1,108 @@
+"""A map that has not ended: what the heart holds of it in memory."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from yurt.domain.changes import AcceptMap, Change
+from yurt.domain.maps import Counts
+from yurt.domain.records import Call, Map, Payload, Result
+from yurt.pools.inputs import Input
+from yurt.pools.span import Span
+
+
+class Reader(Protocol):
+    """Somebody who is told of results as they are committed."""
+
+    def ended(self, index: int, result: Result) -> None:
+        """An input has ended. Must not raise and not block."""
+
+    def changed(self) -> None:
+        """The map was sealed, failed or ended."""
+
+
+class Keeper(Protocol):
+    """Who decides what the end of an input means for its map."""
+
+    def before_end(self, found: "LiveMap", item: Input, result: Result) -> Sequence[Change]:
+        """What is to be written with the end of an input."""
+
+    def after_end(self, found: "LiveMap", item: Input, result: Result) -> None:
+        """The end of an input is committed."""
+
+
+class LiveMap:
+    """A map while it has not ended.
+
+    Args:
+        accepted: its row in `calls`.
+        suffix: the part of its visible id after the prefix.
+        record: what the store is to know of it, beside its call.
+
+    Attributes:
+        span: its inputs, as far as they are committed.
+        counts: how those that have ended ended.
+        open: its inputs that have not, by seq.
+        failed: the result of the first one that failed, where that ended the others.
+        committed: its row is in the store.
+        adding: a block of inputs is on its way into the store.
+        ending: its own end is.
+        readers: who is told of results.
+    """
+
+    __slots__ = (
+        "_keeper",
+        "accepted",
+        "adding",
+        "committed",
+        "counts",
+        "ending",
+        "failed",
+        "open",
+        "readers",
+        "record",
+        "span",
+        "suffix",
+    )
+
+    def __init__(self, accepted: AcceptMap, suffix: str, record: Map, keeper: Keeper) -> None:
+        self.accepted = accepted
+        self.suffix = suffix
+        self.record = record
+        self.span = Span()
+        self.counts = Counts()
+        self.open: dict[int, Input] = {}
+        self.failed: Result | None = None
+        self.committed = False
+        self.adding = False
+        self.ending = False
+        self.readers: list[Reader] = []
+        self._keeper = keeper
+
+    @property
+    def seq(self) -> int:
+        """Its call's number."""
+        return self.accepted.seq
+
+    @property
+    def call(self) -> Call:
+        """Its call."""
+        row = self.accepted
+        return Call(*row[:8], Payload(None))
+
+    @property
+    def sealed(self) -> bool:
+        """Whether no more inputs are taken."""
+        return self.record.sealed_at is not None
+
+    def before_end(self, item: Input, result: Result) -> Sequence[Change]:
+        """What is to be written with the end of an input."""
+        return self._keeper.before_end(self, item, result)
+
+    def after_end(self, item: Input, result: Result) -> None:
+        """The end of an input is committed."""
+        self._keeper.after_end(self, item, result)
+
+    def tell(self) -> None:
+        """Tell the readers that it is another one now."""
+        for reader in list(self.readers):
+            reader.changed()

@@ -1,0 +1,42 @@
+"""Which inputs a map has: from an index to a sequence number and back."""
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from operator import attrgetter
+
+from yurt.domain.records import Block
+
+_INDEX, _SEQ = attrgetter("first_idx"), attrgetter("first_seq")
+
+
+class Span:
+    """The blocks of a map, in order.
+
+    Attributes:
+        size: inputs accepted so far.
+        sealed: no more will come.
+    """
+
+    __slots__ = ("blocks", "sealed", "size")
+
+    def __init__(self, blocks: Iterable[Block] = (), *, sealed: bool = False) -> None:
+        self.blocks: list[Block] = []
+        self.size = 0
+        self.sealed = sealed
+        for block in blocks:
+            self.add(block)
+
+    def add(self, block: Block) -> None:
+        """Its block is the next one."""
+        self.blocks.append(block)
+        self.size = block.first_idx + block.size
+
+    def seqs(self, index: int) -> tuple[int, int]:
+        """The number of an input, and that of the last one of its block."""
+        block = self.blocks[bisect_right(self.blocks, index, key=_INDEX) - 1]
+        return block.first_seq + index - block.first_idx, block.first_seq + block.size - 1
+
+    def index(self, seq: int) -> int:
+        """The index of an input of the map."""
+        block = self.blocks[bisect_right(self.blocks, seq, key=_SEQ) - 1]
+        return block.first_idx + seq - block.first_seq

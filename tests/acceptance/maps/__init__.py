@@ -1,0 +1,1 @@
+"""Maps over REST, against the real server."""
