@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from yurt.domain.retention import OldCall
 from yurt.outbound.store.readers import Rows
 from yurt.outbound.store.shapes import compile_query
-from yurt.outbound.store.tables import bundles, callbacks, calls, keys, results, revisions
+from yurt.outbound.store.tables import bundles, callbacks, calls, inputs, keys, results, revisions
 from yurt.ports import OldKey
 
 _SIZE = sa.func.coalesce(sa.func.length(calls.c.args), 0) + sa.func.coalesce(sa.func.length(results.c.value), 0)
@@ -30,7 +30,7 @@ _KEYS = compile_query(
     .limit(sa.bindparam("limit_rows"))
 )
 
-_BLOBS = (calls.c.args_blob, results.c.value_blob, revisions.c.bundle, bundles.c.sha256)
+_BLOBS = (calls.c.args_blob, inputs.c.args_blob, results.c.value_blob, revisions.c.bundle, bundles.c.sha256)
 """Every column that names a blob."""
 
 
