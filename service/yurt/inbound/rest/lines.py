@@ -46,7 +46,7 @@ def read_list(body: bytes) -> list[bytes]:
 
 def _envelope(line: bytes) -> bytes:
     envelope = read_envelope(line)
-    if envelope.metadata_json is not None or envelope.callback_url is not None:
+    if envelope.metadata_json is not None or envelope.callback_url is not None or envelope.priority:
         message = "an input of a map has args and kwargs only"
         raise Invalid(f"{message}.", errors=[FieldError("", message)])
     return envelope.payload
