@@ -111,8 +111,8 @@ async def test_every_wrong_field_is_named_with_the_nearest_right_word(server: Se
 
 async def test_what_comes_later_is_never_ignored(server: Served) -> None:
     await server.deploy("later", WORK["main.py"], "work")
-    retries = await server.ask("PUT", "/v1/apps/later/functions/other", {**PLAIN, "retries": 3})
-    assert [one["pointer"] for one in problem(retries, 422, "not_supported")["errors"]] == ["/retries"]
+    methods = await server.ask("PUT", "/v1/apps/later/functions/other", {**PLAIN, "methods": ["embed"]})
+    assert [one["pointer"] for one in problem(methods, 422, "not_supported")["errors"]] == ["/methods"]
     spawn = await server.ask("POST", "/v1/functions/later:work/spawn", {"args": [], "delay": 5})
     assert [one["pointer"] for one in problem(spawn, 422, "not_supported")["errors"]] == ["/delay"]
 

@@ -24,6 +24,7 @@ from yurt.loops.containers import watch_containers
 from yurt.loops.expiry import expire
 from yurt.loops.retention import delete_old
 from yurt.loops.supervisor import Supervisor
+from yurt.loops.timers import run_timers
 from yurt.outbound.admin_token import FILE_NAME, write_admin_token
 from yurt.outbound.blobs import FileBlobs
 from yurt.outbound.engines.local import InterpreterUnusable, RunDirRefused
@@ -115,6 +116,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Supe
     supervisor.run("store", store.watch())
     supervisor.run("containers", watch_containers(parts.heart, parts.lives, parts.numbers, clock))
     supervisor.run("expiry", expire(clock, parts.services.apps.expire))
+    supervisor.run("timers", run_timers(parts.heart, clock))
     supervisor.run("retention", delete_old(retention(parts), clock))
     supervisor.run("callbacks", deliveries(parts).run())
     supervisor.run("request-log", parts.requests.run())

@@ -24,6 +24,7 @@ from yurt.domain import gpu, later
 from yurt.domain.bundle import path_problem, tree_problem
 from yurt.domain.errors import FieldError, Invalid, NotSupported
 from yurt.domain.naming import did_you_mean, pointer, shown
+from yurt.domain.retry import RetryPolicy
 from yurt.domain.validation import broken_key, broken_rule, field_errors, type_name
 
 INLINE_SOURCE_BYTES = 1 << 20
@@ -40,6 +41,8 @@ MAX_GPU_CHOICES = 16
 ENTRYPOINT_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$"
 
 _RESERVED_ENV = "YURT_"
+MAX_RETRIES = 10
+
 _ENTRYPOINT = re.compile(ENTRYPOINT_PATTERN[:-1] + r"\Z")
 
 
@@ -130,6 +133,47 @@ def _one_gpu(choice: object, *at: int) -> str:
         raise broken_rule(str(error), *at) from error
 
 
+def _retries(value: object) -> object:
+    """A number as the policy that it stands for: so many retries, each after 1 s."""
+    value = whole(value)
+    if isinstance(value, dict | Retries):
+        return value
+    if type(value) is not int:
+        raise broken_rule(f"must be a number of retries, or a policy with max_retries, got {type_name(value)}")
+    if not 0 <= value <= MAX_RETRIES:
+        raise broken_rule(_RETRIES_END + f", got {value}")
+    return {"max_retries": value, "backoff_coefficient": 1.0}
+
+
+def _max_retries(value: object) -> object:
+    value = whole(value)
+    if type(value) is not int or not 0 <= value <= MAX_RETRIES:
+        raise broken_rule(_RETRIES_END + f", got {type_name(value)}")
+    return value
+
+
+_RETRIES_END = f"must be a whole number from 0 to {MAX_RETRIES}: retries have to end"
+_NUMBER_OF_RETRIES = {"type": "integer", "minimum": 0, "maximum": MAX_RETRIES}
+_RETRIES_SCHEMA = {
+    "anyOf": [
+        _NUMBER_OF_RETRIES,
+        {
+            "type": "object",
+            "required": ["max_retries"],
+            "additionalProperties": False,
+            "properties": {
+                "max_retries": _NUMBER_OF_RETRIES,
+                "initial_delay": {"type": "number", "minimum": 0, "maximum": 60, "default": 1.0},
+                "backoff_coefficient": {"type": "number", "minimum": 1, "maximum": 10, "default": 2.0},
+                "max_delay": {"type": "number", "minimum": 1, "maximum": 60, "default": 60},
+            },
+        },
+    ],
+    "default": 0,
+    "description": "Attempts after the first one, for inputs whose function raised, crashed or ran over its timeout. "
+    "A number: each after 1 s. A policy: the delay, in seconds, grows by the coefficient up to `max_delay`.",
+    "examples": [3, {"max_retries": 3, "initial_delay": 1.0, "backoff_coefficient": 2.0, "max_delay": 60}],
+}
 _GPU_NAME = {"type": "string", "pattern": gpu.PATTERN}
 _GPU_SCHEMA = {
     "anyOf": [
@@ -176,6 +220,22 @@ class Source(_Strict):
         return self
 
 
+class Retries(_Strict):
+    """Which failed attempts are made again: how many, and after which delays in seconds."""
+
+    max_retries: Annotated[int, BeforeValidator(_max_retries)]
+    initial_delay: float = Field(1.0, ge=0, le=60)
+    backoff_coefficient: float = Field(2.0, ge=1, le=10)
+    max_delay: float = Field(60.0, ge=1, le=60)
+
+    def policy(self) -> RetryPolicy:
+        """What the pools go by."""
+        return RetryPolicy(self.max_retries, self.initial_delay, self.backoff_coefficient, self.max_delay)
+
+
+_NO_RETRIES = Retries(max_retries=0, backoff_coefficient=1.0)
+
+
 class FunctionDefinition(_Strict):
     """What a function is. Absent keys have the defaults shown; units are seconds, MiB and cores."""
 
@@ -191,6 +251,7 @@ class FunctionDefinition(_Strict):
     memory: Mebibytes = Field(512, description="The limit of a container in MiB.")
     timeout: Seconds = Field(300, description="The limit of one attempt's user code in seconds.")
     startup_timeout: Seconds = Field(300, description="The limit from a container's start to readiness in seconds.")
+    retries: Annotated[Retries, BeforeValidator(_retries), WithJsonSchema(_RETRIES_SCHEMA)] = _NO_RETRIES
     min_containers: Containers = Field(0, description="Containers kept warm always.")
     max_containers: Containers | None = Field(
         None, description="Never more containers than this; 0 pauses. Absent: the server's setting."

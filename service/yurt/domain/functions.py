@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from yurt.domain.retry import NO_RETRIES, RetryPolicy
+
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
@@ -32,6 +34,7 @@ class LiveFunction:
         memory_mib: the limit of a container, in MiB.
         cpu: the request of a container, in cores.
         slots: inputs that one container runs at once.
+        retries: which failed attempts are made again, and when.
         scaling: the effective scaling: default, then definition, then override.
     """
 
@@ -53,6 +56,7 @@ class LiveFunction:
     env: Mapping[str, str] = field(default_factory=dict)
     single_use_containers: bool = False
     slots: int = 1
+    retries: RetryPolicy = NO_RETRIES
 
     @property
     def address(self) -> str:

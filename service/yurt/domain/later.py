@@ -50,7 +50,6 @@ _ONE_INPUT = LaterKey(
 
 LATER: Mapping[str, LaterKey] = {
     "kind": _only("function"),
-    "retries": _only(0, {"max_retries": 0}),
     "batching": _NOTHING,
     "schedule": _NOTHING,
     "concurrency": _ONE_INPUT,

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from yurt.domain.times import rfc3339
+
 
 @dataclass(frozen=True, slots=True)
 class PendingReason:
@@ -39,6 +41,8 @@ class Waiting:
         starting_since: when the oldest starting one was begun.
         max_containers: the effective maximum; 0 is a pause.
         recovering: the server has just started and asks the containers what they hold.
+        start_at: until when the input is held back, seconds since 1970.
+        attempts: of the input that ended.
         start_failures: starts in a row that failed.
         start_error: the last failed start, in one line.
         retry_at: when the next start is due, seconds since 1970.
@@ -55,6 +59,8 @@ class Waiting:
     starting_since: float | None
     max_containers: int
     recovering: bool = False
+    start_at: float | None = None
+    attempts: int = 0
     start_failures: int = 0
     start_error: str | None = None
     retry_at: float | None = None
@@ -83,6 +89,8 @@ def _reason(waiting: Waiting) -> _Reason:
     if waiting.recovering:
         text = "The server has just started and is asking the running containers what they hold."
         return "recovering", text, None, None, {}
+    if waiting.start_at is not None:
+        return _held_back(waiting.start_at, waiting.attempts)
     if waiting.max_containers == 0:
         text = f"{waiting.address} is paused: its max_containers is 0. Raise it with PATCH …/autoscaler."
         return "paused", text, None, None, {}
@@ -100,6 +108,14 @@ def _reason(waiting: Waiting) -> _Reason:
         text = f"{waiting.address} runs {waiting.ready} of at most {limit} containers, and all are busy.{ahead}"
         return "max_containers", text, None, None, {"max_containers": limit}
     return "queued", f"Waiting for a free slot.{ahead}", None, None, {}
+
+
+def _held_back(start_at: float, attempts: int) -> _Reason:
+    at = rfc3339(start_at)
+    if attempts:
+        text = f"Retrying at {at}: attempt {attempts} failed."
+        return "retry_backoff", text, None, start_at, {"attempts": attempts}
+    return "delayed", f"The caller asked to wait until {at}.", None, start_at, {}
 
 
 def _backing_off(waiting: Waiting) -> str:

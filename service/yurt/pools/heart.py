@@ -27,10 +27,15 @@ from yurt.pools.numbers import Numbers
 from yurt.pools.pool import Desk, Pool
 from yurt.pools.recovery import Recovery
 from yurt.pools.scaling import rescale, scale
+from yurt.pools.timers import Timers
 from yurt.ports import Blobs, Clock
 
 CANCEL_BATCH = 500
 """Inputs that are ended in one turn of the loop when a whole function is retired."""
+
+
+TIMER_BATCH = 500
+"""Timers that are dealt with in one turn of the loop."""
 
 
 class NewCall(msgspec.Struct, frozen=True):
@@ -58,6 +63,7 @@ class Heart:
         inputs: every input that has not ended, by seq.
         maps: every map that has not ended.
         followers: who waits for inputs, also for those that are only in the store.
+        timers: what is due later.
         pools: the pools of live functions and of retired ones that still have containers, by function id.
     """
 
@@ -74,6 +80,7 @@ class Heart:
     ) -> None:
         self.inputs: dict[int, Input] = {}
         self.followers = Followers()
+        self.timers = Timers(clock)
         self.pools: dict[str, Pool] = {}
         self.recovery = Recovery(self.inputs, clock)
         self._clock = clock
@@ -105,6 +112,7 @@ class Heart:
             numbers=numbers,
             background=background,
             followers=self.followers,
+            timers=self.timers,
             scale=self._want_scale,
             forget=self._forget,
             retire=self._retire_member,
@@ -145,7 +153,7 @@ class Heart:
             raise AppStopped(f"{live.address} was stopped or deleted.")
         if self._closed:
             raise Unavailable("The server is shutting down.", code="shutting_down", retry_after_s=5)
-        if len(pool.queue) >= self._limits.pending:
+        if len(pool.queue) + len(pool.parked) >= self._limits.pending:
             raise TooManyPending(
                 f"{live.address} has {len(pool.queue)} pending inputs, which is the limit.", retry_after_s=5
             )
@@ -254,6 +262,15 @@ class Heart:
         if item.group is not None:
             item.group.after_end(item, result)
 
+    def fire_timers(self) -> float | None:
+        """Let a batch of what is due happen; returns when there is more, on the monotonic clock."""
+        for seq, _kind in self.timers.due(TIMER_BATCH):
+            item = self.inputs.get(seq)
+            pool = self.pools.get(item.function_id) if item is not None else None
+            if item is not None and pool is not None:
+                pool.unpark(item)
+        return self.timers.next()
+
     def cancel(self, item: Input, by: str) -> bool:
         """End an input as cancelled; False if it is already ending."""
         pool = self.pools.get(item.function_id)
@@ -284,6 +301,8 @@ class Heart:
             starting_since=begun,
             max_containers=pool.live.scaling.max_containers,
             recovering=item.seq in pool.recovering,
+            start_at=item.start_at,
+            attempts=item.history.number - 1,
             start_failures=pool.startup.failures,
             start_error=f"{error.get('type')}: {error.get('message')}"[:500] if error else None,
             retry_at=now + retry - mono if retry > mono else None,

@@ -49,6 +49,7 @@ class Input:
     Attributes:
         ending: how it ends is decided; nothing can change that.
         over: its end is committed.
+        start_at: when it may run, seconds since 1970, while it is held back until then.
     """
 
     __slots__ = (
@@ -73,6 +74,7 @@ class Input:
         "priority",
         "queued_at",
         "seq",
+        "start_at",
         "started_at",
         "suffix",
         "token",
@@ -115,6 +117,7 @@ class Input:
         self.queued_at = created_at
         self.dispatched_at: float | None = None
         self.started_at: float | None = None
+        self.start_at: float | None = None
         self.claim: Claim | None = None
         self.claimed = False
         self.ending = False

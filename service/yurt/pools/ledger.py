@@ -100,7 +100,7 @@ class Ledger:
             )
             error = msgspec.json.encode(told)
         value = Payload(ending.value) if ending.value is not None else None
-        attempts = item.history.number if item.token else item.history.number - 1
+        attempts = item.history.number if item.member is not None else item.history.number - 1
         return Result(item.seq, ending.outcome, started, now, attempts, revision, container_id, value, error)
 
     async def _end_with_blob(

@@ -12,6 +12,7 @@ from yurt.domain.endings import Ending, cancelled
 from yurt.domain.errors import NotFound, Unavailable
 from yurt.domain.functions import LiveFunction
 from yurt.domain.records import Outcome, Result
+from yurt.domain.retry import Again, after_failure
 from yurt.domain.startup import Startup
 from yurt.pools.background import Background
 from yurt.pools.followers import Followers
@@ -22,10 +23,14 @@ from yurt.pools.numbers import Numbers
 from yurt.pools.outputs import read_output
 from yurt.pools.queue import Queue
 from yurt.pools.stats import Stats
+from yurt.pools.timers import Kind, Timers
 from yurt.ports import Blobs, Clock
 from yurt_runner import wire
 
 log = structlog.get_logger(__name__)
+MAX_REASON = 1_000
+"""Characters kept of why an attempt failed that did not end its input."""
+
 _WEIGHT = 0.2
 """How much the newest run counts in the mean that prefetch and scaling go by."""
 
@@ -36,6 +41,7 @@ class Desk:
 
     Args:
         followers: who waits for inputs.
+        timers: what is due later.
         scale: asks for a scaling decision soon.
         forget: called when an input has ended.
         retire: called when a container is to take nothing new and end.
@@ -47,6 +53,7 @@ class Desk:
     numbers: Numbers
     background: Background
     followers: Followers
+    timers: Timers
     scale: Callable[["Pool"], None]
     forget: Callable[[Input], None]
     retire: Callable[["Pool", Member, str], None]
@@ -61,6 +68,7 @@ class Pool:
         startup: how the starts of the current revision went.
         start_error: the ending of the last failed start, while starts fail.
         refusal: code, message and since when the engine has refused to start a container.
+        parked: inputs that may not run yet, by seq.
         recovering: inputs of an earlier life that a container may hold, until that is known.
     """
 
@@ -71,6 +79,7 @@ class Pool:
         self.members: dict[str, Member] = {}
         self.free: dict[str, Member] = {}
         self.recovering: dict[int, Input] = {}
+        self.parked: set[int] = set()
         self.startup = Startup()
         self.start_error: Ending | None = None
         self.refusal: tuple[str, str, float] | None = None
@@ -96,6 +105,24 @@ class Pool:
             return
         self.queue.push(item)
         self.pump()
+
+    def park(self, item: Input, in_s: float) -> None:
+        """Hold a committed input back for so many seconds; it then takes its place in the queue."""
+        if item.ending or self.retired_by is not None:
+            self.enqueue(item)
+            return
+        item.start_at = self.desk.clock.now() + in_s
+        self.parked.add(item.seq)
+        self.desk.timers.arm(item.seq, Kind.START, in_s)
+
+    def unpark(self, item: Input) -> None:
+        """The time of a parked input has come."""
+        if item.seq in self.parked:
+            self.parked.discard(item.seq)
+            item.start_at = None
+            item.queued_at = self.desk.clock.now()
+            self.desk.followers.changed(item.seq)
+            self.enqueue(item)
 
     def pump(self) -> None:
         """Hand out inputs while somebody has room; ask for more containers if some are left."""
@@ -216,8 +243,42 @@ class Pool:
         else:
             self._settling[item.seq, item.token] = member
             if not item.ending:
-                self._end(item, ending, member)
+                self._attempt_ended(item, ending, member)
         self.freed(member)
+
+    def _attempt_ended(self, item: Input, ending: Ending, member: Member) -> None:
+        """An attempt speaks for its input: that ends, or has a retry left."""
+        again = None
+        if ending.outcome is not Outcome.SUCCESS:
+            again = after_failure(member.function.retries, item.history, ending.outcome)
+        if again is None:
+            self._end(item, ending, member)
+        else:
+            self._retry(item, ending, again)
+
+    def _retry(self, item: Input, ending: Ending, again: Again) -> None:
+        """Write that the attempt failed; the next one is made once that is committed."""
+        token, said = item.token, f"{ending.error.get('type')}: {ending.error.get('message')}"[:MAX_REASON]
+        if item.started_at is None and ending.run_s is not None:
+            item.started_at = self.desk.clock.now() - ending.run_s
+        done = partial(self._retried, item, token, again.delay_s)
+        self.desk.ledger.again([(item, again.history)], ending.outcome, said, (), done)
+        item.history, item.min_token = again.history, token + 1
+        item.member, item.started_at, item.claimed = None, None, False
+        self.desk.followers.changed(item.seq)
+
+    def _retried(self, item: Input, token: int, delay_s: float, error: Exception | None) -> None:
+        """The failed attempt is committed, or was refused by a closing store."""
+        if error is not None:
+            log.error("retry_refused", input_id="in-" + item.suffix, error=str(error))
+            return
+        answered = self._settling.pop((item.seq, token), None)
+        if answered is not None:
+            self._acknowledge(answered, item.seq, token)
+        if delay_s:
+            self.park(item, delay_s)
+        else:
+            self.enqueue(item)
 
     def _observe(self, run_s: float) -> None:
         mean = self.mean_run_s
@@ -337,6 +398,7 @@ class Pool:
             return False
         self.queue.discard(item)
         self.recovering.pop(item.seq, None)
+        self.parked.discard(item.seq)
         self._end(item, cancelled(by))
         member = self.members.get(item.member.id) if item.member is not None else None
         if member is not None and member.link is not None:
@@ -349,7 +411,13 @@ class Pool:
         limit = member.function.timeout_s
         message = f"The function ran over its timeout of {limit:g} s and could not be stopped."
         error = {"type": "FunctionTimeout", "message": message, "limit_s": limit, "phase": "run"}
-        self._end(item, Ending(Outcome.TIMEOUT, error=error), member)
+        ending = Ending(Outcome.TIMEOUT, error=error)
+        again = after_failure(member.function.retries, item.history, ending.outcome)
+        if again is None:
+            self._end(item, ending, member)
+        else:
+            del member.held[item.seq]
+            self._retry(item, ending, again)
 
     def fail_queued(self, ending: Ending) -> None:
         """End everything that waits."""

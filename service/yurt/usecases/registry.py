@@ -136,6 +136,7 @@ class Registry:
             image=definition.image,
             env=definition.env,
             single_use_containers=definition.single_use_containers,
+            retries=definition.retries.policy(),
         )
         return FunctionView(app, function, revision, definition, live)
 

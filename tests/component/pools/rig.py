@@ -235,6 +235,7 @@ class Rig:
         self.lives.tick(self.clock.monotonic(), renew=renew)
         for pool in list(self.heart.pools.values()):
             self.heart.recovery.release(pool)
+        self.heart.fire_timers()
         await self.scale()
 
     async def greet(

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from yurt.domain.definitions import FunctionDefinition, changed_keys, definition_schema, parse_definition
 from yurt.domain.errors import Invalid, NotSupported
 from yurt.domain.later import LATER
+from yurt.domain.retry import RetryPolicy
 
 PLAIN: dict[str, object] = {"entrypoint": "main:resize"}
 SHA = "0" * 64
@@ -51,6 +52,41 @@ def test_a_whole_number_may_be_written_with_a_point() -> None:
 def test_changed_keys_names_what_differs() -> None:
     other = parse_definition(PLAIN | {"memory": 1024, "gpu": "a10g"})
     assert changed_keys(parse_definition(PLAIN), other) == ["gpu", "memory"]
+
+
+@pytest.mark.parametrize(
+    ("value", "policy"),
+    [
+        (3, RetryPolicy(3)),
+        (3.0, RetryPolicy(3)),
+        ({"max_retries": 3}, RetryPolicy(3, 1.0, 2.0, 60.0)),
+        ({"max_retries": 2, "initial_delay": 0, "backoff_coefficient": 1, "max_delay": 5}, RetryPolicy(2, 0, 1, 5)),
+    ],
+)
+def test_retries_are_a_number_or_a_policy(value: object, policy: RetryPolicy) -> None:
+    assert parse_definition(PLAIN | {"retries": value}).retries.policy() == policy
+
+
+@pytest.mark.parametrize(
+    ("value", "pointer", "says"),
+    [
+        (11, "/retries", "retries have to end"),
+        (-1, "/retries", "retries have to end"),
+        (True, "/retries", "a number of retries, or a policy"),
+        (None, "/retries", "a number of retries, or a policy"),
+        ({}, "/retries/max_retries", "is missing"),
+        ({"max_retries": None}, "/retries/max_retries", "retries have to end"),
+        ({"max_retries": 1000}, "/retries/max_retries", "retries have to end"),
+        ({"max_retries": 1, "initial_delay": 61}, "/retries/initial_delay", "60"),
+        ({"max_retries": 1, "backoff_coefficient": 0.5}, "/retries/backoff_coefficient", "1"),
+        ({"max_retries": 1, "max_delay": 0}, "/retries/max_delay", "1"),
+        ({"max_retries": 1, "jitter": 1}, "/retries/jitter", "unknown"),
+    ],
+)
+def test_retries_that_never_end_or_make_no_sense(value: object, pointer: str, says: str) -> None:
+    errors = refused(PLAIN | {"retries": value})
+    assert list(errors) == [pointer]
+    assert says in errors[pointer]
 
 
 def test_gpus_are_canonical_and_keep_their_order() -> None:
@@ -133,7 +169,7 @@ def test_a_bad_member_is_refused_at_its_own_pointer(value: dict[str, object], po
 
 
 def test_everything_wrong_is_named_at_once_below_the_given_place() -> None:
-    bad = {"gpu": "x", "memory": 1, "retrys": 3, "retries": 3, "min_containers": 3, "max_containers": 2}
+    bad = {"gpu": "x", "memory": 1, "retrys": 3, "retries": 11, "min_containers": 3, "max_containers": 2}
     errors = refused(bad, at=("functions", "a/b"))
     assert set(errors) == {
         f"/functions/a~1b/{key}" for key in ("entrypoint", "gpu", "memory", "retrys", "retries", "min_containers")
@@ -160,9 +196,6 @@ def test_min_above_max_is_refused_with_either_maximum() -> None:
     ("key", "value"),
     [
         ("kind", "class"),
-        ("retries", 1),
-        ("retries", False),
-        ("retries", {"max_retries": 3}),
         ("batching", {"max_batch_size": 2, "wait_ms": 1}),
         ("schedule", {"cron": "* * * * *"}),
         ("concurrency", {"max_inputs": 2}),
@@ -198,7 +231,7 @@ def test_an_unknown_kind_is_invalid_rather_than_not_supported() -> None:
 
 def test_it_is_not_supported_only_when_nothing_else_is_wrong() -> None:
     with pytest.raises(Invalid) as caught:
-        parse_definition(PLAIN | {"retries": 3, "memory": 1})
+        parse_definition(PLAIN | {"methods": ["embed"], "memory": 1})
     assert not isinstance(caught.value, NotSupported)
 
 

@@ -236,7 +236,7 @@ def function(
         "memory": definition.memory,
         "timeout": definition.timeout,
         "startup_timeout": definition.startup_timeout,
-        "retries": 0,
+        "retries": definition.retries.max_retries,
         **_scaling(live.scaling),
         "definition": msgspec.Raw(view.revision.definition_json.encode()) if whole else None,
         "created_at": rfc3339(record.created_at),
