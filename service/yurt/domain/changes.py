@@ -114,7 +114,10 @@ class Remove:
 
 @dataclass(frozen=True, slots=True)
 class Expire:
-    """Delete inputs that ended long ago, and all that is known of them: call, result, attempts, callback."""
+    """Delete inputs that ended long ago, and all that is known of them: call, arguments, result, attempts, callback.
+
+    Of a map this is the call's own part: its inputs and its blocks are deleted before it.
+    """
 
     seqs: tuple[int, ...]
 

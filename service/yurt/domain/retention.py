@@ -21,6 +21,7 @@ class OldCall:
         ended_at: None while it has not ended.
         undelivered: its callback has not been settled.
         size_bytes: of arguments and result, as far as they are in the store.
+        several: it is a map, and has inputs of its own.
     """
 
     seq: int
@@ -28,6 +29,7 @@ class OldCall:
     ended_at: float | None
     undelivered: bool
     size_bytes: int
+    several: bool = False
 
 
 def slices(calls: Iterable[OldCall], before: float) -> Iterator[tuple[int, ...]]:

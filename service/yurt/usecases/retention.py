@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from yurt.domain.changes import Change, Expire, Remove
 from yurt.domain.ids import CONTAINER, ulid
-from yurt.domain.records import App, Container, ContainerState, Function, IdempotencyKey, Revision
+from yurt.domain.records import App, Block, Container, ContainerState, Function, IdempotencyKey, Revision
 from yurt.domain.retention import ORPHAN_GRACE_S, ROWS, slices
 from yurt.ports import Blobs, CallFilter, Clock, Store
 
@@ -63,11 +63,23 @@ class Retention:
         """Numbers are given in the order of time, so a pass ends at the first call that is too young."""
         after = 0
         while page := await self._store.retention.calls(after=after, limit=ROWS):
+            several = {call.seq for call in page if call.several}
             for seqs in slices(page, before):
+                for seq in several.intersection(seqs):
+                    await self._inputs(seq)
                 await self._write(Expire(seqs))
             if page[-1].created_at >= before:
                 return
             after = page[-1].seq
+
+    async def _inputs(self, seq: int) -> None:
+        """Delete the inputs of a call that is a map, block by block, so that what is left is always known."""
+        known = await self._store.maps.get(seq)
+        for block in known[1] if known is not None else ():
+            last = block.first_seq + block.size - 1
+            for first in range(block.first_seq, last + 1, ROWS):
+                await self._write(Expire(tuple(range(first, min(first + ROWS, last + 1)))))
+            await self._write(Remove(Block, (seq, block.first_idx)))
 
     async def _keys(self) -> None:
         after = ("", "", "")

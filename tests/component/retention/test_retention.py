@@ -11,9 +11,9 @@ import pytest
 from tests.clocks import FreeClock
 from tests.contract.store.making import accept, app, complete, function
 from tests.fakes.blobs import FakeBlobs
-from yurt.domain.changes import Change, Expire, Remove, Save
+from yurt.domain.changes import AcceptInputs, AcceptMap, Change, Complete, Expire, MapInput, Remove, Save
 from yurt.domain.ids import ulid
-from yurt.domain.records import App, Callback, Container, Function, IdempotencyKey, Revision
+from yurt.domain.records import App, Block, Callback, Container, Function, IdempotencyKey, Map, Revision
 from yurt.domain.retention import ROWS, SLICE_BYTES
 from yurt.outbound.store import open_store
 from yurt.outbound.store.store import SqliteStore
@@ -190,3 +190,17 @@ async def test_blobs_go_when_no_row_knows_them_for_an_hour(house: House) -> None
     await house.retention.sweep()
     assert await house.store.calls.get(seq) is None
     assert not house.blobs.kept
+
+
+async def test_a_map_goes_with_its_inputs_and_their_blobs(house: House) -> None:
+    call = AcceptMap(100, "fu-1", "ap-1", "map", "tk-1", 0, house.old, None)
+    blob = await house.blobs.put(b"large")
+    rows = (MapInput(101, 100, b"{}", None), MapInput(102, 100, None, blob))
+    await house.store.journal.write(call, Save(Map(100, True)), AcceptInputs(rows), Save(Block(100, 0, 101, 2)))
+    ends = (Complete(n, "", "", 0, "success", None, house.old, 1, 1, None, b"1", None, None) for n in (101, 102, 100))
+    await house.store.journal.write(*ends)
+    await house.retention.sweep()
+    assert await house.store.maps.get(100) is None
+    assert await house.store.maps.arguments(101) is None
+    assert await house.store.maps.results(101, 102, limit=5) == []
+    assert await house.store.retention.known_blobs([blob]) == set()

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from tests.contract.store.conftest import Stores
 from tests.contract.store.making import LIFE, accept, complete
-from yurt.domain.changes import Expire, Remove, Save
-from yurt.domain.records import AttemptRecord, Bundle, Callback, IdempotencyKey, Revision
+from tests.contract.store.test_store_maps import CALL, a_map, end
+from yurt.domain.changes import AcceptInputs, Expire, MapInput, Remove, Save
+from yurt.domain.records import AttemptRecord, Block, Bundle, Callback, IdempotencyKey, Revision
 from yurt.domain.retention import OldCall
 from yurt.ports import Store
 
@@ -92,6 +93,18 @@ async def test_expired_inputs_leave_nothing(store: Store, stores: Stores) -> Non
         assert stores.committed(table) == 1, table
 
 
+async def test_an_expired_map_leaves_nothing(store: Store, stores: Stores) -> None:
+    await a_map(store)
+    known = await store.maps.get(CALL.seq)
+    assert known is not None
+    seqs = [block.first_seq + at for block in known[1] for at in range(block.size)]
+    await store.journal.write(*map(end, seqs), end(CALL.seq))
+    await store.journal.write(Expire((*seqs, CALL.seq)), *(Remove(Block, (CALL.seq, b.first_idx)) for b in known[1]))
+    assert await store.maps.get(CALL.seq) is None
+    for table in ("calls", "results", "inputs", "maps", "blocks"):
+        assert stores.committed(table) == 0, table
+
+
 async def test_a_key_holds_as_long_as_its_call_is_kept(store: Store, stores: Stores) -> None:
     call = accept(1)
     named = IdempotencyKey("tk-1", "fu-1", "k", call.seq, "00", expires_at=stores.clock.now() + 10)
@@ -119,4 +132,6 @@ async def test_blobs_are_known_by_every_row_that_names_one(store: Store) -> None
     await store.journal.write(call, other)
     await store.journal.write(complete(other, value=None, value_blob="bb"))
     await store.journal.write(Save(Revision("fu-1", 1, "{}", "cc", 1.0, "tk-1")), Save(Bundle("main", "dd", 1, 1.0)))
-    assert await store.retention.known_blobs(["aa", "bb", "cc", "dd", "ee"]) == {"aa", "bb", "cc", "dd"}
+    await store.journal.write(AcceptInputs((MapInput(LIFE + 3, LIFE + 9, None, "ff"),)))
+    found = await store.retention.known_blobs(["aa", "bb", "cc", "dd", "ee", "ff"])
+    assert found == {"aa", "bb", "cc", "dd", "ff"}

@@ -8,8 +8,8 @@ from yurt.domain.errors import FieldError, Invalid, Malformed, TooLarge, YurtErr
 from yurt.inbound.rest.bodies import check_json
 from yurt.inbound.rest.envelope import read_envelope
 
-BLOCK_LINES = 500
-"""Inputs that are accepted at once: some 10 ms of the loop."""
+BLOCK_LINES = 250
+"""Inputs that are accepted at once: some 5 ms of the loop."""
 BLOCK_BYTES = 4 << 20
 """The same in bytes."""
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
+from yurt.domain.records import CallKind
 from yurt.domain.retention import OldCall
 from yurt.outbound.store.readers import Rows
 from yurt.outbound.store.shapes import compile_query
@@ -12,7 +13,7 @@ from yurt.ports import OldKey
 
 _SIZE = sa.func.coalesce(sa.func.length(calls.c.args), 0) + sa.func.coalesce(sa.func.length(results.c.value), 0)
 _CALLS = compile_query(
-    sa.select(calls.c.seq, calls.c.created_at, results.c.finished_at, callbacks.c.due_at, _SIZE)
+    sa.select(calls.c.seq, calls.c.created_at, results.c.finished_at, callbacks.c.due_at, _SIZE, calls.c.kind)
     .select_from(
         calls.outerjoin(results, results.c.seq == calls.c.seq).outerjoin(callbacks, callbacks.c.seq == calls.c.seq)
     )
@@ -43,7 +44,10 @@ class SqliteRetention:
     async def calls(self, *, after: int, limit: int) -> list[OldCall]:
         """Calls by number upwards, from behind `after` on."""
         rows = await self._readers.rows(_CALLS.sql, _CALLS.bind(after=after, limit_rows=limit))
-        return [OldCall(seq, created, ended, due is not None, size) for seq, created, ended, due, size in rows]
+        return [
+            OldCall(seq, created, ended, due is not None, size, kind == CallKind.MAP)
+            for seq, created, ended, due, size, kind in rows
+        ]
 
     async def keys(self, now: float, *, after: tuple[str, str, str], limit: int) -> list[OldKey]:
         """Idempotency keys by their own order, from behind `after` on."""

@@ -42,8 +42,10 @@ EXPIRE = (
     "DELETE FROM results WHERE seq = ?",
     "DELETE FROM attempts WHERE seq = ?",
     "DELETE FROM callbacks WHERE seq = ?",
+    "DELETE FROM inputs WHERE seq = ?",
+    "DELETE FROM maps WHERE seq = ?",
 )
-"""What deletes an input that ended long ago."""
+"""What deletes an input, or a call, that ended long ago."""
 
 SELECT_IDENTITY = "SELECT installation, key, epoch FROM meta"
 INSERT_IDENTITY = "INSERT INTO meta (one, installation, key, epoch) VALUES (1, ?, ?, 0)"
