@@ -70,10 +70,14 @@ class PostgresServer:
         self._control("start", "-l", str(self.place / "log"), "-o", options)
         return self
 
+    def processes(self) -> list[psutil.Process]:
+        """Those of the running server, the one that started the others first."""
+        server = psutil.Process(int((self.data / "postmaster.pid").read_text().split()[0]))
+        return [server, *server.children(recursive=True)]
+
     def kill(self) -> None:
         """End it and its children at once, as a power switch would."""
-        server = psutil.Process(int((self.data / "postmaster.pid").read_text().split()[0]))
-        processes = [server, *server.children(recursive=True)]
+        processes = self.processes()
         for process in processes:
             process.kill()
         psutil.wait_procs(processes, timeout=10)

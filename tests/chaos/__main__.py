@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tests.chaos.nemesis import schedule
 from tests.chaos.runner import chaos
-
-STORES = ("sqlite",)
+from tests.chaos.world import STORES
+from tests.postgres import MISSING, binaries
 
 
 def main() -> int:
@@ -21,15 +21,19 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     parser.add_argument("--log", type=Path, help="where the server's log is written")
     options = parser.parse_args()
-    steps = schedule(options.seed, options.minutes * 60)
+    if options.store == "postgres" and binaries() is None:
+        parser.error(MISSING)
+    steps = schedule(options.seed, options.minutes * 60, options.store)
     if not options.json:
         sys.stdout.write("\n".join(map(str, steps)) + "\n\n")
-    report = asyncio.run(chaos(options.seed, steps, options.minutes * 60))
+    report = asyncio.run(chaos(options.seed, steps, options.minutes * 60, options.store))
     if options.log:
         options.log.write_text(report.server_log)
     if options.json:
         found = [[violation.law, violation.subject, violation.text] for violation in report.violations]
-        sys.stdout.write(json.dumps({"seed": options.seed, **report.facts(), "found": found}) + "\n")
+        sys.stdout.write(
+            json.dumps({"seed": options.seed, "store": options.store, **report.facts(), "found": found}) + "\n"
+        )
     else:
         sys.stdout.write(report.text() + "\n")
     return 1 if report.violations else 0

@@ -34,7 +34,17 @@ WEIGHTS = {
 }
 """How often each is done, in proportion."""
 
-LONGEST_S = {"freeze server": 20.0, "freeze supervisor": 20.0, "freeze worker": 20.0, "freeze container": 20.0}
+WEIGHTS_OF_POSTGRES = {"kill postgres": 4, "stop postgres": 2, "freeze postgres": 2}
+"""What is done besides to a store in PostgreSQL."""
+
+LONGEST_S = {
+    "freeze server": 20.0,
+    "freeze supervisor": 20.0,
+    "freeze worker": 20.0,
+    "freeze container": 20.0,
+    "kill postgres": 10.0,
+    "freeze postgres": 20.0,
+}
 """How long a deed lasts at most; 3 s where nothing is said. A lease is 15 s."""
 
 
@@ -57,17 +67,21 @@ class Step:
         return f"{self.at_s:7.1f} s  {self.name:<26} dice {self.dice:.3f}, {self.seconds:.1f} s"
 
 
-def schedule(seed: int, length_s: float, *, pause_s: float = 4.0, longest_s: float = 20.0) -> list[Step]:
+def schedule(
+    seed: int, length_s: float, store: str = "sqlite", *, pause_s: float = 4.0, longest_s: float = 20.0
+) -> list[Step]:
     """What is done in so many seconds; the same for the same arguments.
 
     Args:
+        store: what the server keeps its calls in.
         pause_s: the mean pause between two.
         longest_s: no deed lasts longer.
     """
     chance = random.Random(f"{seed} nemesis")
+    weights = WEIGHTS | (WEIGHTS_OF_POSTGRES if store == "postgres" else {})
     steps, at = [], chance.uniform(1, pause_s)
     while at < length_s:
-        name = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+        name = chance.choices(list(weights), list(weights.values()))[0]
         seconds = min(chance.uniform(0.1, LONGEST_S.get(name, 3.0)), longest_s)
         steps.append(Step(at, name, chance.random(), seconds))
         at += chance.uniform(0.2, 2 * pause_s)
@@ -101,6 +115,9 @@ class Nemesis:
             "fill the disk": self._fill,
             "redeploy": self._redeploy,
             "stop app": self._stop_app,
+            "kill postgres": self._end_postgres,
+            "stop postgres": self._end_postgres,
+            "freeze postgres": self._freeze_postgres,
         }
         self.skipped: dict[str, str] = {}
         if not world.small_disk:
@@ -200,7 +217,7 @@ class Nemesis:
         thaw.add_done_callback(self._thaws.discard)
 
     async def _cut(self, step: Step) -> None:
-        """Reset connections of the server's port: all, or those with an even port at the other end."""
+        """Reset every connection to the server's port: those of clients and those of containers."""
         self._noted(step.name, 0)
         command = ["ss", "-K", "-H", "-t", "state", "established", f"sport = :{self._world.served.port}"]
         await asyncio.to_thread(subprocess.run, command, capture_output=True, timeout=20, check=True)
@@ -213,6 +230,31 @@ class Nemesis:
             await asyncio.sleep(step.seconds)
         finally:
             filler.unlink()
+
+    async def _end_postgres(self, step: Step) -> None:
+        """End the database at once, and start it again; what it had committed it still has."""
+        postgres = self._world.postgres
+        assert postgres is not None
+        self._noted(step.name, step.seconds)
+        await asyncio.to_thread(postgres.kill if step.name == "kill postgres" else postgres.stop)
+        try:
+            await asyncio.sleep(step.seconds)
+        finally:
+            self._recorder.waiting_since = time.monotonic()
+            await asyncio.to_thread(postgres.start)
+
+    async def _freeze_postgres(self, step: Step) -> None:
+        """A database that answers nothing, and then goes on with what it was told before."""
+        assert self._world.postgres is not None
+        self._noted(step.name, step.seconds)
+        frozen = self._world.postgres.processes()
+        for process in frozen:
+            _signal(process, signal.SIGSTOP)
+        try:
+            await asyncio.sleep(step.seconds)
+        finally:
+            for process in frozen:
+                _signal(process, signal.SIGCONT)
 
     async def _redeploy(self, step: Step) -> None:
         self._noted(step.name, 0)

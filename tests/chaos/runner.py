@@ -63,10 +63,10 @@ class Report:
         }
 
 
-async def chaos(seed: int, steps: Sequence[Step], length_s: float, *flags: str) -> Report:
+async def chaos(seed: int, steps: Sequence[Step], length_s: float, store: str = "sqlite") -> Report:
     """Run clients against a server for so long, under these steps; then let it rest, and check."""
     begun = time.monotonic()
-    with world(*flags) as place:
+    with world(store) as place:
         recorder = Recorder(place.records)
         await place.served.start()
         asker = Asker(place.served.url, place.served.token, recorder)

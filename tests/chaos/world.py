@@ -4,13 +4,17 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from tests.acceptance.served import Served
+from tests.postgres import PostgresServer, installed_server
+
+STORES = ("sqlite", "power", "postgres")
+"""What a server may keep its calls in: `power` is SQLite with every commit on the disk."""
 
 DISK_MIB = 96
 """Room for the store of ten minutes; small enough to be filled at once."""
@@ -33,11 +37,13 @@ class World:
         served: the server.
         records: where functions write what they did.
         small_disk: whether the data directory is a file system of its own, which may be filled.
+        postgres: the server of its database, where it has one.
     """
 
     served: Served
     records: Path
     small_disk: bool
+    postgres: PostgresServer | None = None
 
     @property
     def run_dir(self) -> Path:
@@ -75,10 +81,20 @@ class World:
 
 
 @contextmanager
-def world(*flags: str) -> Iterator[World]:
-    """A world of its own, whose small disk is taken away at the end."""
-    with tempfile.TemporaryDirectory(prefix="yurt-chaos-") as name:
-        place = Path(name)
+def world(store: str) -> Iterator[World]:
+    """A world of its own, whose database and small disk are taken away at the end.
+
+    Args:
+        store: one of `STORES`.
+    """
+    flags: tuple[str, ...] = ()
+    with ExitStack() as kept:
+        postgres = kept.enter_context(installed_server()) if store == "postgres" else None
+        place = Path(kept.enter_context(tempfile.TemporaryDirectory(prefix="yurt-chaos-")))
+        if postgres is not None:
+            flags = ("--store", postgres.url(postgres.database()))
+        elif store == "power":
+            flags = ("--durability", "power")
         place.chmod(0o711)
         records = place / "records"
         records.mkdir()
@@ -87,7 +103,7 @@ def world(*flags: str) -> Iterator[World]:
         data.mkdir(mode=0o700)
         mounted = _mount(data)
         try:
-            yield World(Served(place, flags), records, mounted)
+            yield World(Served(place, flags), records, mounted, postgres)
         finally:
             if mounted:
                 subprocess.run(["umount", "--lazy", data], check=True, timeout=20)
