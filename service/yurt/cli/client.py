@@ -135,9 +135,18 @@ class Client:
         """The JSON lines of a stream, as they come, until it ends."""
         headers = {"Accept": "application/x-ndjson"}
         async with self._stream(path, query, headers) as response:
-            async for line in _split_lines(response):
-                if line.strip():
-                    yield json.loads(line)
+            async for line in _json_lines(response):
+                yield line
+
+    @asynccontextmanager
+    async def exchange(
+        self, path: str, chunks: AsyncIterator[bytes], query: Mapping[str, str]
+    ) -> AsyncIterator[tuple[Mapping[str, str], AsyncIterator[Json]]]:
+        """Send JSON lines while those of the answer come: its headers, and its lines until it ends."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S)
+        headers = {"Content-Type": "application/x-ndjson"}
+        async with self._request("POST", path, query, headers=headers, timeout=timeout, data=chunks) as response:
+            yield response.headers, _json_lines(response)
 
     async def events(self, path: str, *, last_id: str = "") -> AsyncGenerator[Event, None]:
         """The events of a stream, after the one with `last_id`, until it ends."""
@@ -208,6 +217,12 @@ def _decode(content: bytes, response: aiohttp.ClientResponse) -> Any:
             f"{response.url} was answered with something that is no JSON ({response.content_type})",
             "Is this the address of a Yurt server? See --url and YURT_URL.",
         ) from error
+
+
+async def _json_lines(response: aiohttp.ClientResponse) -> AsyncIterator[Json]:
+    async for line in _split_lines(response):
+        if line.strip():
+            yield json.loads(line)
 
 
 async def _split_lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

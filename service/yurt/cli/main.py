@@ -16,6 +16,7 @@ COMMANDS = {
     "dev": ("yurt.cli.dev:dev", "Redeploy a folder or a file on every save."),
     "call": ("yurt.cli.call:call", "Call a function and print its result."),
     "spawn": ("yurt.cli.call:spawn", "Begin a call and print its id."),
+    "map": ("yurt.cli.map:map_", "Call a function with every line of a file, and print the results."),
     "get": ("yurt.cli.call:get", "Print the result of a call."),
     "cancel": ("yurt.cli.call:cancel", "Cancel a call."),
     "logs": ("yurt.cli.logs:logs", "Print what a function, a call or a container wrote."),

@@ -229,3 +229,21 @@ def test_spawn_takes_a_callback(yurt: Yurt, app: Path) -> None:
     refused = yurt("spawn", "basics:add", "1", "--callback-url", "http://10.0.0.1/")
     assert refused.code == 2, refused.err
     assert "not a public address" in refused.err
+
+
+def test_a_function_is_called_with_every_line_of_a_file(yurt: Yurt, app: Path, tmp_path: Path) -> None:
+    inputs = tmp_path / "inputs.ndjson"
+    inputs.write_text("".join(f'{{"args": [{n}], "kwargs": {{"b": 1}}}}\n' for n in range(300)))
+    mapped = yurt("map", "basics:add", inputs)
+    inputs.write_text('{"args": [1]}\n{"args": ["x"], "kwargs": {"b": 1}}\n{"args": [2]}\n')
+    failed = yurt("map", "basics:add", inputs, "--keep-going", "--json")
+    inputs.write_text('{"args": [1]}\nnothing\n')
+    cut = yurt("map", "basics:add", inputs)
+
+    assert mapped.code == 0, mapped.err
+    assert mapped.out.splitlines() == [str(n + 1) for n in range(300)]
+    assert failed.code == 1
+    assert [json.loads(line)["status"] for line in failed.out.splitlines()] == ["success", "failure", "success"]
+    assert "2 succeeded, 1 failed" in failed.err
+    assert (cut.code, cut.out) == (1, "1\n")
+    assert "Line 2" in cut.err
