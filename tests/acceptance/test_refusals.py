@@ -113,8 +113,8 @@ async def test_what_comes_later_is_never_ignored(server: Served) -> None:
     await server.deploy("later", WORK["main.py"], "work")
     methods = await server.ask("PUT", "/v1/apps/later/functions/other", {**PLAIN, "methods": ["embed"]})
     assert [one["pointer"] for one in problem(methods, 422, "not_supported")["errors"]] == ["/methods"]
-    spawn = await server.ask("POST", "/v1/functions/later:work/spawn", {"args": [], "delay": 5})
-    assert [one["pointer"] for one in problem(spawn, 422, "not_supported")["errors"]] == ["/delay"]
+    spawn = await server.ask("POST", "/v1/functions/later:work/spawn", {"args": [], "method": "embed"})
+    assert [one["pointer"] for one in problem(spawn, 422, "not_supported")["errors"]] == ["/method"]
 
 
 @pytest.mark.parametrize("metadata", [{"a\0": "b"}, {"a": "\0"}])

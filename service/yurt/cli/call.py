@@ -110,6 +110,13 @@ async def _show_logs(client: Client, call_id: str, progress: Progress) -> None:
 @click.argument("arguments", nargs=-1, metavar="[ARGUMENT]...")
 @click.option("--callback-url", metavar="URL", help="Who is told of the call's end, by a signed POST.")
 @click.option("--priority", type=click.IntRange(-10, 10), default=0, help="Higher first, among your own calls.")
+@click.option("--delay", type=click.FloatRange(min=0), metavar="SECONDS", help="Begin no earlier than so much later.")
+@click.option(
+    "--queue-timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Give up unless it begins so soon.",
+)
 @connected
 async def spawn(
     client: Client,
@@ -118,6 +125,8 @@ async def spawn(
     arguments: tuple[str, ...],
     callback_url: str | None,
     priority: int,
+    delay: float | None,
+    queue_timeout: float | None,
     as_json: bool,
 ) -> None:
     """Begin a call and print its id.
@@ -128,8 +137,8 @@ async def spawn(
     path, body = f"{function_path(function)}/spawn", _body(arguments)
     if callback_url is not None:
         body["callback_url"] = callback_url
-    if priority:
-        body["priority"] = priority
+    options = {"priority": priority or None, "delay": delay, "queue_timeout": queue_timeout}
+    body |= {name: value for name, value in options.items() if value is not None}
     reply = await client.send("POST", path, body=body, query=client.scope, headers=headers)
     if as_json:
         output.print_json(reply.body)

@@ -25,6 +25,7 @@ Record: TypeAlias = (
     | records.CallbackSecret
     | records.Map
     | records.Block
+    | records.Timer
 )
 """The records that are written one at a time; calls and results have changes of their own."""
 

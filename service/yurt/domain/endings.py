@@ -15,6 +15,7 @@ _HINTS = {
     Outcome.CRASHED: "The process that ran the function ended. Logs: yurt logs --call {call}",
     Outcome.OUT_OF_MEMORY: "Raise the function's memory. Logs: yurt logs --call {call}",
     Outcome.INIT_FAILURE: "No container of the function could start. Logs: yurt logs {function}",
+    Outcome.EXPIRED: "Raise max_containers of {function}, or the call's queue_timeout.",
     Outcome.INTERNAL_ERROR: "This is not the function's fault. Call it again.",
 }
 
@@ -48,6 +49,13 @@ def cancelled(by: str) -> Ending:
         "disconnect": "The caller went away, and had asked that this cancels the call.",
     }.get(by, "The call was cancelled.")
     return Ending(Outcome.CANCELLED, error={"type": "Cancelled", "message": message, "by": by})
+
+
+def expired() -> Ending:
+    """The ending of an input whose first attempt did not begin in time."""
+    return Ending(
+        Outcome.EXPIRED, error={"type": "QueueTimeout", "message": "The call did not begin within its queue_timeout."}
+    )
 
 
 def from_container(said: Mapping[str, object]) -> dict[str, object]:

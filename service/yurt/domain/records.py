@@ -51,6 +51,13 @@ class Outcome(StrEnum):
     CONTAINER_LOST = "container_lost"
 
 
+class TimerKind(StrEnum):
+    """What is due at a time of its own: an input may start, or has waited too long for that."""
+
+    START = "start"
+    EXPIRE = "expire"
+
+
 class CallKind(StrEnum):
     """How a call came to be."""
 
@@ -286,6 +293,15 @@ class IdempotencyKey:
     seq: int
     body_sha256: str
     expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """Something that is due for an input. Key: (seq, kind). It may be past; it goes with the input's end."""
+
+    seq: int
+    kind: str
+    due_at: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,12 @@ from yurt.domain.functions import LiveFunction, Scaling
 from yurt.domain.ids import Tags
 from yurt.domain.maps import stopped_by
 from yurt.domain.reasons import PendingReason, Waiting, explain
-from yurt.domain.records import Block, CallKind, ContainerState, Result
+from yurt.domain.records import Block, CallKind, ContainerState, Result, TimerKind
 from yurt.domain.startup import Startup
+from yurt.domain.timing import Timing
 from yurt.pools.background import Background
 from yurt.pools.followers import Followers
-from yurt.pools.inputs import Input
+from yurt.pools.inputs import Input, timers_of
 from yurt.pools.ledger import Ledger
 from yurt.pools.live_map import LiveMap
 from yurt.pools.lives import STOP_GRACE_S, Lives
@@ -47,6 +48,7 @@ class NewCall(msgspec.Struct, frozen=True):
     blob: str | None = None
     metadata_json: str | None = None
     priority: int = 0
+    timing: Timing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +177,16 @@ class Heart:
         def committed(error: Exception | None) -> None:
             if error is None:
                 self.inputs[seq] = item
-                pool.enqueue(item)
+                if timing is None:
+                    pool.enqueue(item)
+                else:
+                    pool.admit(item)
             else:
                 self.followers.forget(seq)
             done(error)
 
-        self._ledger.accept(item, more(seq), committed)
+        timing = call.timing
+        self._ledger.accept(item, more(seq) if timing is None else (*more(seq), *timers_of(item, timing)), committed)
         return item
 
     def _full(self, function_id: str) -> bool:
@@ -264,11 +270,15 @@ class Heart:
 
     def fire_timers(self) -> float | None:
         """Let a batch of what is due happen; returns when there is more, on the monotonic clock."""
-        for seq, _kind in self.timers.due(TIMER_BATCH):
+        for seq, kind in self.timers.due(TIMER_BATCH):
             item = self.inputs.get(seq)
             pool = self.pools.get(item.function_id) if item is not None else None
-            if item is not None and pool is not None:
+            if item is None or pool is None:
+                continue
+            if kind is TimerKind.START:
                 pool.unpark(item)
+            else:
+                pool.overdue(item)
         return self.timers.next()
 
     def cancel(self, item: Input, by: str) -> bool:

@@ -1,11 +1,12 @@
 """An accepted input while it has not ended: what the heart holds of it in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from yurt.domain.blame import History
-from yurt.domain.changes import Change
-from yurt.domain.records import Claim, Progress, Result
+from yurt.domain.changes import Change, Save
+from yurt.domain.records import Claim, Progress, Result, Timer, TimerKind
+from yurt.domain.timing import Timing
 from yurt.ports import PendingInput
 
 
@@ -49,6 +50,8 @@ class Input:
     Attributes:
         ending: how it ends is decided; nothing can change that.
         over: its end is committed.
+        expires_at: until when its first attempt must begin, seconds since 1970.
+        timed: the store may have timers of it.
         start_at: when it may run, seconds since 1970, while it is held back until then.
     """
 
@@ -62,6 +65,7 @@ class Input:
         "created_at",
         "dispatched_at",
         "ending",
+        "expires_at",
         "function_id",
         "group",
         "history",
@@ -77,6 +81,7 @@ class Input:
         "start_at",
         "started_at",
         "suffix",
+        "timed",
         "token",
     )
 
@@ -118,6 +123,8 @@ class Input:
         self.dispatched_at: float | None = None
         self.started_at: float | None = None
         self.start_at: float | None = None
+        self.expires_at: float | None = None
+        self.timed = False
         self.claim: Claim | None = None
         self.claimed = False
         self.ending = False
@@ -134,7 +141,7 @@ class Input:
         return self.member is not None and (self.started_at is not None or self.member.has_slot(self))
 
 
-def restore(pending: PendingInput, suffix: str) -> Input:
+def restore(pending: PendingInput, suffix: str, timers: Iterable[Timer] = ()) -> Input:
     """An input of an earlier life, as the store knows it."""
     call = pending.call
     item = Input(
@@ -150,14 +157,34 @@ def restore(pending: PendingInput, suffix: str) -> Input:
         args=call.args.data,
         blob=call.args.blob,
     )
-    resumed(item, pending.progress, pending.claim)
+    resumed(item, pending.progress, pending.claim, timers)
     return item
 
 
-def resumed(item: Input, progress: Progress | None, claim: Claim | None) -> None:
+def resumed(item: Input, progress: Progress | None, claim: Claim | None, timers: Iterable[Timer] = ()) -> None:
     """Give an input of an earlier life what is known of its attempts."""
     if progress is not None:
         item.history = History(progress.number, progress.user_failures, progress.losses)
         item.min_token = progress.min_token
+    for timer in timers:
+        item.timed = True
+        if timer.kind == TimerKind.START:
+            item.start_at = timer.due_at
+        else:
+            item.expires_at = timer.due_at
     item.claim = claim
     item.claimed = claim is not None
+
+
+def timers_of(item: Input, timing: Timing) -> list[Change]:
+    """Note in a new input when it may start and expires; returns what the store is to know of that."""
+    eligible = item.created_at + timing.delay_s
+    changes: list[Change] = []
+    item.timed = True
+    if timing.delay_s:
+        item.start_at = eligible
+        changes.append(Save(Timer(item.seq, TimerKind.START, eligible)))
+    if timing.queue_timeout_s is not None:
+        item.expires_at = eligible + timing.queue_timeout_s
+        changes.append(Save(Timer(item.seq, TimerKind.EXPIRE, item.expires_at)))
+    return changes

@@ -11,7 +11,7 @@ from yurt.domain.blame import History
 from yurt.domain.changes import Accept, Change, Complete, Remove, Save
 from yurt.domain.endings import Ending, describe
 from yurt.domain.errors import Unavailable
-from yurt.domain.records import AttemptRecord, Claim, Outcome, Payload, Progress, Result
+from yurt.domain.records import AttemptRecord, Claim, Outcome, Payload, Progress, Result, Timer, TimerKind
 from yurt.pools.background import Background
 from yurt.pools.inputs import Input
 from yurt.ports import Blobs, Clock, Journal
@@ -140,7 +140,10 @@ class Ledger:
             else:
                 log.error("result_refused", call_id="fc-" + item.suffix, error=str(error))
 
-        self.soon((row,) if item.group is None else (row, *item.group.before_end(item, result)), done)
+        rows: tuple[Change, ...] = (row,) if item.group is None else (row, *item.group.before_end(item, result))
+        if item.timed:
+            rows += tuple(Remove(Timer, (item.seq, kind)) for kind in TimerKind)
+        self.soon(rows, done)
 
     def soon(self, changes: Sequence[Change], done: Done | None = None) -> None:
         """Write `changes`, also when the journal takes nothing right now: then they are offered again, in order."""

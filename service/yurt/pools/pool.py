@@ -7,11 +7,11 @@ from functools import partial
 import structlog
 
 from yurt.domain.blame import History, Verdict, container_lost
-from yurt.domain.changes import Change
-from yurt.domain.endings import Ending, cancelled
+from yurt.domain.changes import Change, Save
+from yurt.domain.endings import Ending, cancelled, expired
 from yurt.domain.errors import NotFound, Unavailable
 from yurt.domain.functions import LiveFunction
-from yurt.domain.records import Outcome, Result
+from yurt.domain.records import Outcome, Result, Timer, TimerKind
 from yurt.domain.retry import Again, after_failure
 from yurt.domain.startup import Startup
 from yurt.pools.background import Background
@@ -23,11 +23,17 @@ from yurt.pools.numbers import Numbers
 from yurt.pools.outputs import read_output
 from yurt.pools.queue import Queue
 from yurt.pools.stats import Stats
-from yurt.pools.timers import Kind, Timers
+from yurt.pools.timers import Timers
 from yurt.ports import Blobs, Clock
 from yurt_runner import wire
 
 log = structlog.get_logger(__name__)
+SHORT_DELAY_S = 1.0
+"""Delays of retries up to this are not stored: a restart of the server takes as long."""
+
+LOOK_AGAIN_S = 1.0
+"""How soon an input is looked at again that is overdue while a container may be about to begin it, in seconds."""
+
 MAX_REASON = 1_000
 """Characters kept of why an attempt failed that did not end its input."""
 
@@ -106,6 +112,35 @@ class Pool:
         self.queue.push(item)
         self.pump()
 
+    def admit(self, item: Input) -> None:
+        """Take a committed input that has a time to start or to expire."""
+        now = self.desk.clock.now()
+        self.watch_expiry(item)
+        if item.start_at is not None and item.start_at > now:
+            self.park(item, item.start_at - now)
+        else:
+            item.start_at = None
+            self.enqueue(item)
+
+    def watch_expiry(self, item: Input) -> None:
+        """Have an input that must begin in time looked at when that is over."""
+        if item.expires_at is not None and item.history.number == 1:
+            self.desk.timers.arm(item.seq, TimerKind.EXPIRE, max(0.0, item.expires_at - self.desk.clock.now()))
+
+    def overdue(self, item: Input) -> None:
+        """The time in which an input's first attempt must begin is over."""
+        if item.ending or item.history.number > 1 or item.running or item.claimed:
+            return
+        member = self.members.get(item.member.id) if item.member is not None else None
+        if member is not None or item.seq in self.recovering:
+            if member is not None and not member.recalled:
+                self.recall(member)
+            self.desk.timers.arm(item.seq, TimerKind.EXPIRE, LOOK_AGAIN_S)
+            return
+        self.queue.discard(item)
+        self.parked.discard(item.seq)
+        self._end(item, expired())
+
     def park(self, item: Input, in_s: float) -> None:
         """Hold a committed input back for so many seconds; it then takes its place in the queue."""
         if item.ending or self.retired_by is not None:
@@ -113,7 +148,7 @@ class Pool:
             return
         item.start_at = self.desk.clock.now() + in_s
         self.parked.add(item.seq)
-        self.desk.timers.arm(item.seq, Kind.START, in_s)
+        self.desk.timers.arm(item.seq, TimerKind.START, in_s)
 
     def unpark(self, item: Input) -> None:
         """The time of a parked input has come."""
@@ -262,7 +297,11 @@ class Pool:
         if item.started_at is None and ending.run_s is not None:
             item.started_at = self.desk.clock.now() - ending.run_s
         done = partial(self._retried, item, token, again.delay_s)
-        self.desk.ledger.again([(item, again.history)], ending.outcome, said, (), done)
+        first: tuple[Change, ...] = ()
+        if again.delay_s > SHORT_DELAY_S:
+            item.timed = True
+            first = (Save(Timer(item.seq, TimerKind.START, self.desk.clock.now() + again.delay_s)),)
+        self.desk.ledger.again([(item, again.history)], ending.outcome, said, first, done)
         item.history, item.min_token = again.history, token + 1
         item.member, item.started_at, item.claimed = None, None, False
         self.desk.followers.changed(item.seq)

@@ -32,6 +32,12 @@ class Recovery:
         The waiting begins when the last one was taken over: before that no container can say hello.
         """
         self._begun = self._clock.monotonic()
+        if item.claim is None:
+            pool.watch_expiry(item)
+            if item.start_at is not None and item.start_at > self._clock.now():
+                pool.park(item, item.start_at - self._clock.now())
+                return
+        item.start_at = None
         if pool.members:
             pool.recovering[item.seq] = item
         else:

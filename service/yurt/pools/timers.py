@@ -1,16 +1,10 @@
 """What is due later: inputs that start, or stop waiting, at a time of their own."""
 
 from collections.abc import Callable, Iterator
-from enum import StrEnum
 from heapq import heappop, heappush
 
+from yurt.domain.records import TimerKind
 from yurt.ports import Clock
-
-
-class Kind(StrEnum):
-    """What happens when a timer is due."""
-
-    START = "start"
 
 
 class Timers:
@@ -25,17 +19,17 @@ class Timers:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._heap: list[tuple[float, int, Kind]] = []
+        self._heap: list[tuple[float, int, TimerKind]] = []
         self.woken: Callable[[], None] = lambda: None
 
-    def arm(self, seq: int, kind: Kind, in_s: float) -> None:
+    def arm(self, seq: int, kind: TimerKind, in_s: float) -> None:
         """Have the input `seq` looked at in so many seconds."""
         timer = (self._clock.monotonic() + in_s, seq, kind)
         heappush(self._heap, timer)
         if self._heap[0] is timer:
             self.woken()
 
-    def due(self, limit: int) -> Iterator[tuple[int, Kind]]:
+    def due(self, limit: int) -> Iterator[tuple[int, TimerKind]]:
         """Take out what is due, at most `limit` of it."""
         now = self._clock.monotonic()
         while limit and self._heap and self._heap[0][0] <= now:

@@ -28,6 +28,7 @@ from yurt.domain.records import (
     status_of,
 )
 from yurt.domain.retention import KEYS_KEPT_S
+from yurt.domain.timing import Timing
 from yurt.pools.heart import Heart, NewCall
 from yurt.pools.inputs import Input, restore
 from yurt.pools.ledger import BLOB_ABOVE_BYTES
@@ -52,12 +53,14 @@ class Envelope(msgspec.Struct, frozen=True):
         metadata_json: a JSON object of strings, or None.
         callback_url: who is told of the call's end, or None.
         priority: from -10 to 10, higher first among the caller's own inputs.
+        timing: when it is to begin; None for at once, however long that takes.
     """
 
     payload: bytes
     metadata_json: str | None = None
     callback_url: str | None = None
     priority: int = 0
+    timing: Timing | None = None
 
 
 class MapView(msgspec.Struct, frozen=True):
@@ -248,6 +251,8 @@ class Calls:
         said = (envelope.metadata_json or "") + (envelope.callback_url or "")
         if envelope.priority:
             said += f"\npriority={envelope.priority}"
+        if envelope.timing is not None:
+            said += f"\ndelay={envelope.timing.delay_s},queue_timeout={envelope.timing.queue_timeout_s}"
         digest = hashlib.sha256(envelope.payload + said.encode()).hexdigest()
         async with self._keys.reserve(name, digest) as reservation:
             if reservation.seq is not None:
@@ -280,7 +285,7 @@ class Calls:
         blob = None
         if len(envelope.payload) > BLOB_ABOVE_BYTES:
             args, blob = None, await self._blobs.put(envelope.payload)
-        call = NewCall(kind, principal.token_id, args, blob, envelope.metadata_json, envelope.priority)
+        call = NewCall(kind, principal.token_id, args, blob, envelope.metadata_json, envelope.priority, envelope.timing)
         if envelope.callback_url is not None:
             more = _both(more, self._callbacks.order(envelope.callback_url, live.environment))
         item = self._heart.accept(live, call, more, decided or begun.committed)

@@ -16,7 +16,7 @@ from tests.waiting import until
 from yurt.domain.changes import Save
 from yurt.domain.functions import LiveFunction, Scaling
 from yurt.domain.ids import Tags
-from yurt.domain.records import App, Container, Function, Result, Revision
+from yurt.domain.records import App, Container, Function, Result, Revision, Timer
 from yurt.outbound.store import open_store
 from yurt.outbound.store.store import SqliteStore
 from yurt.pools.background import Background
@@ -290,8 +290,10 @@ class Rig:
             for record in await self.store.records.find(Container, {"state": state}):
                 if record.id in self.engine.alive:
                     self.lives.adopt(again, Member(record, live, self.clock.monotonic()))
+        timers = await self.store.records.find(Timer, {})
         for row in await self.store.calls.pending(after=None, limit=1000):
-            item = restore(row, self.tags.suffix(row.call.seq))
+            mine = [timer for timer in timers if timer.seq == row.call.seq]
+            item = restore(row, self.tags.suffix(row.call.seq), mine)
             self.heart.followers.wait(item.seq, partial(self.results.__setitem__, item.seq))
             self.heart.restore(item)
         return again

@@ -24,6 +24,7 @@ from yurt.domain.records import (
     Map,
     Progress,
     Revision,
+    Timer,
     Token,
 )
 from yurt.ports import Store
@@ -44,6 +45,7 @@ KEYS: dict[type[Record], tuple[str, ...]] = {
     CallbackSecret: ("environment", "number"),
     Map: ("seq",),
     Block: ("call_seq", "first_idx"),
+    Timer: ("seq", "kind"),
 }
 
 rounds = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

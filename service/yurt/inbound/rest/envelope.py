@@ -9,6 +9,7 @@ from yurt.domain.definitions import whole
 from yurt.domain.errors import FieldError, Invalid, NotSupported
 from yurt.domain.json_value import MAX_DEPTH, too_deep
 from yurt.domain.naming import NO_NUL, did_you_mean, pointer, shown
+from yurt.domain.timing import MAX_WAIT_S, Timing
 from yurt.inbound.rest.bodies import check_json
 from yurt.usecases.calls import Envelope
 
@@ -27,8 +28,6 @@ class _Plain(msgspec.Struct, forbid_unknown_fields=True):
 _plain = msgspec.json.Decoder(_Plain).decode
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _LATER: Mapping[str, tuple[object, ...]] = {
-    "delay": (0, 0.0, None),
-    "queue_timeout": (None,),
     "method": (None,),
     "parameters": (None, {}),
 }
@@ -56,8 +55,20 @@ SCHEMA: Mapping[str, object] = {
             "default": 0,
             "description": "Higher first among the caller's own inputs; callers take turns whatever theirs is.",
         },
-        "delay": {"enum": [0, None], "description": "Only 0 yet."},
-        "queue_timeout": {"type": "null", "description": "Not supported yet."},
+        "delay": {
+            "type": ["number", "null"],
+            "minimum": 0,
+            "maximum": MAX_WAIT_S,
+            "default": 0,
+            "description": "Seconds before which the call does not begin.",
+        },
+        "queue_timeout": {
+            "type": ["number", "null"],
+            "exclusiveMinimum": 0,
+            "maximum": MAX_WAIT_S,
+            "description": "Seconds, after the delay, in which the call must begin; else it ends with the outcome "
+            "`expired`.",
+        },
         "callback_url": {
             "type": ["string", "null"],
             "format": "uri",
@@ -111,7 +122,13 @@ def _carefully(body: bytes) -> Envelope:
         msgspec.json.encode(metadata).decode() if metadata else None,
         callback_url,
         int(msgspec.json.decode(members["priority"]) or 0) if "priority" in members else 0,
+        _timing(members),
     )
+
+
+def _timing(members: Mapping[str, msgspec.Raw]) -> Timing | None:
+    delay, limit = (msgspec.json.decode(members.get(name, b"null")) for name in ("delay", "queue_timeout"))
+    return Timing(float(delay or 0), None if limit is None else float(limit)) if delay or limit else None
 
 
 def _check(members: Mapping[str, msgspec.Raw]) -> list[FieldError]:
@@ -130,8 +147,16 @@ def _check(members: Mapping[str, msgspec.Raw]) -> list[FieldError]:
 
 
 def _asks_nothing(name: str, raw: msgspec.Raw) -> bool:
-    value = msgspec.json.decode(raw)
+    value = _value(raw)
     return not isinstance(value, bool) and any(value == accepted for accepted in _LATER[name])
+
+
+def _value(raw: msgspec.Raw) -> object:
+    """The value of an option; a number too large for any is its text."""
+    try:
+        return msgspec.json.decode(raw)
+    except msgspec.ValidationError:
+        return bytes(raw).decode()
 
 
 def _args(raw: msgspec.Raw) -> str | None:
@@ -159,17 +184,31 @@ def _metadata(raw: msgspec.Raw) -> str | None:
 
 
 def _callback_url(raw: msgspec.Raw) -> str | None:
-    url = msgspec.json.decode(raw)
+    url = _value(raw)
     if url is None:
         return None
     return url_problem(url) if isinstance(url, str) else "must be a URL such as https://example.com/done"
 
 
 def _priority(raw: msgspec.Raw) -> str | None:
-    value = whole(msgspec.json.decode(raw))
+    value = whole(_value(raw))
     if value is None or (type(value) is int and abs(value) <= MAX_PRIORITY):
         return None
     return f"must be a whole number from -{MAX_PRIORITY} to {MAX_PRIORITY}, higher first"
+
+
+def _delay(raw: msgspec.Raw) -> str | None:
+    value = _value(raw)
+    if value is None or (type(value) in (int, float) and 0 <= value <= MAX_WAIT_S):
+        return None
+    return f"must be seconds from 0 to {MAX_WAIT_S}, which is 7 days"
+
+
+def _queue_timeout(raw: msgspec.Raw) -> str | None:
+    value = _value(raw)
+    if value is None or (type(value) in (int, float) and 0 < value <= MAX_WAIT_S):
+        return None
+    return f"must be seconds above 0, and at most {MAX_WAIT_S}, which is 7 days"
 
 
 _CHECKS: Mapping[str, Callable[[msgspec.Raw], str | None]] = {
@@ -178,4 +217,6 @@ _CHECKS: Mapping[str, Callable[[msgspec.Raw], str | None]] = {
     "metadata": _metadata,
     "callback_url": _callback_url,
     "priority": _priority,
+    "delay": _delay,
+    "queue_timeout": _queue_timeout,
 }

@@ -7,6 +7,7 @@ import msgspec
 from yurt.domain.errors import FieldError, Invalid, Malformed, TooLarge, YurtError
 from yurt.inbound.rest.bodies import check_json
 from yurt.inbound.rest.envelope import read_envelope
+from yurt.usecases.calls import Envelope
 
 BLOCK_LINES = 250
 """Inputs that are accepted at once: some 5 ms of the loop."""
@@ -46,7 +47,7 @@ def read_list(body: bytes) -> list[bytes]:
 
 def _envelope(line: bytes) -> bytes:
     envelope = read_envelope(line)
-    if envelope.metadata_json is not None or envelope.callback_url is not None or envelope.priority:
+    if envelope != Envelope(envelope.payload):
         message = "an input of a map has args and kwargs only"
         raise Invalid(f"{message}.", errors=[FieldError("", message)])
     return envelope.payload

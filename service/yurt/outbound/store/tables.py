@@ -80,6 +80,7 @@ keys = _of(records.IdempotencyKey, "keys", ("token_id", "function_id", "key"))
 callbacks = _of(records.Callback, "callbacks", ("seq",), rowid=True)
 callback_secrets = _of(records.CallbackSecret, "callback_secrets", ("environment", "number"))
 maps = _of(records.Map, "maps", ("seq",), rowid=True)
+timers = _of(records.Timer, "timers", ("seq", "kind"))
 blocks = _of(records.Block, "blocks", ("call_seq", "first_idx"))
 
 _live_name(apps, "environment", "name", live="stopped_at")
@@ -169,4 +170,5 @@ TABLES: dict[type, sa.Table] = {
     records.CallbackSecret: callback_secrets,
     records.Map: maps,
     records.Block: blocks,
+    records.Timer: timers,
 }
