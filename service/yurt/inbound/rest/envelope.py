@@ -199,14 +199,14 @@ def _priority(raw: msgspec.Raw) -> str | None:
 
 def _delay(raw: msgspec.Raw) -> str | None:
     value = _value(raw)
-    if value is None or (type(value) in (int, float) and 0 <= value <= MAX_WAIT_S):
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MAX_WAIT_S):
         return None
     return f"must be seconds from 0 to {MAX_WAIT_S}, which is 7 days"
 
 
 def _queue_timeout(raw: msgspec.Raw) -> str | None:
     value = _value(raw)
-    if value is None or (type(value) in (int, float) and 0 < value <= MAX_WAIT_S):
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= MAX_WAIT_S):
         return None
     return f"must be seconds above 0, and at most {MAX_WAIT_S}, which is 7 days"
 
