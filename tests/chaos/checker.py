@@ -1,6 +1,6 @@
 """The laws, each a pure function from a history to its violations. What is promised stands in docs/promises.md."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -63,6 +63,7 @@ def one_outcome(history: History) -> Iterator[Violation]:
 def results_are_of_runs(history: History) -> Iterator[Violation]:
     """A result was returned by a run of that very input, which came to its end, and is right."""
     runs = {run.run: run for run in history.runs}
+    asked = {request.call_id: request.number for request in history.requests if request.accepted}
     for sight in _results(history):
         result = sight.facts["result"]
         run = runs.get(result["run"]) if isinstance(result, dict) else None
@@ -70,6 +71,8 @@ def results_are_of_runs(history: History) -> Iterator[Violation]:
             yield Violation("results are of runs", sight.call_id, f"no function wrote down the run of {sight.shown}")
         elif run.call_id != sight.call_id:
             yield Violation("results are of runs", sight.call_id, f"the result of another call: {run}")
+        elif run.number != asked.get(sight.call_id, run.number - max(sight.index, 0)) + max(sight.index, 0):
+            yield Violation("results are of runs", sight.call_id, f"input {sight.index} got another one's: {run}")
         elif run.ended_at is None or run.raised:
             yield Violation("results are of runs", sight.call_id, f"that run did not come to its end: {run}")
         elif result["double"] != run.number * 2:
@@ -87,10 +90,10 @@ def no_outcome_of_a_fenced_attempt(history: History) -> Iterator[Violation]:
 
 def errors_are_of_runs(history: History) -> Iterator[Violation]:
     """An error of the function's own was raised by a run of that input."""
-    raised = {(run.call_id, run.attempt) for run in history.runs if run.raised}
+    raised = {(run.input_id, run.attempt) for run in history.runs if run.raised}
     for sight in history.sights:
         error = sight.facts.get("error") or {}
-        if error.get("outcome") == "user_error" and (sight.call_id, error.get("attempt")) not in raised:
+        if error.get("outcome") == "user_error" and (error.get("input_id"), error.get("attempt")) not in raised:
             yield Violation("errors are of runs", sight.call_id, f"no run raised it: {sight.shown}")
 
 
@@ -153,18 +156,33 @@ def _most_at_once(runs: Iterable[Run]) -> int:
     return most
 
 
-def attempts_are_in_order(history: History) -> Iterator[Violation]:
-    """An input raises no more often than its policy allows."""
+def retries_hold(history: History) -> Iterator[Violation]:
+    """An input fails by its own error only after all attempts of its policy, and then there is no further one.
+
+    What was raised in a container that was killed or frozen may not have come to the server: it need not count.
+    """
+    touched = {deed.container_id for deed in history.deeds if deed.container_id}
     raised: dict[str, set[int]] = defaultdict(set)
+    counted: dict[str, set[int]] = defaultdict(set)
     functions: dict[str, str] = {}
     for run in history.runs:
         functions[run.input_id] = run.function
         if run.raised:
             raised[run.input_id].add(run.attempt)
-    for input_id, attempts in raised.items():
+            if run.container_id not in touched:
+                counted[run.input_id].add(run.attempt)
+    for input_id, attempts in counted.items():
         allowed = history.limits[functions[input_id]].max_retries + 1
         if len(attempts) > allowed:
             yield Violation("retries hold", input_id, f"raised in the attempts {sorted(attempts)}, {allowed} allowed")
+    for sight in history.sights:
+        error = sight.facts.get("error") or {}
+        input_id = str(error.get("input_id"))
+        if error.get("outcome") == "user_error" and input_id in functions:
+            allowed = history.limits[functions[input_id]].max_retries + 1
+            if len(raised[input_id]) < allowed:
+                told = f"{input_id} failed after the attempts {sorted(raised[input_id])}, {allowed} allowed"
+                yield Violation("retries hold", sight.call_id, told)
 
 
 def cancelled_stays_away(history: History) -> Iterator[Violation]:
@@ -202,6 +220,24 @@ def maps_are_whole(history: History) -> Iterator[Violation]:
             yield Violation("maps are in order", done.call_id, f"line {at} is of input {done.indexes[at]}")
 
 
+def maps_add_up(history: History) -> Iterator[Violation]:
+    """A map that was accepted whole has all its inputs, and its counts are those of its lines."""
+    lines = {(s.call_id, s.index): s.status for s in history.sights if s.index >= 0}
+    counted: dict[str, Counter[str]] = defaultdict(Counter)
+    for (call_id, _), status in lines.items():
+        counted[call_id][status] += 1
+    whole = {done.call_id for done in history.maps}
+    ends = {s.call_id: s.facts for s in history.sights if s.terminal and s.index < 0 and "counts" in s.facts}
+    for call_id, facts in ends.items():
+        told = Counter({status: count for status, count in facts["counts"].items() if count})
+        if call_id in whole and told != counted[call_id]:
+            yield Violation("maps add up", call_id, f"its counts are {dict(told)}, its lines {dict(counted[call_id])}")
+    for request in history.requests:
+        found = ends.get(request.call_id, {}).get("num_inputs", request.size)
+        if request.verb == "map" and request.status == 202 and found != request.size:
+            yield Violation("maps add up", request.call_id, f"{request.size} inputs were accepted, {found} are there")
+
+
 def nothing_is_left(history: History) -> Iterator[Violation]:
     """At rest there is no container, process or directory that no row explains, and no slot in use."""
     for leftover in history.leftovers:
@@ -222,10 +258,11 @@ LAWS: tuple[Law, ...] = (
     errors_are_of_runs,
     one_call_of_a_key,
     slots_hold,
-    attempts_are_in_order,
+    retries_hold,
     cancelled_stays_away,
     nothing_runs_after_its_end,
     maps_are_whole,
+    maps_add_up,
     nothing_is_left,
     answers_are_clean,
 )

@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 
+from tests.chaos import maps
 from tests.chaos.history import Request
 from tests.chaos.recorder import Asker, Recorder
 
@@ -13,8 +14,6 @@ PAUSE_S = 0.12
 
 PASSING = frozenset({404, 409})
 """How calls of an app that is stopped now and then may be refused."""
-
-ENDED_ALREADY = frozenset({409})
 
 NAMES = ("chaos:quick",) * 5 + ("chaos:slow",) * 3 + ("chaos:fails", "chaos:flaky", "passing:quick")
 
@@ -47,6 +46,7 @@ class Client:
             (4, self._look),
             (1, self._look_at_list),
             (2, self._cancel),
+            (2, self._map),
         ]
         weights = [weight for weight, _ in deeds]
         while not stop.is_set():
@@ -59,7 +59,11 @@ class Client:
         allowed = PASSING if function.startswith("passing:") else frozenset[int]()
         headers = {"Idempotency-Key": key} if key else {}
         reply = await self._asker.ask(
-            "POST", f"/v1/functions/{function}/{verb}", {"args": [number]}, allowed=allowed, **headers
+            "POST",
+            f"/v1/functions/{function}/{verb}",
+            {"args": [number], "priority": number % 5 - 2},
+            allowed=allowed,
+            **headers,
         )
         request = Request(self._name, verb, function, number, sent_at, key=key)
         if reply is not None and reply.status in {200, 202}:
@@ -146,9 +150,13 @@ class Client:
         if not request.accepted:
             return
         await asyncio.sleep(self._chance.choice((0, 0.01, 0.3, 1)))
-        asked_at = time.monotonic()
-        reply = await self._asker.ask("POST", f"/v1/function-calls/{request.call_id}/cancel", allowed=ENDED_ALREADY)
-        if reply is not None and reply.status == 200:
-            self._recorder.cancelled[request.call_id] = time.monotonic()
-            self._recorder.counts["cancels"] += 1
-            self._recorder.see("cancel", asked_at, reply.body)
+        await maps.cancel(request.call_id, self._asker, self._recorder)
+
+    async def _map(self) -> None:
+        plan = maps.Plan.draw(self._name, self._chance, self._number + 1)
+        self._number += plan.size
+        self._recorder.counts["calls map"] += 1
+        if self._chance.random() < 0.7:
+            await maps.stream(plan, self._asker, self._recorder)
+        else:
+            await maps.leave(plan, self._chance.choice((None, 0, 0.3)), self._asker, self._recorder)

@@ -69,6 +69,7 @@ LIMITS: Mapping[str, Limits] = {
     "chaos:quick": Limits(2),
     "chaos:slow": Limits(3),
     "chaos:fails": Limits(1),
+    "chaos:flaky": Limits(2, max_retries=3),
     "passing:quick": Limits(1),
 }
 """What is deployed. `passing` is an app that the nemesis stops and deploys again."""

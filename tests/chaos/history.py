@@ -8,7 +8,7 @@ from typing import Any
 
 TERMINAL = frozenset({"success", "failure", "terminated"})
 
-NEVER_CHANGES = ("status", "result", "error", "counts", "attempts", "started_at", "finished_at")
+NEVER_CHANGES = ("status", "result", "error", "num_inputs", "counts", "attempts", "started_at", "finished_at")
 """What a call that has ended shows to everybody, always."""
 
 

@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,9 @@ from tests.chaos.history import Deed, History, MapEnd, Request, Sight, runs_of, 
 
 CUT = (aiohttp.ClientError, TimeoutError, ConnectionError)
 """What a client sees when the server is away, or the connection is cut."""
+
+
+NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
 @dataclass
@@ -110,3 +113,44 @@ class Asker:
         if reply.status >= 300 and reply.status not in allowed:
             self._recorder.refusals.append(f"{method} {path} {body} {headers}: {reply.status} {text[:500]}")
         return reply
+
+    async def lines(
+        self, path: str, body: AsyncIterator[bytes]
+    ) -> AsyncGenerator[tuple[str, Mapping[str, Any] | None], None]:
+        """Send a map and read its answer: the call's id with None for the head, and then with each line.
+
+        Raises:
+            aiohttp.ClientError, TimeoutError, ConnectionError: the answer broke off, or never began.
+        """
+        self._recorder.counts["requests"] += 1
+        async with self.http.post(self.url + path, data=body, headers=NDJSON) as answer:
+            if answer.status == 503:
+                self._recorder.counts["answers 503"] += 1
+                return
+            if answer.status != 200:
+                self._recorder.refusals.append(f"POST {path}: {answer.status} {(await answer.text())[:500]}")
+                return
+            call_id = answer.headers["Yurt-Call-Id"]
+            yield call_id, None
+            async for line in answer.content:
+                if line.strip():
+                    yield call_id, json.loads(line)
+
+    async def upload(self, path: str, body: AsyncIterator[bytes]) -> Mapping[str, Any] | None:
+        """Send a map and do not wait for its results; the call, or None where no whole answer came."""
+        self._recorder.counts["requests"] += 1
+        headers = {**NDJSON, "Prefer": "respond-async"}
+        try:
+            async with self.http.post(self.url + path, data=body, headers=headers) as answer:
+                text = await answer.text()
+        except CUT:
+            self._recorder.counts["answers lost"] += 1
+            return None
+        if answer.status == 503:
+            self._recorder.counts["answers 503"] += 1
+            return None
+        if answer.status != 202:
+            self._recorder.refusals.append(f"POST {path}: {answer.status} {text[:500]}")
+            return None
+        call: Mapping[str, Any] = json.loads(text)
+        return call

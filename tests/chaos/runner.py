@@ -10,6 +10,7 @@ from tests.chaos.checker import Violation, check, needless_reruns, story
 from tests.chaos.clients import Client
 from tests.chaos.functions import LIMITS
 from tests.chaos.history import History
+from tests.chaos.maps import read_all_maps
 from tests.chaos.nemesis import Nemesis, Step
 from tests.chaos.recorder import Asker, Recorder
 from tests.chaos.world import World, world
@@ -117,6 +118,7 @@ async def _calm(client: Client, asker: Asker, recorder: Recorder) -> None:
         while time.monotonic() < deadline and not await client.get(call_id, wait=10):
             await asyncio.sleep(0.05)
     await client.look_at_all()
+    await read_all_maps(asker, recorder)
 
 
 async def _rest(place: World, asker: Asker, recorder: Recorder) -> None:
