@@ -26,6 +26,7 @@ Record: TypeAlias = (
     | records.Map
     | records.Block
     | records.Timer
+    | records.Redrive
 )
 """The records that are written one at a time; calls and results have changes of their own."""
 

@@ -7,7 +7,7 @@
     │   └── NotSupported          a known key whose feature this server does not have yet
     ├── Unauthenticated, Forbidden
     ├── NotFound, CallExpired
-    ├── AlreadyExists, RevisionMoved, AppStopped, NotEphemeral, NotCancellable, InUse, TooLate
+    ├── AlreadyExists, RevisionMoved, AppStopped, NotEphemeral, NotCancellable, NotRedrivable, InUse, TooLate
     ├── TooLarge, TooManyPending
     └── Unavailable               store away, or shutting down
 
@@ -155,6 +155,13 @@ class NotCancellable(YurtError):
 
     code = "not_cancellable"
     title = "The call has already ended"
+
+
+class NotRedrivable(YurtError):
+    """The call has not failed, so that there is nothing to repeat."""
+
+    code = "not_redrivable"
+    title = "The call has not failed"
 
 
 class InUse(YurtError):

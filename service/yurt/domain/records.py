@@ -305,6 +305,14 @@ class Timer:
 
 
 @dataclass(frozen=True, slots=True)
+class Redrive:
+    """A call that repeats another one, which had failed. Key: seq, of the new call."""
+
+    seq: int
+    of_seq: int
+
+
+@dataclass(frozen=True, slots=True)
 class Callback:
     """Somebody to be told of a call's end. Key: seq. Written with the call; its end makes it due.
 

@@ -111,6 +111,17 @@ def test_a_spawned_call_is_fetched_when_it_is_ready(yurt: Yurt, app: Path) -> No
     assert (late.code, late.out) == (0, '"waited"\n')
 
 
+def test_a_failed_call_is_repeated(yurt: Yurt, app: Path) -> None:
+    failed = yurt("spawn", "basics:fail", "--priority", "3", "--delay", "0.1", "--queue-timeout", "60").out.strip()
+    assert yurt("get", failed, "--wait", "30").code == 1
+
+    again = yurt("redrive", failed).out.strip()
+
+    assert yurt("get", again, "--wait", "30").code == 1
+    assert json.loads(yurt("get", again, "--json").out)["redrive_of"] == failed
+    assert yurt("redrive", yurt("spawn", "basics:add", 1, 2, "--delay", 600).out.strip()).code != 0
+
+
 def test_a_cancelled_call_stays_cancelled(yurt: Yurt, app: Path) -> None:
     call_id = yurt("spawn", "basics:wait", 600).out.strip()
 

@@ -23,6 +23,7 @@ from yurt.domain.records import (
     IdempotencyKey,
     Map,
     Progress,
+    Redrive,
     Revision,
     Timer,
     Token,
@@ -46,6 +47,7 @@ KEYS: dict[type[Record], tuple[str, ...]] = {
     Map: ("seq",),
     Block: ("call_seq", "first_idx"),
     Timer: ("seq", "kind"),
+    Redrive: ("seq",),
 }
 
 rounds = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -102,6 +102,9 @@ class _AnyCall(Shown):
     args: list[Any] | None = Field(default=None, description="With `?include=args`.")
     kwargs: dict[str, Any] | None = Field(default=None, description="With `?include=args`.")
     attempt_history: list[Attempt] | None = Field(default=None, description="With `?include=attempt_history`.")
+    redrive_of: str | None = Field(
+        default=None, description="The failed call that this one repeats; on `GET /function-calls/{call_id}`."
+    )
     callback: CallCallback | None = Field(default=None, description="On `GET /function-calls/{call_id}`.")
 
 

@@ -137,6 +137,12 @@ CATALOGUE: tuple[Entry, ...] = (
         "Nothing: read its outcome.",
     ),
     _entry(
+        errors.NotRedrivable,
+        409,
+        "Only a call that failed or was cancelled is repeated; this one has not ended, or succeeded.",
+        "Wait for its end, or make a new call.",
+    ),
+    _entry(
         errors.InUse,
         409,
         "It cannot go while something else needs it.",

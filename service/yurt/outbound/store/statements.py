@@ -42,6 +42,7 @@ EXPIRE = (
     "DELETE FROM results WHERE seq = ?",
     "DELETE FROM attempts WHERE seq = ?",
     "DELETE FROM callbacks WHERE seq = ?",
+    "DELETE FROM redrives WHERE seq = ?",
     "DELETE FROM inputs WHERE seq = ?",
     "DELETE FROM maps WHERE seq = ?",
 )

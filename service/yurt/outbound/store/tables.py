@@ -80,6 +80,7 @@ keys = _of(records.IdempotencyKey, "keys", ("token_id", "function_id", "key"))
 callbacks = _of(records.Callback, "callbacks", ("seq",), rowid=True)
 callback_secrets = _of(records.CallbackSecret, "callback_secrets", ("environment", "number"))
 maps = _of(records.Map, "maps", ("seq",), rowid=True)
+redrives = _of(records.Redrive, "redrives", ("seq",), rowid=True)
 timers = _of(records.Timer, "timers", ("seq", "kind"))
 blocks = _of(records.Block, "blocks", ("call_seq", "first_idx"))
 
@@ -171,4 +172,5 @@ TABLES: dict[type, sa.Table] = {
     records.Map: maps,
     records.Block: blocks,
     records.Timer: timers,
+    records.Redrive: redrives,
 }

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from yurt.domain.changes import Accept, AcceptInputs, AcceptMap, Complete, Expire, Remove, Save
 from yurt.outbound.store.shapes import shape_of
-from yurt.outbound.store.tables import TABLES, attempts, callbacks, calls, inputs, maps, results
+from yurt.outbound.store.tables import TABLES, attempts, callbacks, calls, inputs, maps, redrives, results
 
 Rows = Sequence[Sequence[Any]]
 
@@ -157,7 +157,7 @@ EXPIRE = Part(
     (("seq", "bigint"),),
     tuple(
         f"DELETE FROM {table.name} t USING expired e WHERE t.seq = e.seq"
-        for table in (calls, results, attempts, callbacks, inputs, maps)
+        for table in (calls, results, attempts, callbacks, redrives, inputs, maps)
     ),
     lambda change: tuple((seq,) for seq in change.seqs),
 )
