@@ -147,3 +147,15 @@ def test_a_signature_of_the_specification_holds() -> None:
         b'{"test": 2432232314}',
     )
     assert message.signed_by("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+
+
+async def test_the_end_of_a_map_is_told(server: Served) -> None:
+    inputs = {"inputs": [{"args": [n]} for n in range(3)]}
+    async with receiving() as receiver:
+        query = {"callback_url": receiver.url}
+        answer = await server.ask("POST", "/v1/functions/calls:double/map", inputs, params=query)
+        await _settled(server, answer.headers["Yurt-Call-Id"])
+        (message,) = receiver.messages
+    told = json.loads(message.body)["data"]
+    assert (told["kind"], told["num_inputs"], told["counts"]["success"]) == ("map", 3, 3)
+    assert "result" not in told

@@ -208,7 +208,7 @@ def _services(
         functions=Functions(registry),
         bundles=Bundles(registry),
         calls=calls,
-        maps=MapDesk(heart, store),
+        maps=MapDesk(heart, store, tags, clock, callbacks),
         body_limit_bytes=settings.body_limit_bytes,
         callbacks=callbacks,
         events=Events(calls, outside.logs),

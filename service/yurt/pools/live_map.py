@@ -1,6 +1,7 @@
 """A map that has not ended: what the heart holds of it in memory."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from yurt.domain.changes import AcceptMap, Change
@@ -30,6 +31,21 @@ class Keeper(Protocol):
         """The end of an input is committed."""
 
 
+@dataclass(frozen=True, slots=True)
+class NewMap:
+    """A map to begin.
+
+    Args:
+        caller: whose turn its inputs take: the id of a token.
+        return_exceptions: a failed input does not end the others.
+    """
+
+    caller: str
+    return_exceptions: bool = False
+    priority: int = 0
+    metadata_json: str | None = None
+
+
 class LiveMap:
     """A map while it has not ended.
 
@@ -44,6 +60,7 @@ class LiveMap:
         open: its inputs that have not, by seq.
         failed: the result of the first one that failed, where that ended the others.
         committed: its row is in the store.
+        beside: what is written with its row.
         adding: a block of inputs is on its way into the store.
         ending: its own end is.
         readers: who is told of results.
@@ -53,6 +70,7 @@ class LiveMap:
         "_keeper",
         "accepted",
         "adding",
+        "beside",
         "committed",
         "counts",
         "ending",
@@ -73,6 +91,7 @@ class LiveMap:
         self.open: dict[int, Input] = {}
         self.failed: Result | None = None
         self.committed = False
+        self.beside: tuple[Change, ...] = ()
         self.adding = False
         self.ending = False
         self.readers: list[Reader] = []

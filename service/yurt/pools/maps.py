@@ -17,7 +17,7 @@ from yurt.domain.records import Block, CallKind, CallStatus, Map, Outcome, Resul
 from yurt.pools.background import Background
 from yurt.pools.inputs import Input
 from yurt.pools.ledger import BLOB_ABOVE_BYTES, RETRY_S, Ledger
-from yurt.pools.live_map import LiveMap
+from yurt.pools.live_map import LiveMap, NewMap
 from yurt.pools.numbers import Numbers
 from yurt.ports import Blobs, Clock
 
@@ -71,7 +71,7 @@ class Maps:
 
     # ------------------------------------------------------------------ in
 
-    def begin(self, live: LiveFunction, caller: str, *, return_exceptions: bool) -> LiveMap:
+    def begin(self, live: LiveFunction, new: NewMap) -> LiveMap:
         """A map without inputs, of which nothing is written before its first block.
 
         Raises:
@@ -80,8 +80,17 @@ class Maps:
         """
         self._full(live.function_id)
         seq = self._numbers.next()
-        row = AcceptMap(seq, live.function_id, live.app_id, CallKind.MAP, caller, 0, self._clock.now(), None)
-        return LiveMap(row, self._tags.suffix(seq), Map(seq, return_exceptions), self)
+        row = AcceptMap(
+            seq,
+            live.function_id,
+            live.app_id,
+            CallKind.MAP,
+            new.caller,
+            new.priority,
+            self._clock.now(),
+            new.metadata_json,
+        )
+        return LiveMap(row, self._tags.suffix(seq), Map(seq, new.return_exceptions), self)
 
     async def add(self, found: LiveMap, envelopes: Sequence[bytes]) -> None:
         """Commit inputs, and queue them; waits while the queue is full. A map that is sealed takes none.
@@ -112,7 +121,7 @@ class Maps:
             self._look(found)
 
     async def _write(self, found: LiveMap, *changes: Change) -> None:
-        first: tuple[Change, ...] = () if found.committed else (found.accepted, Save(found.record))
+        first: tuple[Change, ...] = () if found.committed else (found.accepted, Save(found.record), *found.beside)
         while True:
             written: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
             try:
@@ -127,22 +136,22 @@ class Maps:
             found.committed = True
             self.open[found.seq] = found
 
-    async def _soon(self, change: Change) -> None:
+    async def _soon(self, *changes: Change) -> None:
         written: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
-        self._ledger.soon((change,), written.set_result)
+        self._ledger.soon(changes, written.set_result)
         error = await asyncio.shield(written)
         if error is not None:
             raise error
 
-    async def seal(self, found: LiveMap, *, truncated: bool) -> None:
-        """Take no more inputs. A map that is sealed already stays as it is."""
+    async def seal(self, found: LiveMap, *more: Change, truncated: bool) -> None:
+        """Take no more inputs, and write `more` with that. A map that is sealed already stays as it is."""
         if found.sealed:
             return
         found.record = replace(found.record, sealed_at=self._clock.now(), truncated=truncated)
         if found.committed:
-            await self._soon(Save(found.record))
+            await self._soon(Save(found.record), *more)
         else:
-            await self._write(found)
+            await self._write(found, *more)
         found.span.sealed = True
         found.tell()
         self._look(found)

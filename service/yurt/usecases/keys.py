@@ -28,12 +28,14 @@ class Reservation:
 
     Attributes:
         seq: the call that it names, if one is known.
+        body_sha256: what that call was asked with; empty where that is not known.
         undecided: a call with this key waits for its commit. The key stays held until that is decided, also when its
             holder has lost patience: another call with this key could otherwise be accepted beside it.
     """
 
     release: Callable[[], None]
     seq: int | None = None
+    body_sha256: str = ""
     undecided: bool = False
     left: bool = False
 
@@ -62,8 +64,11 @@ class KeyDesk:
         self._held: dict[Named, asyncio.Future[None]] = {}
 
     @asynccontextmanager
-    async def reserve(self, name: Named, body_sha256: str) -> AsyncIterator[Reservation]:
+    async def reserve(self, name: Named, body_sha256: str | None) -> AsyncIterator[Reservation]:
         """Hold a key; waits while another request holds it.
+
+        Args:
+            body_sha256: of what is asked; None where that comes later, and `must_be_same` is left to the caller.
 
         Raises:
             Invalid: the key names a call with another body.
@@ -79,10 +84,10 @@ class KeyDesk:
         reservation = Reservation(release)
         try:
             known = await self._calls.key(name.token_id, name.function_id, name.key)
-            if known is not None and known.body_sha256 != body_sha256:
-                message = "This Idempotency-Key was used before with another body. Use a new key for a new call."
-                raise Invalid(message, code="idempotency_mismatch", errors=[FieldError("Idempotency-Key", message)])
-            reservation.seq = None if known is None else known.seq
+            if known is not None:
+                if body_sha256 is not None:
+                    must_be_same(known.body_sha256, body_sha256)
+                reservation.seq, reservation.body_sha256 = known.seq, known.body_sha256
             yield reservation
         finally:
             reservation.leave()
@@ -98,3 +103,14 @@ class KeyDesk:
                 code="store_unavailable",
                 retry_after_s=5,
             ) from error
+
+
+def must_be_same(known_sha256: str, body_sha256: str) -> None:
+    """Return if a request asks what the first one with its key asked.
+
+    Raises:
+        Invalid: it does not.
+    """
+    if known_sha256 != body_sha256:
+        message = "This Idempotency-Key was used before with another body. Use a new key for a new call."
+        raise Invalid(message, code="idempotency_mismatch", errors=[FieldError("Idempotency-Key", message)])

@@ -148,3 +148,28 @@ async def test_a_restart_goes_on_counting(tmp_path: Path) -> None:
         assert call["counts"]["success"] == call["num_inputs"] == 20
         page = (await served.ask("GET", f"{path}/outputs")).json
         assert [row["result"] for row in page["data"]] == list(range(20))
+
+
+async def test_a_key_finds_the_first_map(served: Served) -> None:
+    key = {"Idempotency-Key": "the-same"}
+    first = await post(served, "double", inputs(600), **key)
+    again = await post(served, "double", inputs(600), "?order_outputs=false", **key)
+    other = await post(served, "double", inputs(601), **key)
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert again.headers["Yurt-Call-Id"] == first.headers["Yurt-Call-Id"]
+    assert lines(again) == lines(first)
+    assert (other.status, other.json["code"]) == (422, "idempotency_mismatch")
+
+
+async def test_two_requests_with_one_key_make_one_map(served: Served) -> None:
+    answers = await asyncio.gather(*(post(served, "double", inputs(50), **{"Idempotency-Key": "k2"}) for _ in range(3)))
+    assert len({answer.headers["Yurt-Call-Id"] for answer in answers}) == 1
+    assert all(len(lines(answer)) == 50 for answer in answers)
+
+
+async def test_a_map_has_labels_and_a_priority(served: Served) -> None:
+    answer = await post(served, "double", inputs(2), "?metadata.job=a&priority=3&summary=true")
+    summary = lines(answer)[-1]["summary"]
+    assert (summary["metadata"], summary["priority"]) == ({"job": "a"}, 3)
+    bad = await post(served, "double", inputs(2), "?callback_url=ftp://x")
+    assert (bad.status, bad.json["errors"][0]["pointer"]) == (422, "?callback_url")

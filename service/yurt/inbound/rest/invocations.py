@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from aiohttp import web
 from pydantic import Field
@@ -53,15 +54,25 @@ class InvokeQuery(CallQuery):
 async def _begin(ctx: Context[CallQuery, bytes], kind: CallKind) -> Begun:
     live = await find_live(ctx, ctx.path["function_id"], ctx.query.environment)
     envelope = read_envelope(ctx.body)
-    key = ctx.header("Idempotency-Key")
-    if key is not None and not _KEY.match(key):
-        message = f"must be 1 to {MAX_KEY_CHARS} characters of ASCII without spaces, such as a UUID"
-        raise Invalid(f"Idempotency-Key {message}.", errors=[FieldError("Idempotency-Key", message)])
+    key = read_key(ctx)
     begun = await ctx.services.calls.begin(ctx.principal, live, envelope, kind, key)
     if len(ctx.body) > FREE_BYTES:  # it is stored, and the call may take an hour
         ctx.body = b""
         ctx.room.leave(ctx.request)
     return begun
+
+
+def read_key(ctx: Context[Any, Any]) -> str | None:
+    """The caller's name for the call, if it gave one.
+
+    Raises:
+        Invalid: it is none.
+    """
+    key = ctx.header("Idempotency-Key")
+    if key is not None and not _KEY.match(key):
+        message = f"must be 1 to {MAX_KEY_CHARS} characters of ASCII without spaces, such as a UUID"
+        raise Invalid(f"Idempotency-Key {message}.", errors=[FieldError("Idempotency-Key", message)])
+    return key
 
 
 async def _invoke(ctx: Context[InvokeQuery, bytes]) -> web.StreamResponse:
@@ -170,9 +181,13 @@ _CALL_HEADERS = (
     Header("Content-Location", "Where the call can be looked at."),
     Header("Idempotency-Replayed", "`true` where the key found an earlier call."),
 )
+KEY_HEADER = Header(
+    "Idempotency-Key",
+    "The same key and body find the first call instead of making another.",
+    {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARS, "pattern": "^[!-~]+$"},
+)
 _REQUEST_HEADERS = (
-    Header("Idempotency-Key", "The same key and body find the first call instead of making another.",
-           {"type": "string", "minLength": 1, "maxLength": MAX_KEY_CHARS, "pattern": "^[!-~]+$"}),
+    KEY_HEADER,
     Header("Prefer", "`respond-async`, `wait=N`, or both with a comma between: answer 202 at once, or after N seconds. "
            "Preferences that are not known are ignored."),
 )  # fmt: skip

@@ -8,18 +8,20 @@ import msgspec
 from aiohttp import web
 from pydantic import Field
 
-from yurt.domain.errors import NotFound
+from yurt.domain.callbacks import MAX_URL_CHARS, url_problem
+from yurt.domain.errors import FieldError, Invalid, NotFound
+from yurt.domain.functions import LiveFunction
 from yurt.domain.records import CallKind, CallStatus, Result, Role, status_of
 from yurt.inbound.rest.answers import cursor, cursor_key, encode, json_answer, page, sign
 from yurt.inbound.rest.call_shapes import CallError, FunctionCall
 from yurt.inbound.rest.context import Context
 from yurt.inbound.rest.functions_by import find_live
-from yurt.inbound.rest.invocations import NEWLINE_EVERY_S, CallQuery
+from yurt.inbound.rest.invocations import KEY_HEADER, NEWLINE_EVERY_S, CallQuery, read_key
 from yurt.inbound.rest.lines import blocks_of_lines, blocks_of_list, read_list
-from yurt.inbound.rest.models import Query, Shown
+from yurt.inbound.rest.models import Query, Shown, Text
 from yurt.inbound.rest.operations import Answer, Header, Operation, PageOf, RawJsonBody, Upload
 from yurt.inbound.rest.prefer import Preference, read_prefer
-from yurt.pools.live_map import LiveMap
+from yurt.pools.live_map import LiveMap, NewMap
 from yurt.usecases import maps
 from yurt.usecases.outputs import Output
 
@@ -36,6 +38,11 @@ class MapQuery(CallQuery):
         default=False, description="A failed input does not end the others; its error stands in its line."
     )
     summary: bool = Field(default=False, description="A last line with the whole call.")
+    priority: int = Field(default=0, ge=-10, le=10, description="Higher first, among the caller's own inputs.")
+    metadata: dict[Text, Text] | None = Field(default=None, description="`metadata.KEY=value`: labels of the call.")
+    callback_url: str | None = Field(
+        default=None, max_length=MAX_URL_CHARS, description="Who is told of the call's end, by a signed POST."
+    )
 
 
 class OutputsQuery(Query):
@@ -64,20 +71,34 @@ async def _map(ctx: Context[MapQuery, bytes | Upload]) -> web.StreamResponse:
         prefer = read_prefer(ctx.header("Prefer"))
         live = await find_live(ctx, ctx.path["function_id"], ctx.query.environment)
         blocks = _blocks(ctx)
-        upload = services.maps.upload(ctx.principal, live, return_exceptions=ctx.query.return_exceptions)
+        upload = _upload(ctx, live)
         if prefer.wait_s is not None:
             await upload.run(blocks)
             return await _accepted(ctx, upload, prefer)
         with services.maps.reading(upload.map, in_order=ctx.query.order_outputs) as output:
             task = asyncio.create_task(upload.run(blocks), name="map-upload")
             try:
-                return await _answer(ctx, upload, output, task)
+                await upload.begun.wait()
+                if not upload.replayed:
+                    return await _answer(ctx, upload, output, task)
+                with services.maps.reading(upload.map, in_order=True, unseen=True) as again:
+                    return await _answer(ctx, upload, again, task)
             except ConnectionError:
                 await asyncio.wait([task])  # what came before the connection broke is accepted
                 raise
             finally:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
+
+
+def _upload(ctx: Context[MapQuery, Any], live: LiveFunction) -> maps.Upload:
+    query = ctx.query
+    if query.callback_url is not None and (message := url_problem(query.callback_url)) is not None:
+        raise Invalid(f"?callback_url: {message}", errors=[FieldError("?callback_url", message)])
+    metadata = msgspec.json.encode(query.metadata).decode() if query.metadata else None
+    new = NewMap(ctx.principal.token_id, query.return_exceptions, query.priority, metadata)
+    key = read_key(ctx)
+    return ctx.services.maps.upload(ctx.principal, live, new, callback_url=query.callback_url, key=key)
 
 
 def _blocks(ctx: Context[MapQuery, bytes | Upload]) -> AsyncIterator[Sequence[bytes]]:
@@ -91,7 +112,7 @@ async def _accepted(ctx: Context[Any, Any], upload: maps.Upload, prefer: Prefere
     calls, seq = ctx.services.calls, upload.map.seq
     if prefer.wait_s and seq in ctx.services.heart.maps.open:
         await calls.wait(seq, float(prefer.wait_s))
-    headers = _headers(ctx, upload.map)
+    headers = _headers(ctx, upload)
     headers |= {"Location": headers["Content-Location"], "Preference-Applied": prefer.applied}
     return json_answer(202, await _whole(ctx, upload), headers)
 
@@ -105,19 +126,21 @@ async def _whole(ctx: Context[Any, Any], upload: maps.Upload) -> dict[str, objec
     return out
 
 
-def _headers(ctx: Context[Any, Any], found: LiveMap) -> dict[str, str]:
-    call_id = ctx.services.shaper.call_id(found.seq)
-    return {"Yurt-Call-Id": call_id, "Content-Location": f"/v1/function-calls/{call_id}"}
+def _headers(ctx: Context[Any, Any], upload: maps.Upload) -> dict[str, str]:
+    call_id = ctx.services.shaper.call_id(upload.map.seq)
+    headers = {"Yurt-Call-Id": call_id, "Content-Location": f"/v1/function-calls/{call_id}"}
+    if upload.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return headers
 
 
 async def _answer(
     ctx: Context[MapQuery, Any], upload: maps.Upload, output: Output, task: asyncio.Task[None]
 ) -> web.StreamResponse:
     """The head once some inputs are committed, and then results until the map is over."""
-    await upload.begun.wait()
     if not upload.map.committed:
         await task
-    response = web.StreamResponse(headers={**_headers(ctx, upload.map), "X-Accel-Buffering": "no"})
+    response = web.StreamResponse(headers={**_headers(ctx, upload), "X-Accel-Buffering": "no"})
     response.headers["Content-Type"] = NDJSON
     sign(response, ctx.request_id)
     await response.prepare(ctx.request)
@@ -150,9 +173,9 @@ async def _results(
             await response.write(await _lines(ctx, rows))
         elif found.span.sealed and not found.adding and output.shown >= found.span.size:
             return
-        elif task.done() and not found.span.sealed:
-            task.result()
         else:
+            if task.done():
+                task.result()
             try:
                 async with asyncio.timeout(NEWLINE_EVERY_S):
                     await output.news()
@@ -215,6 +238,7 @@ _SCHEMA: Mapping[str, Any] = {
 _CALL_HEADERS = (
     Header("Yurt-Call-Id", "The call's id."),
     Header("Content-Location", "Where the call can be looked at."),
+    Header("Idempotency-Replayed", "`true` where the key found an earlier call."),
 )
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -250,7 +274,10 @@ OPERATIONS: tuple[Operation, ...] = (
             ),
         ),
         problems=(408, 409, 422, 429),
-        headers=(Header("Prefer", "`respond-async`, `wait=N`, or both: answer 202 once all inputs are accepted."),),
+        headers=(
+            KEY_HEADER,
+            Header("Prefer", "`respond-async`, `wait=N`, or both: answer 202 once all inputs are accepted."),
+        ),
     ),
     Operation(
         method="GET",
