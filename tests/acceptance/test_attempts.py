@@ -114,3 +114,20 @@ async def test_what_has_not_failed_is_not_redriven(server: Served) -> None:
         assert (refused.status, refused.json["code"]) == (409, "not_redrivable")
         assert refused.json["status_of_call"] == status
     assert (await server.ask("POST", "/v1/function-calls/fc-nothing/redrive")).status == 404
+
+
+async def test_a_backlog_is_cancelled_and_what_comes_later_runs(server: Served) -> None:
+    await server.deploy("backlog", SOURCE, "echo", max_containers=0)
+    path = "/v1/functions/backlog:echo"
+    calls = [(await server.ask("POST", f"{path}/spawn", {"args": [n], "delay": n})).json for n in (0, 0, 600)]
+    none = await server.ask("POST", f"{path}/cancel-pending", {"before": "1h"})
+    assert (none.status, none.json) == (200, {"cancelled": 0})
+    wrong = await server.ask("POST", f"{path}/cancel-pending", {"before": "yesterday"})
+    assert (wrong.status, [one["pointer"] for one in wrong.json["errors"]]) == (422, ["/before"])
+    assert (await server.ask("POST", f"{path}/cancel-pending")).json == {"cancelled": 3}
+    for call in calls:
+        error = (await ended(server, str(call["call_id"])))["error"]
+        assert isinstance(error, dict)
+        assert error["outcome"] == "cancelled"
+    await server.ask("PATCH", f"{path}/autoscaler", {"max_containers": 1})
+    assert (await server.call("backlog:echo", 7))["result"] == 7

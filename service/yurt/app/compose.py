@@ -30,6 +30,7 @@ from yurt.ports import Clock, Store
 from yurt.settings import Settings
 from yurt.usecases.apps import Apps
 from yurt.usecases.awakening import Awakening
+from yurt.usecases.backlog import Backlog
 from yurt.usecases.bundles import Bundles
 from yurt.usecases.callbacks import Callbacks
 from yurt.usecases.calls import Calls
@@ -209,6 +210,7 @@ def _services(
         bundles=Bundles(registry),
         calls=calls,
         maps=MapDesk(heart, store, tags, clock, callbacks),
+        backlog=Backlog(heart, clock),
         body_limit_bytes=settings.body_limit_bytes,
         callbacks=callbacks,
         events=Events(calls, outside.logs),

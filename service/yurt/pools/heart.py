@@ -281,6 +281,14 @@ class Heart:
                 pool.overdue(item)
         return self.timers.next()
 
+    def waiting(self, function_id: str) -> list[Input]:
+        """The inputs of a function that no container holds, those of maps apart: queued, delayed, to be retried."""
+        pool = self.pools.get(function_id)
+        if pool is None:
+            return []
+        parked = (self.inputs[seq] for seq in pool.parked)
+        return [item for item in (*pool.queue, *parked) if item.group is None]
+
     def cancel(self, item: Input, by: str) -> bool:
         """End an input as cancelled; False if it is already ending."""
         pool = self.pools.get(item.function_id)

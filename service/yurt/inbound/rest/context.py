@@ -14,6 +14,7 @@ from yurt.metrics import Metrics
 from yurt.pools.heart import Heart
 from yurt.ports import Clock, Logs
 from yurt.usecases.apps import Apps
+from yurt.usecases.backlog import Backlog
 from yurt.usecases.bundles import Bundles
 from yurt.usecases.callbacks import Callbacks
 from yurt.usecases.calls import Calls
@@ -39,6 +40,7 @@ class Services:
     functions: Functions
     bundles: Bundles
     calls: Calls
+    backlog: Backlog
     maps: MapDesk
     body_limit_bytes: int
     callbacks: Callbacks

@@ -10,7 +10,8 @@ from yurt.domain.records import Role
 from yurt.inbound.rest import registry_shapes as shapes
 from yurt.inbound.rest.answers import cursor, cursor_key, json_answer, nothing, page
 from yurt.inbound.rest.context import Context
-from yurt.inbound.rest.models import Body, PageQuery
+from yurt.inbound.rest.functions_by import find_live
+from yurt.inbound.rest.models import Body, PageQuery, Shown
 from yurt.inbound.rest.operations import Answer, Header, JsonBody, Operation, PageOf
 from yurt.inbound.rest.registry_shapes import (
     DEFINITION_EXAMPLE,
@@ -24,6 +25,7 @@ from yurt.inbound.rest.registry_shapes import (
     PlaceQuery,
     Revision,
 )
+from yurt.inbound.rest.times import TimeOrAge, read_since
 from yurt.usecases.deploys import Warned
 from yurt.usecases.registry import FunctionView
 
@@ -64,6 +66,27 @@ class Rollback(Body):
     revision: Annotated[int, BeforeValidator(whole)] = Field(
         ge=1, le=_MAX_REVISION, description="The number of an earlier revision."
     )
+
+
+class CancelPending(Body):
+    """Which of the calls that wait."""
+
+    before: TimeOrAge | None = Field(
+        default=None, description="Only those accepted before: RFC 3339 with a zone, or an age such as `10m`."
+    )
+
+
+class CancelledBacklog(Shown):
+    """What became of a backlog."""
+
+    cancelled: int = Field(description="Calls that were ended.")
+
+
+async def _cancel_pending(ctx: Context[PlaceQuery, CancelPending]) -> web.StreamResponse:
+    services = ctx.services
+    live = await find_live(ctx, ctx.path["function_id"], ctx.query.environment)
+    before = read_since("before", ctx.body.before, services.clock.now(), at="/")
+    return json_answer(200, {"cancelled": await services.backlog.cancel(live.function_id, before)})
 
 
 async def _list(ctx: Context[FunctionsQuery, None]) -> web.StreamResponse:
@@ -230,6 +253,21 @@ OPERATIONS: tuple[Operation, ...] = (
         answers=(
             Answer(200, "The function, at its new revision.", Function, headers=(_ETAG,), example=FUNCTION_EXAMPLE),
         ),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/functions/{function_id}/cancel-pending",
+        operation_id="cancelPendingCalls",
+        tag=_TAG,
+        summary="Cancel what waits",
+        description="Ends the calls of the function that wait, whoever made them: queued, delayed, to be retried. What "
+        "runs goes on, and so do maps, which are cancelled by their own ids. The answer leaves once it is stored.",
+        role=Role.DEPLOY,
+        handler=_cancel_pending,
+        query=PlaceQuery,
+        body=JsonBody(CancelPending, optional=True, example={"before": "10m"}),
+        problems=(404, 409, 503),
+        answers=(Answer(200, "They are cancelled.", CancelledBacklog, example={"cancelled": 1200}),),
     ),
     Operation(
         method="PATCH",

@@ -27,13 +27,14 @@ TimeOrAge = Annotated[
 """A query parameter that `read_since` reads, and refuses in words. Every text that the pattern allows is a time."""
 
 
-def read_since(name: str, text: str | None, now: float) -> float | None:
+def read_since(name: str, text: str | None, now: float, *, at: str = "?") -> float | None:
     """The time (seconds since 1970) that `text` means, or None where there is none.
 
     Args:
         name: of the parameter, for the message.
         text: `2026-11-22T10:15:30Z`, or an age: `90s`, `10m`, `2h`, `7d`. A 30th of February is in March.
         now: what ages count from.
+        at: what precedes the name where it stands: `?` in a query, `/` in a body.
 
     Raises:
         Invalid: it is neither.
@@ -42,7 +43,7 @@ def read_since(name: str, text: str | None, now: float) -> float | None:
         return None
     if not _COMPILED.match(text):
         message = f"must be RFC 3339 with a zone, or an age such as 10m, 2h or 7d, got {shown(text)}"
-        raise Invalid(f"?{name}: {message}", errors=[FieldError(f"?{name}", message)])
+        raise Invalid(f"{at}{name}: {message}", errors=[FieldError(at + name, message)])
     if text[-1] in _SECONDS:
         return now - int(text[:-1]) * _SECONDS[text[-1]]
     first_of_month = datetime.fromisoformat(f"{text[:8]}01{text[10:]}")
