@@ -46,7 +46,7 @@ class Client:
             (4, self._look),
             (1, self._look_at_list),
             (2, self._cancel),
-            (2, self._map),
+            (3, self._map),
         ]
         weights = [weight for weight, _ in deeds]
         while not stop.is_set():

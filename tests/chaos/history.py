@@ -131,12 +131,18 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class MapEnd:
-    """The answer of a map that was read to its end: the indexes as they came."""
+    """The answer of a map as it was read, from its first input on: the indexes as they came.
+
+    Args:
+        size: how many inputs it has.
+        whole: it was read to its end; otherwise the client hung up, or the connection broke.
+    """
 
     call_id: str
     size: int
     ordered: bool
     indexes: tuple[int, ...]
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,9 +88,9 @@ async def stream(plan: Plan, asker: Asker, recorder: Recorder) -> None:
                 finished = bool(call_id)
     except (*CUT, ValueError):
         recorder.counts["maps cut"] += 1
-    if finished and plan.whole:
-        recorder.maps.append(MapEnd(call_id, plan.size, plan.ordered, tuple(indexes)))
-    elif call_id and plan.ordered:
+    if plan.whole:
+        recorder.maps.append(MapEnd(call_id, plan.size, plan.ordered, tuple(indexes), finished))
+    if call_id and not finished and plan.ordered:
         await read_outputs(call_id, len(indexes), asker, recorder)
 
 

@@ -1,17 +1,13 @@
 """The nemesis: it does bad things at times that one seed decides, and writes down what it did to whom."""
 
 import asyncio
-import os
 import random
-import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-import psutil
-
+from tests.chaos.deeds import can_cut, cut, fill, signal_to, thaw
 from tests.chaos.functions import definitions
 from tests.chaos.history import Deed
 from tests.chaos.recorder import Asker, Recorder
@@ -36,6 +32,10 @@ WEIGHTS = {
 
 WEIGHTS_OF_POSTGRES = {"kill postgres": 4, "stop postgres": 2, "freeze postgres": 2}
 """What is done besides to a store in PostgreSQL."""
+
+ENDS_SERVER = frozenset({"kill server", "kill server at its start", "restart server"})
+LAST_ENDS_AT = 0.7
+"""After this part of the time the server stays: a new one would mend what the old one has lost in memory."""
 
 LONGEST_S = {
     "freeze server": 20.0,
@@ -81,7 +81,8 @@ def schedule(
     weights = WEIGHTS | (WEIGHTS_OF_POSTGRES if store == "postgres" else {})
     steps, at = [], chance.uniform(1, pause_s)
     while at < length_s:
-        name = chance.choices(list(weights), list(weights.values()))[0]
+        allowed = [name for name in weights if at < LAST_ENDS_AT * length_s or name not in ENDS_SERVER]
+        name = chance.choices(allowed, [weights[name] for name in allowed])[0]
         seconds = min(chance.uniform(0.1, LONGEST_S.get(name, 3.0)), longest_s)
         steps.append(Step(at, name, chance.random(), seconds))
         at += chance.uniform(0.2, 2 * pause_s)
@@ -122,8 +123,8 @@ class Nemesis:
         self.skipped: dict[str, str] = {}
         if not world.small_disk:
             self.skipped["fill the disk"] = "only root can mount a small file system"
-        if os.geteuid() != 0 or not shutil.which("ss"):
-            self.skipped["cut connections"] = "only root can cut connections, with ss -K"
+        if not can_cut():
+            self.skipped["cut connections"] = "only root can cut connections, with ss -K, where the kernel can do it"
 
     async def run(self, steps: Sequence[Step]) -> None:
         """Do them; at the end everything is thawed and the server runs."""
@@ -205,27 +206,26 @@ class Nemesis:
     async def _kill_member(self, step: Step) -> None:
         for member in self._pick(step):
             self._noted(step.name, 0, member.container_id)
-            _signal(member.process, signal.SIGKILL)
+            signal_to(member.process, signal.SIGKILL)
 
     async def _freeze_members(self, step: Step) -> None:
         frozen = self._pick(step)
         for member in frozen:
             self._noted(step.name, step.seconds, member.container_id)
-            _signal(member.process, signal.SIGSTOP)
-        thaw = asyncio.create_task(_thaw(frozen, step.seconds), name="chaos-thaw")
-        self._thaws.add(thaw)
-        thaw.add_done_callback(self._thaws.discard)
+            signal_to(member.process, signal.SIGSTOP)
+        thawing = asyncio.create_task(thaw(frozen, step.seconds), name="chaos-thaw")
+        self._thaws.add(thawing)
+        thawing.add_done_callback(self._thaws.discard)
 
     async def _cut(self, step: Step) -> None:
         """Reset every connection to the server's port: those of clients and those of containers."""
         self._noted(step.name, 0)
-        command = ["ss", "-K", "-H", "-t", "state", "established", f"sport = :{self._world.served.port}"]
-        await asyncio.to_thread(subprocess.run, command, capture_output=True, timeout=20, check=True)
+        await asyncio.to_thread(cut, self._world.served.port)
 
     async def _fill(self, step: Step) -> None:
         self._noted(step.name, step.seconds)
         filler = self._world.served.data / "filler"
-        await asyncio.to_thread(_fill, filler)
+        await asyncio.to_thread(fill, filler)
         try:
             await asyncio.sleep(step.seconds)
         finally:
@@ -249,12 +249,12 @@ class Nemesis:
         self._noted(step.name, step.seconds)
         frozen = self._world.postgres.processes()
         for process in frozen:
-            _signal(process, signal.SIGSTOP)
+            signal_to(process, signal.SIGSTOP)
         try:
             await asyncio.sleep(step.seconds)
         finally:
             for process in frozen:
-                _signal(process, signal.SIGCONT)
+                signal_to(process, signal.SIGCONT)
 
     async def _redeploy(self, step: Step) -> None:
         self._noted(step.name, 0)
@@ -275,29 +275,3 @@ class Nemesis:
             "PUT", f"/v1/apps/{app}/functions", {"functions": functions}, allowed=frozenset({404, 409})
         )
         return put is not None and put.status == 200
-
-
-def _signal(process: psutil.Process, number: signal.Signals) -> None:
-    try:
-        process.send_signal(number)
-    except psutil.NoSuchProcess:
-        return  # it ended meanwhile
-
-
-async def _thaw(members: Sequence[Member], seconds: float) -> None:
-    try:
-        await asyncio.sleep(seconds)
-    finally:
-        for member in members:
-            _signal(member.process, signal.SIGCONT)
-
-
-def _fill(path: os.PathLike[str]) -> None:
-    """Write until there is no room."""
-    with open(path, "wb", buffering=0) as file:  # noqa: PTH123 - unbuffered, so that the last block is small
-        for size in (1 << 20, 1 << 12, 1):
-            try:
-                while True:
-                    file.write(b"\0" * size)
-            except OSError:
-                continue

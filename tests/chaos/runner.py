@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.chaos.checker import Violation, check, needless_reruns, story
+from tests.chaos.checker import Violation, check
 from tests.chaos.clients import Client
 from tests.chaos.functions import LIMITS
 from tests.chaos.history import History
 from tests.chaos.maps import read_all_maps
 from tests.chaos.nemesis import Nemesis, Step
 from tests.chaos.recorder import Asker, Recorder
+from tests.chaos.story import needless_reruns, story
 from tests.chaos.world import World, world
 
 CLIENTS = 8

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.checker import CANCEL_MAY_TAKE_S, LAWS, check, needless_reruns, story
+from tests.chaos.checker import CANCEL_MAY_TAKE_S, LAWS, check
 from tests.chaos.history import Deed, History, Limits, MapEnd, Request, Run, Sight, runs_of, shown
+from tests.chaos.story import needless_reruns, story
 
 QUICK = Run("r1", "chaos:quick", 7, "fc-1", "in-1", 1, "co-1", begun_at=10, ended_at=11)
 SENT = Request(0, "spawn", "chaos:quick", 7, 9.0, key="k", answered_at=9.5, status=202, call_id="fc-1")
@@ -32,7 +33,11 @@ GOOD = History(
     requests=(SENT, dataclasses.replace(SENT, sent_at=13, status=200)),
     sights=(pending(9.5), seen(12), seen(13, "list"), pending(12.5, asked_at=11.9)),
     deeds=(Deed("kill server", 9, 9.2),),
-    maps=(MapEnd("fc-3", 3, ordered=True, indexes=(0, 1, 2)), MapEnd("fc-4", 3, ordered=False, indexes=(2, 0, 1))),
+    maps=(
+        MapEnd("fc-3", 3, ordered=True, indexes=(0, 1, 2)),
+        MapEnd("fc-4", 3, ordered=False, indexes=(2, 0, 1)),
+        MapEnd("fc-5", 9, ordered=True, indexes=(0, 1), whole=False),
+    ),
     limits={"chaos:quick": Limits(1), "chaos:flaky": Limits(1, max_retries=2)},
     cancelled={"fc-1": 12.0},
 )
@@ -127,6 +132,14 @@ BROKEN: dict[str, tuple[str, Callable[[History], History]]] = {
     "a result of another input": (
         "results are of runs",
         lambda good: dataclasses.replace(good, requests=(dataclasses.replace(SENT, number=8),)),
+    ),
+    "an ordered map out of order before it broke off": (
+        "maps are in order",
+        lambda good: dataclasses.replace(good, maps=(MapEnd("fc-3", 9, ordered=True, indexes=(0, 2), whole=False),)),
+    ),
+    "a map that says a line twice before it broke off": (
+        "maps are whole",
+        lambda good: dataclasses.replace(good, maps=(MapEnd("fc-3", 9, ordered=False, indexes=(2, 2), whole=False),)),
     ),
     "a map whose counts are not its lines": (
         "maps add up",

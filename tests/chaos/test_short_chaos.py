@@ -7,7 +7,7 @@ from tests.chaos.runner import chaos
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("store", "seed", "storm_s"), [("sqlite", 4, 13.0), ("postgres", 3, 9.0)])
+@pytest.mark.parametrize(("store", "seed", "storm_s"), [("sqlite", 5, 13.0), ("postgres", 6, 9.0)])
 async def test_no_law_is_broken(store: str, seed: int, storm_s: float) -> None:
     report = await chaos(seed, schedule(seed, storm_s, store, pause_s=1.0, longest_s=3.0), storm_s, store)
     assert not report.violations, report.text()
