@@ -149,6 +149,7 @@ class Pool:
         item.start_at = self.desk.clock.now() + in_s
         self.parked.add(item.seq)
         self.desk.timers.arm(item.seq, TimerKind.START, in_s)
+        self.desk.followers.changed(item.seq)
 
     def unpark(self, item: Input) -> None:
         """The time of a parked input has come."""

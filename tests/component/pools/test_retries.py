@@ -129,3 +129,21 @@ async def test_an_attempt_that_cannot_be_stopped_uses_a_retry_too(rig: Rig) -> N
     assert json.loads(box.inputs[0].meta)["number"] == 2
     box.answer(box.inputs[0])
     assert (await rig.result(item)).attempts == 2
+
+
+async def test_who_follows_a_call_is_told_that_it_waits_for_its_retry(rig: Rig) -> None:
+    await rig.deploy(retries=RetryPolicy(1, initial_delay_s=5))
+    item = await rig.call()
+    box = await rig.container()
+    codes: list[str | None] = []
+
+    def look() -> None:
+        reason = rig.heart.pending_reason(item)
+        codes.append(None if reason is None else reason.code)
+
+    with rig.heart.followers.watching(item.seq, look):
+        box.fail(box.inputs[0], "user_error")
+        await rig.settle()
+        assert codes[-1] == "retry_backoff"
+        await rig.tick(5.1)
+        assert codes[-1] is None

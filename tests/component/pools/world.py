@@ -11,6 +11,7 @@ from tests.component.pools.rig import Rig, Talk
 from yurt.domain.errors import TooManyPending, Unavailable
 from yurt.domain.functions import Scaling
 from yurt.domain.records import CallKind, ContainerState, Result, Role
+from yurt.domain.retry import NO_RETRIES, RetryPolicy
 from yurt.pools.heart import NewCall
 from yurt.pools.inputs import Input
 from yurt.pools.members import Member
@@ -52,6 +53,7 @@ class World:
         self.held = False
         self.revision = 1
         self.options: dict[str, object] = {}
+        self.retries = NO_RETRIES
         self.steps: list[str] = []
         self.database = sqlite3.connect(f"file:{self._file()}?mode=ro", uri=True)
 
@@ -62,7 +64,14 @@ class World:
     async def begin(self) -> None:
         """Deploy the first revision."""
         slots = self.rng.choice([1, 1, 2])
-        self.options = {"slots": slots, "single_use_containers": self.rng.random() < 0.15, "timeout_s": 36000}
+        self.retries = RetryPolicy(self.rng.choice([0, 2]), self.rng.choice([0, 0.5, 5]))
+        single_use = self.rng.random() < 0.15
+        self.options = {
+            "slots": slots,
+            "single_use_containers": single_use,
+            "timeout_s": 36000,
+            "retries": self.retries,
+        }
         await self.rig.deploy(1, max_containers=3, scaledown_window_s=20, **self.options)
         self._born()
 
@@ -296,6 +305,7 @@ class World:
         rig.lives.tick(rig.clock.monotonic(), renew=False)
         for pool in list(rig.heart.pools.values()):
             rig.heart.recovery.release(pool)
+        rig.heart.fire_timers()
         rig.heart.scale(list(rig.heart.pools.values()))
 
     # ------------------------------------------------------------------ the laws
@@ -320,13 +330,16 @@ class World:
 
     def _check_input(self, item: Input, holders: list[Member]) -> None:
         assert len(holders) <= 1, f"input {item.seq} is in {len(holders)} containers"
+        parked = item.seq in self.pool.parked
         queued = item in self.pool.queue
+        assert not (parked and (queued or holders)), f"input {item.seq} is held back, and queued or held"
+        assert item.history.user_failures <= self.retries.max_retries, f"input {item.seq} failed too often"
         if holders:
             assert item.member is holders[0], f"input {item.seq} is held by one container and belongs to another"
             assert not queued, f"input {item.seq} is queued and held"
         assert not (queued and item.ending), f"input {item.seq} has ended and is queued"
         if not self.held:
-            known = item.ending or queued or holders or item.seq in self.pool.recovering
+            known = item.ending or queued or parked or holders or item.seq in self.pool.recovering
             assert known, f"input {item.seq} is nowhere"
             if item.seq in self.rig.results:
                 raise AssertionError(f"input {item.seq} has ended and is still open")
@@ -340,7 +353,8 @@ class World:
         for seq, token in talk.acked:
             if (seq, token) in self.claims:
                 self.claims.discard((seq, token))
-                row = self.database.execute("SELECT 1 FROM results WHERE seq = ?", (seq,)).fetchone()
+                told = "SELECT 1 FROM results WHERE seq = ?1 UNION SELECT 1 FROM attempts WHERE seq = ?1"
+                row = self.database.execute(told, (seq,)).fetchone()
                 assert row, f"the output of {seq} was acknowledged before its commit"
 
     # ------------------------------------------------------------------ the end
