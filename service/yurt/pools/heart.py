@@ -204,7 +204,7 @@ class Heart:
         return len(pool.queue) >= self._limits.pending
 
     def accept_inputs(self, found: LiveMap, block: Block, rows: Sequence[MapInput]) -> None:
-        """Queue inputs of a map, as far as they have not ended: `rows` are committed, and in `block`."""
+        """Queue inputs of a map that are committed: `rows`, which are in `block`, at its end."""
         by = stopped_by(found.record)
         for row in rows:
             item = self.input_of(found, row.seq, block.first_idx + row.seq - block.first_seq, row.args, row.args_blob)

@@ -109,7 +109,7 @@ class Maps:
             MapInput(first + at, found.seq, None if at in blobs else data, blobs.get(at))
             for at, data in enumerate(envelopes)
         )
-        block = Block(found.seq, found.span.size, first, len(rows))
+        block = found.span.following(found.seq, first, len(rows))
         found.adding = True
         try:
             await self._write(found, AcceptInputs(rows), Save(block))

@@ -6,6 +6,9 @@ from operator import attrgetter
 
 from yurt.domain.records import Block
 
+BLOCK_SIZE = 1000
+"""Inputs of a block: that many are counted and read again together after a restart."""
+
 _INDEX, _SEQ = attrgetter("first_idx"), attrgetter("first_seq")
 
 
@@ -26,8 +29,17 @@ class Span:
         for block in blocks:
             self.add(block)
 
+    def following(self, call_seq: int, first_seq: int, size: int) -> Block:
+        """The block of inputs that come next: the last one, longer, where their numbers follow on its own."""
+        last = self.blocks[-1] if self.blocks else None
+        if last is None or last.first_seq + last.size != first_seq or last.size + size > BLOCK_SIZE:
+            return Block(call_seq, self.size, first_seq, size)
+        return Block(call_seq, last.first_idx, last.first_seq, last.size + size)
+
     def add(self, block: Block) -> None:
-        """Its block is the next one."""
+        """Its block is the next one, or takes the place of the last one, which it prolongs."""
+        if self.blocks and self.blocks[-1].first_idx == block.first_idx:
+            self.blocks.pop()
         self.blocks.append(block)
         self.size = block.first_idx + block.size
 

@@ -43,6 +43,14 @@ def test_an_index_and_its_number_are_one() -> None:
     assert [found.index(found.seqs(index)[0]) for index in range(COUNT)] == list(range(COUNT))
 
 
+def test_a_block_grows_while_its_numbers_follow_on() -> None:
+    grown = Span()
+    for first, size in ((10, 600), (610, 400), (1010, 5), (2000, 1)):
+        grown.add(grown.following(1, first, size))
+    assert grown.blocks == [Block(1, 0, 10, 1000), Block(1, 1000, 1010, 5), Block(1, 1005, 2000, 1)]
+    assert grown.size == 1006
+
+
 async def _read_all(output: Output, kept: Kept, order: list[int], pauses: set[int]) -> list[tuple[int, Any]]:
     found, shown = span(), []
     for at, index in enumerate(order):

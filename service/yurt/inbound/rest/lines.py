@@ -10,7 +10,7 @@ from yurt.inbound.rest.envelope import read_envelope
 from yurt.usecases.calls import Envelope
 
 BLOCK_LINES = 250
-"""Inputs that are accepted at once: some 5 ms of the loop."""
+"""Inputs that are accepted at once: some 5 ms of the loop, for which others wait."""
 BLOCK_BYTES = 4 << 20
 """The same in bytes."""
 
