@@ -3,6 +3,7 @@
 import pytest
 
 from tests.component.pools.rig import Rig
+from yurt.domain.changes import Expire
 from yurt.domain.errors import Invalid
 from yurt.domain.records import CallKind, Role
 from yurt.usecases.calls import Envelope
@@ -34,3 +35,17 @@ async def test_the_same_key_with_another_priority_is_another_body(rig: Rig) -> N
     assert (again.seq, again.replayed) == (first.seq, True)
     with pytest.raises(Invalid):
         await desk.begin(ANYBODY, pool.live, Envelope(b"{}", priority=2), CallKind.SPAWN, "key")
+
+
+async def test_the_same_key_after_eight_days_makes_a_new_call(rig: Rig) -> None:
+    pool, desk = await rig.deploy(), rig.desk()
+    first = await desk.begin(ANYBODY, pool.live, Envelope(b"{}"), CallKind.INVOKE, "key")
+    box = await rig.container()
+    box.answer(box.inputs[0])
+    await rig.settle()
+    rig.clock.advance(8 * 86_400)
+    kept = await desk.begin(ANYBODY, pool.live, Envelope(b"{}"), CallKind.INVOKE, "key")
+    assert (kept.seq, kept.replayed) == (first.seq, True)
+    await rig.store.journal.write(Expire((first.seq,)))
+    again = await desk.begin(ANYBODY, pool.live, Envelope(b"{}"), CallKind.INVOKE, "key")
+    assert (again.seq != first.seq, again.replayed) == (True, False)

@@ -6,7 +6,17 @@ from tests.contract.store.conftest import Stores
 from tests.contract.store.making import LIFE, accept, complete
 from tests.contract.store.test_store_maps import CALL, a_map, end
 from yurt.domain.changes import AcceptInputs, Expire, MapInput, Remove, Save
-from yurt.domain.records import AttemptRecord, Block, Bundle, Callback, IdempotencyKey, Revision
+from yurt.domain.records import (
+    AttemptRecord,
+    Block,
+    Bundle,
+    Callback,
+    IdempotencyKey,
+    Redrive,
+    Revision,
+    Timer,
+    TimerKind,
+)
 from yurt.domain.retention import OldCall
 from yurt.ports import Store
 
@@ -135,3 +145,19 @@ async def test_blobs_are_known_by_every_row_that_names_one(store: Store) -> None
     await store.journal.write(AcceptInputs((MapInput(LIFE + 3, LIFE + 9, None, "ff"),)))
     found = await store.retention.known_blobs(["aa", "bb", "cc", "dd", "ee", "ff"])
     assert found == {"aa", "bb", "cc", "dd", "ff"}
+
+
+async def test_what_a_call_repeats_is_forgotten_with_it(store: Store) -> None:
+    first, second = accept(1), accept(2)
+    await store.journal.write(first, second, complete(first), complete(second))
+    await store.journal.write(Save(Redrive(first.seq, 3)), Save(Redrive(second.seq, 4)))
+    await store.journal.write(Expire((first.seq,)))
+    assert await store.records.find(Redrive, {}) == [Redrive(second.seq, 4)]
+
+
+async def test_the_timers_of_an_input_go_in_the_transaction_that_ends_it(store: Store) -> None:
+    call = accept(1)
+    timers = [Timer(call.seq, TimerKind.START, 5.0), Timer(call.seq, TimerKind.EXPIRE, 6.0)]
+    await store.journal.write(call, *map(Save, timers))
+    await store.journal.write(complete(call), *(Remove(Timer, (call.seq, one.kind)) for one in timers))
+    assert await store.records.find(Timer, {}) == []
