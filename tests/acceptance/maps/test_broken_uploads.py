@@ -166,3 +166,21 @@ async def test_a_function_that_goes_takes_its_maps_along(served: Served) -> None
     ended = await call_of(served, call["call_id"])
     assert (ended["status"], ended["error"]["by"]) == ("terminated", "function_deleted")
     assert ended["counts"]["success"] + ended["counts"]["terminated"] == 200
+
+
+async def test_a_cancel_goes_on_after_a_restart(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        await served.deploy("demo", "import time\ndef rest(n):\n    time.sleep(60)\n", "rest", max_containers=1)
+        inputs = {"inputs": [{"args": [n]} for n in range(20_000)]}
+        options = {"headers": {"Prefer": "respond-async"}}
+        call = (await served.ask("POST", "/v1/functions/demo:rest/map", inputs, **options)).json
+        path = f"/v1/function-calls/{call['call_id']}"
+        cancelling = asyncio.create_task(served.ask("POST", f"{path}/cancel"))
+        async with asyncio.timeout(20):
+            while not (await served.ask("GET", path)).json["counts"]["terminated"]:
+                await asyncio.sleep(0)
+        await served.kill()
+        await asyncio.gather(cancelling, return_exceptions=True)
+        await served.start()
+        ended = await call_of(served, call["call_id"])
+        assert (ended["status"], ended["counts"]["terminated"]) == ("terminated", 20_000)
