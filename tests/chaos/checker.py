@@ -4,11 +4,14 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from tests.chaos.history import History, Limits, Run, Sight
+from tests.chaos.history import History, Limits, Request, Run, Sight
 
 CANCEL_MAY_TAKE_S = 45.0
 """From the answer of a cancel to the last moment at which its input may still begin: it was prefetched by a container
 that was frozen (20 s at most) or that had no connection meanwhile, while the server was frozen too."""
+
+CLOCKS_DIFFER_S = 0.1
+"""Between the wall clock, by which the server keeps delays over its restarts, and the monotonic one of the history."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +188,29 @@ def retries_hold(history: History) -> Iterator[Violation]:
                 yield Violation("retries hold", sight.call_id, told)
 
 
+def delays_hold(history: History) -> Iterator[Violation]:
+    """A call does not begin before its delay is over; none expires that did not ask for it."""
+    first: dict[str, Request] = {}
+    for request in sorted(history.requests, key=lambda request: request.sent_at):
+        if request.accepted:
+            first.setdefault(request.call_id, request)
+    sent_of_key: dict[tuple[str, str], float] = {}
+    for request in history.requests:
+        name = (request.function, request.key)
+        sent_of_key[name] = min(request.sent_at, sent_of_key.get(name, request.sent_at))
+    for run in history.runs:
+        asked = first.get(run.call_id)
+        if asked is not None and asked.delay_s:
+            sent_at = sent_of_key[asked.function, asked.key] if asked.key else asked.sent_at
+            if run.begun_at < sent_at + asked.delay_s - CLOCKS_DIFFER_S:
+                told = f"began {run.begun_at - sent_at:.3f} s after it was sent, with a delay of {asked.delay_s} s"
+                yield Violation("delays hold", run.call_id, told)
+    for sight in history.sights:
+        expired = (sight.facts.get("error") or {}).get("outcome") == "expired"
+        if expired and sight.call_id in first and not first[sight.call_id].expires:
+            yield Violation("delays hold", sight.call_id, f"expired, and had no queue_timeout: {sight.shown}")
+
+
 def cancelled_stays_away(history: History) -> Iterator[Violation]:
     """A call whose cancel was answered does not begin again."""
     for run in history.runs:
@@ -221,7 +247,10 @@ def maps_are_whole(history: History) -> Iterator[Violation]:
 
 
 def maps_add_up(history: History) -> Iterator[Violation]:
-    """A map that was accepted whole has all its inputs, and its counts are those of its lines."""
+    """A map that was accepted whole has all its inputs, and its counts are those of its lines.
+
+    One that failed need not have them: after the first failure no further lines are read.
+    """
     lines = {(s.call_id, s.index): s.status for s in history.sights if s.index >= 0}
     counted: dict[str, Counter[str]] = defaultdict(Counter)
     for (call_id, _), status in lines.items():
@@ -233,8 +262,9 @@ def maps_add_up(history: History) -> Iterator[Violation]:
         if call_id in whole and told != counted[call_id]:
             yield Violation("maps add up", call_id, f"its counts are {dict(told)}, its lines {dict(counted[call_id])}")
     for request in history.requests:
-        found = ends.get(request.call_id, {}).get("num_inputs", request.size)
-        if request.verb == "map" and request.status == 202 and found != request.size:
+        end = ends.get(request.call_id, {"status": "failure"})
+        found = end.get("num_inputs")
+        if request.verb == "map" and request.status == 202 and end["status"] != "failure" and found != request.size:
             yield Violation("maps add up", request.call_id, f"{request.size} inputs were accepted, {found} are there")
 
 
@@ -259,6 +289,7 @@ LAWS: tuple[Law, ...] = (
     one_call_of_a_key,
     slots_hold,
     retries_hold,
+    delays_hold,
     cancelled_stays_away,
     nothing_runs_after_its_end,
     maps_are_whole,

@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from tests.chaos import maps
 from tests.chaos.history import Request
@@ -14,6 +15,9 @@ PAUSE_S = 0.12
 
 PASSING = frozenset({404, 409})
 """How calls of an app that is stopped now and then may be refused."""
+
+DELAY_S = 1.5
+QUEUE_TIMEOUT_S = 2.0
 
 NAMES = ("chaos:quick",) * 5 + ("chaos:slow",) * 3 + ("chaos:fails", "chaos:flaky", "passing:quick")
 
@@ -47,6 +51,7 @@ class Client:
             (1, self._look_at_list),
             (2, self._cancel),
             (3, self._map),
+            (1, self._redrive),
         ]
         weights = [weight for weight, _ in deeds]
         while not stop.is_set():
@@ -58,19 +63,20 @@ class Client:
         sent_at = time.monotonic()
         allowed = PASSING if function.startswith("passing:") else frozenset[int]()
         headers = {"Idempotency-Key": key} if key else {}
+        delay_s, expires = DELAY_S if number % 13 == 0 else 0.0, number % 17 == 0
+        body: dict[str, object] = {"args": [number], "priority": number % 5 - 2, "delay": delay_s}
+        body |= {"queue_timeout": QUEUE_TIMEOUT_S} if expires else {}
         reply = await self._asker.ask(
             "POST",
             f"/v1/functions/{function}/{verb}",
-            {"args": [number], "priority": number % 5 - 2},
+            body,
             allowed=allowed,
             **headers,
         )
-        request = Request(self._name, verb, function, number, sent_at, key=key)
+        request = Request(self._name, verb, function, number, sent_at, key=key, delay_s=delay_s, expires=expires)
         if reply is not None and reply.status in {200, 202}:
             call_id = reply.body["call_id"]
-            request = Request(
-                self._name, verb, function, number, sent_at, 1, key, time.monotonic(), reply.status, call_id
-            )
+            request = replace(request, answered_at=time.monotonic(), status=reply.status, call_id=call_id)
             self._calls.append(call_id)
             self._recorder.see("answer", sent_at, reply.body)
             if reply.status == 200:
@@ -151,6 +157,22 @@ class Client:
             return
         await asyncio.sleep(self._chance.choice((0, 0.01, 0.3, 1)))
         await maps.cancel(request.call_id, self._asker, self._recorder)
+
+    async def _redrive(self) -> None:
+        """Repeat a call, which may not have failed, or whose function may be gone."""
+        known = {request.call_id: request for request in self._recorder.requests if request.accepted}
+        ours = [known[call_id] for call_id in self._calls[-50:] if call_id in known]
+        if not ours:
+            return
+        failed, sent_at = self._chance.choice(ours), time.monotonic()
+        path = f"/v1/function-calls/{failed.call_id}/redrive"
+        reply = await self._asker.ask("POST", path, allowed=PASSING)
+        if reply is None or reply.status != 202:
+            return
+        made = Request(self._name, "redrive", failed.function, failed.number, sent_at, call_id=reply.body["call_id"])
+        self._recorder.requests.append(replace(made, answered_at=time.monotonic(), status=202))
+        self._recorder.see("answer", sent_at, reply.body)
+        self._recorder.counts["calls redrive"] += 1
 
     async def _map(self) -> None:
         plan = maps.Plan.draw(self._name, self._chance, self._number + 1)

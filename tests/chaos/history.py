@@ -41,13 +41,15 @@ class Request:
     """One request that makes a call, and what came back.
 
     Args:
-        verb: spawn, invocations or map.
+        verb: spawn, invocations, redrive or map.
         number: its argument; of a map, that of the first input.
         size: how many inputs.
         key: the idempotency key, or an empty string.
         answered_at: None where nothing came.
         status: of the answer, or None where none came.
         call_id: as the answer, or at least its head, named it; empty if it did not.
+        delay_s: not before then may it begin.
+        expires: it asked for an end if it waits too long.
     """
 
     client: int
@@ -60,6 +62,8 @@ class Request:
     answered_at: float | None = None
     status: int | None = None
     call_id: str = ""
+    delay_s: float = 0.0
+    expires: bool = False
 
     @property
     def accepted(self) -> bool:

@@ -109,6 +109,16 @@ BROKEN: dict[str, tuple[str, Callable[[History], History]]] = {
             seen(22, "get", "fc-5", status="failure", result=None, error={**ERROR, "input_id": "in-5", "attempt": 1})
         )(with_runs(FLAKY)(good)),
     ),
+    "a delayed call that begins early": (
+        "delays hold",
+        lambda good: dataclasses.replace(
+            with_requests(dataclasses.replace(SENT, call_id="fc-2", key="", delay_s=5))(good), sights=good.sights
+        ),
+    ),
+    "a call that expires unasked": (
+        "delays hold",
+        with_sights(seen(12, status="failure", result=None, error={"outcome": "expired"})),
+    ),
     "a cancelled call that comes back": (
         "cancelled stays away",
         with_runs(dataclasses.replace(QUICK, run="r3", begun_at=12.1 + CANCEL_MAY_TAKE_S, ended_at=99)),
@@ -186,6 +196,12 @@ def test_runs_whose_container_was_killed_or_frozen_may_overlap_their_followers()
     late = dataclasses.replace(cut, run="r4", container_id="co-3", ended_at=40)
     history = with_runs(cut, late)(GOOD)
     assert check(dataclasses.replace(history, deeds=(Deed("freeze container", 10, 30, "co-3"),))) == []
+
+
+def test_a_map_that_failed_need_not_have_read_all_its_lines() -> None:
+    end = seen(12, "get", "fc-6", status="failure", result=None, num_inputs=2, counts={"failure": 2})
+    sent = dataclasses.replace(SENT, verb="map", size=3, call_id="fc-6", key="", status=202)
+    assert check(with_requests(sent)(with_sights(end)(GOOD))) == []
 
 
 def test_a_second_run_that_nothing_explains_is_told() -> None:
