@@ -147,3 +147,15 @@ async def test_the_same_key_with_another_delay_is_another_body(rig: Rig) -> None
     for timing in (Timing(2), Timing(1, 1), None):
         with pytest.raises(Invalid):
             await desk.begin(ANYBODY, pool.live, Envelope(b"{}", timing=timing), CallKind.SPAWN, "key")
+
+
+async def test_a_retry_that_waits_longer_than_the_queue_timeout_does_not_expire(rig: Rig) -> None:
+    await rig.deploy(retries=RetryPolicy(1, initial_delay_s=10))
+    item = await spawn(rig, Timing(queue_timeout_s=5))
+    box = await rig.container()
+    box.fail(box.inputs[0], "user_error")
+    await rig.tick(8)
+    assert rig.results == {}
+    await rig.tick(3)
+    box.answer(box.inputs[1])
+    assert (await rig.result(item)).outcome == "success"
