@@ -1,0 +1,1 @@
+"""Other systems on the same no-op, each run by an interpreter of its own."""
