@@ -162,11 +162,21 @@ class StoredCall:
 
 @dataclass(frozen=True, slots=True)
 class PendingInput:
-    """An input of an earlier life that has not ended, with what is known of its attempts."""
+    """A call of one input that has not ended, with what is known of its attempts.
+
+    Args:
+        timed: the store has timers of it.
+    """
 
     call: Call
     progress: Progress | None
     claim: Claim | None
+    timed: bool = False
+
+    @property
+    def seq(self) -> int:
+        """Its number."""
+        return self.call.seq
 
 
 class Calls(Protocol):
@@ -180,9 +190,6 @@ class Calls(Protocol):
 
         Without `values`, arguments and values stay in the store (the payloads are empty).
         """
-
-    async def pending(self, *, after: PendingInput | None, limit: int) -> list[PendingInput]:
-        """Pending inputs by function and caller, each caller's in their order, from behind `after` on."""
 
     async def key(self, token_id: str, function_id: str, key: str) -> IdempotencyKey | None:
         """The call that a caller named so, or None. A key holds until it expires, and as long as its call is kept."""
@@ -227,6 +234,7 @@ class WaitingInput:
 
     Args:
         args, args_blob: what it is called with; one of the two.
+        timed: the store has timers of it.
     """
 
     seq: int
@@ -234,6 +242,7 @@ class WaitingInput:
     args_blob: str | None
     progress: Progress | None
     claim: Claim | None
+    timed: bool = False
 
 
 class Maps(Protocol):
@@ -245,8 +254,8 @@ class Maps(Protocol):
     async def opened(self) -> list[OpenMap]:
         """The maps that have not ended."""
 
-    async def inputs(self, first: int, last: int, *, limit: int) -> list[WaitingInput]:
-        """Inputs of maps without a result, by seq, from `first` to `last`."""
+    async def inputs(self, call_seq: int, first: int, last: int, *, limit: int) -> list[WaitingInput]:
+        """Inputs of a map without a result, by seq, from `first` to `last`."""
 
     async def arguments(self, seq: int) -> Payload | None:
         """What an input of a map is called with, or None where there is none of that number."""

@@ -117,6 +117,7 @@ def compose(settings: Settings, outside: Outside, *, url: str, log_stream: TextI
         blobs=outside.blobs,
         logs=outside.logs,
         clock=clock,
+        meet=heart.meet,
         adopt=heart.recovery.adopt,
         heard=heart.hurry,
     )
@@ -157,6 +158,7 @@ def _heart(
         numbers=numbers,
         tags=tags,
         background=background,
+        reads=store.maps,
         limits=Limits(),
     )
     lives = Lives(

@@ -13,7 +13,7 @@ async def run_timers(heart: Heart, clock: Clock) -> NoReturn:
     heart.timers.woken = woken.set
     while True:
         woken.clear()
-        due = heart.fire_timers()
+        due = await heart.fire_timers()
         try:
             async with asyncio.timeout(None if due is None else max(0.0, due - clock.monotonic())):
                 await woken.wait()

@@ -1,10 +1,11 @@
 """The heart: every pool and every input that has not ended, behind the calls that the use cases make."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import msgspec
+import structlog
 
 from yurt.domain.changes import Change, MapInput
 from yurt.domain.endings import Ending, cancelled
@@ -13,23 +14,27 @@ from yurt.domain.functions import LiveFunction, Scaling
 from yurt.domain.ids import Tags
 from yurt.domain.maps import stopped_by
 from yurt.domain.reasons import PendingReason, Waiting, explain
-from yurt.domain.records import Block, CallKind, ContainerState, Result, TimerKind
+from yurt.domain.records import Block, CallKind, ContainerState, Result, Timer, TimerKind
 from yurt.domain.startup import Startup
 from yurt.domain.timing import Timing
 from yurt.pools.background import Background
 from yurt.pools.followers import Followers
-from yurt.pools.inputs import Input, timers_of
+from yurt.pools.inputs import Input, resumed, timers_of
 from yurt.pools.ledger import Ledger
 from yurt.pools.live_map import LiveMap
 from yurt.pools.lives import STOP_GRACE_S, Lives
 from yurt.pools.maps import Maps
 from yurt.pools.members import Member
 from yurt.pools.numbers import Numbers
-from yurt.pools.pool import Desk, Pool
+from yurt.pools.pool import LOOK_AGAIN_S, Desk, Pool
+from yurt.pools.queue import WINDOW, Window
 from yurt.pools.recovery import Recovery
 from yurt.pools.scaling import rescale, scale
+from yurt.pools.sessions import Held
+from yurt.pools.stored import Place, Stored
 from yurt.pools.timers import Timers
-from yurt.ports import Blobs, Clock
+from yurt.ports import Blobs, Clock, PendingRange, WaitingInput
+from yurt.ports import Maps as StoredMaps
 
 CANCEL_BATCH = 500
 """Inputs that are ended in one turn of the loop when a whole function is retired."""
@@ -37,6 +42,8 @@ CANCEL_BATCH = 500
 
 TIMER_BATCH = 500
 """Timers that are dealt with in one turn of the loop."""
+
+log = structlog.get_logger(__name__)
 
 
 class NewCall(msgspec.Struct, frozen=True):
@@ -53,16 +60,18 @@ class NewCall(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many inputs of one function may wait."""
+    """How many inputs of one function may wait, and how many of them are in memory."""
 
     pending: int = 5_000_000
+    window: Window = WINDOW
 
 
 class Heart:
     """Accepts calls, knows what is open, and is told which functions live.
 
     Attributes:
-        inputs: every input that has not ended, by seq.
+        inputs: every input that has not ended and is in memory, by seq.
+        stored: brings the others there.
         maps: every map that has not ended.
         followers: who waits for inputs, also for those that are only in the store.
         timers: what is due later.
@@ -78,6 +87,7 @@ class Heart:
         numbers: Numbers,
         tags: Tags,
         background: Background,
+        reads: StoredMaps,
         limits: Limits,
     ) -> None:
         self.inputs: dict[int, Input] = {}
@@ -106,6 +116,18 @@ class Heart:
             cancel=self.cancel,
             full=self._full,
             ended=self.followers.ended,
+            rest=self._rest_of_map,
+        )
+        self.stored = Stored(
+            reads=reads,
+            inputs=self.inputs,
+            maps=self.maps.open,
+            make=self._input_of_row,
+            tags=tags,
+            ledger=ledger,
+            clock=clock,
+            background=background,
+            page=limits.window.stream,
         )
         self._desk = Desk(
             ledger=ledger,
@@ -115,6 +137,10 @@ class Heart:
             background=background,
             followers=self.followers,
             timers=self.timers,
+            window=limits.window,
+            refill=self.stored.refill,
+            left=self._left,
+            rest=self._fail_rest,
             scale=self._want_scale,
             forget=self._forget,
             retire=self._retire_member,
@@ -176,10 +202,14 @@ class Heart:
 
         def committed(error: Exception | None) -> None:
             if error is None:
-                self.inputs[seq] = item
-                if timing is None:
+                self.stored.newest = seq
+                if seq in self.inputs:
+                    pass  # it was looked for, and ended, before its acceptance was heard of
+                elif timing is None:
+                    self.inputs[seq] = item
                     pool.enqueue(item)
                 else:
+                    self.inputs[seq] = item
                     pool.admit(item)
             else:
                 self.followers.forget(seq)
@@ -206,15 +236,26 @@ class Heart:
     def accept_inputs(self, found: LiveMap, block: Block, rows: Sequence[MapInput]) -> None:
         """Queue inputs of a map that are committed: `rows`, which are in `block`, at its end."""
         by = stopped_by(found.record)
-        for row in rows:
+        pool = self.pools.get(found.accepted.function_id)
+        for at, row in enumerate(rows):
+            if by is None and pool is not None and not pool.queue.takes(found):
+                pool.queue.leave(found, len(rows) - at, row.seq)
+                pool.pump()
+                return
             item = self.input_of(found, row.seq, block.first_idx + row.seq - block.first_seq, row.args, row.args_blob)
-            pool = self.pools.get(item.function_id)
-            if pool is not None:
-                pool.enqueue(item)
-            else:
-                self._end_orphan(item)
             if by is not None:
                 self.cancel(item, by)
+            elif pool is not None:
+                pool.enqueue(item)
+            else:
+                self.end_orphan(item)
+
+    def _input_of_row(self, found: LiveMap, row: WaitingInput) -> Input:
+        """An input of a map, as the store has it."""
+        item = self.input_of(found, row.seq, found.span.index(row.seq), row.args, row.args_blob)
+        item.timed = row.timed
+        resumed(item, row.progress, row.claim)
+        return item
 
     def input_of(self, found: LiveMap, seq: int, index: int, args: bytes | None, blob: str | None) -> Input:
         """An input of a map, which is open from now on."""
@@ -237,6 +278,13 @@ class Heart:
         self.inputs[seq] = found.open[seq] = item
         return item
 
+    def _left(self, items: Sequence[Input]) -> None:
+        """These are only in the store from now on."""
+        for item in items:
+            self.inputs.pop(item.seq, None)
+            if item.group is not None:
+                item.group.left(item)
+
     def state_of_map(self, found: LiveMap) -> tuple[int, PendingReason | None]:
         """How many inputs of a map run, and where none does why its first open one waits."""
         pool = self.pools.get(found.accepted.function_id)
@@ -257,10 +305,25 @@ class Heart:
         if pool is not None:
             self.recovery.hold(pool, item)
         else:
-            self._end_orphan(item)
+            self.end_orphan(item)
 
-    def _end_orphan(self, item: Input) -> None:
-        self._ledger.end(item, cancelled("app_stopped"), item.function_id, None, partial(self._orphan_ended, item))
+    def expire_at(self, timer: Timer) -> None:
+        """Look at an input of an earlier life when the time in which it must begin is over."""
+        self.timers.arm(timer.seq, TimerKind.EXPIRE, max(0.0, timer.due_at - self._clock.now()))
+
+    def bury(self, where: PendingRange) -> None:
+        """End all pending calls of a range: their function is gone."""
+        self._background.run("end-orphans", self._bury(where))
+
+    async def _bury(self, where: PendingRange) -> None:
+        async for items in self.stored.range(where):
+            for item in items:
+                self.end_orphan(item)
+
+    def end_orphan(self, item: Input) -> None:
+        """End an input of a function that is gone."""
+        if not item.ending:
+            self._ledger.end(item, cancelled("app_stopped"), item.function_id, None, partial(self._orphan_ended, item))
 
     def _orphan_ended(self, item: Input, result: Result) -> None:
         self._forget(item)
@@ -268,31 +331,131 @@ class Heart:
         if item.group is not None:
             item.group.after_end(item, result)
 
-    def fire_timers(self) -> float | None:
-        """Let a batch of what is due happen; returns when there is more, on the monotonic clock."""
+    async def fire_timers(self) -> float | None:
+        """Let a batch of what is due happen; returns when there is more, on the monotonic clock.
+
+        Raises:
+            Unavailable: the store cannot be read; it goes on with the next batch.
+        """
+        absent: dict[int, TimerKind] = {}
         for seq, kind in self.timers.due(TIMER_BATCH):
             item = self.inputs.get(seq)
-            pool = self.pools.get(item.function_id) if item is not None else None
-            if item is None or pool is None:
-                continue
-            if kind is TimerKind.START:
-                pool.unpark(item)
+            if item is None:
+                absent[seq] = kind
             else:
-                pool.overdue(item)
+                self._fire(item, kind)
+        expiring = [seq for seq, kind in absent.items() if kind is TimerKind.EXPIRE]
+        if expiring:
+            await self._expire_stored(expiring)
         return self.timers.next()
 
-    def waiting(self, function_id: str) -> list[Input]:
-        """The inputs of a function that no container holds, those of maps apart: queued, delayed, to be retried."""
+    def _fire(self, item: Input, kind: TimerKind) -> None:
+        pool = self.pools.get(item.function_id)
+        if pool is None:
+            return
+        if kind is TimerKind.START:
+            pool.unpark(item)
+        else:
+            pool.overdue(item)
+
+    async def _expire_stored(self, seqs: Sequence[int]) -> None:
+        """Look at inputs that are overdue, and only in the store."""
+        try:
+            items = await self.stored.fetch(seqs)
+        except Unavailable as error:
+            log.warning("expiries_postponed", inputs=len(seqs), reason=str(error))
+            for seq in seqs:
+                self.timers.arm(seq, TimerKind.EXPIRE, LOOK_AGAIN_S)
+            return
+        for item in items:
+            pool = self._taken(item)
+            if pool is not None:
+                pool.overdue(item)
+                pool.enqueue(item)
+
+    def _taken(self, item: Input) -> Pool | None:
+        """An input was fetched from the store: it is not one of those that its pool has there any more."""
+        pool = self.pools.get(item.function_id)
+        if pool is not None and (item.group is not None or item.seq <= self.stored.newest):
+            pool.queue.taken(item)
+        return pool
+
+    async def waiting(self, function_id: str) -> AsyncGenerator[list[Input]]:
+        """The inputs of a function that no container holds, those of maps apart: queued, delayed, to be retried.
+
+        They come in batches. Who takes a batch ends what it wants to end before it asks for the next one.
+        """
         pool = self.pools.get(function_id)
         if pool is None:
-            return []
+            return
+        places = self.stored.places(stream for stream in pool.queue.streams if stream.found is None)
         parked = (self.inputs[seq] for seq in pool.parked)
-        return [item for item in (*pool.queue, *parked) if item.group is None]
+        yield [item for item in (*pool.queue, *parked) if item.group is None]
+        async for items in self.stored.walk(pool, places):
+            yield [item for item in items if item.member is None]
+
+    async def cancel_stored(self, seq: int, by: str) -> Input | None:
+        """End a call that has not ended, wherever it is, as cancelled; None where it has ended, or is none.
+
+        Raises:
+            Unavailable: the store cannot be read.
+        """
+        if seq not in self.inputs:
+            for item in await self.stored.fetch([seq]):
+                self._taken(item)
+        found = self.inputs.get(seq)
+        if found is not None:
+            self.cancel(found, by)
+        return found
+
+    def _fail_rest(self, pool: Pool, ending: Ending) -> None:
+        """End what is in the store now and waits in the queue of `pool`."""
+        places = self.stored.places(pool.queue.streams)
+        if places:
+            self._background.run("fail-queued", self._fail_stored(pool, places, ending))
+
+    async def _fail_stored(self, pool: Pool, places: Sequence[Place], ending: Ending) -> None:
+        async for items in self.stored.walk(pool, places):
+            for item in items:
+                pool.fail(item, ending)
+
+    async def _rest_of_map(self, found: LiveMap) -> AsyncGenerator[list[Input]]:
+        """What has not ended of a map that was ended as a whole; nothing of it is handed out any more."""
+        pool = self.pools.get(found.accepted.function_id)
+        if pool is not None:
+            pool.queue.close(found)
+        yield list(found.open.values())
+        async for items in self.stored.rest_of_map(found):
+            yield items
+
+    async def meet(self, holds: Sequence[Held]) -> None:
+        """Bring what a reconnecting container says that it holds into memory, so that it can be adopted.
+
+        Raises:
+            Unavailable: the store cannot be read.
+        """
+        absent = [held.seq for held in holds if held.seq not in self.inputs]
+        if not absent:
+            return
+        items = await self.stored.fetch(absent)
+        for found in list(self.maps.open.values()):
+            mine = [seq for seq in absent if seq in found.span]
+            if mine:
+                items += await self.stored.fetch_of_map(found, mine)
+        for item in items:
+            home = self._taken(item)
+            if home is not None:
+                home.recovering[item.seq] = item
+            else:
+                self.end_orphan(item)
 
     def cancel(self, item: Input, by: str) -> bool:
         """End an input as cancelled; False if it is already ending."""
         pool = self.pools.get(item.function_id)
-        return pool is not None and pool.cancel(item, by, grace_s=self.lives.cancel_grace_s)
+        if pool is None:
+            self.end_orphan(item)
+            return True
+        return pool.cancel(item, by, grace_s=self.lives.cancel_grace_s)
 
     def pending_reason(self, item: Input) -> PendingReason | None:
         """Why the input does not run, or None if it does."""
@@ -330,6 +493,7 @@ class Heart:
 
     def _forget(self, item: Input) -> None:
         self.inputs.pop(item.seq, None)
+        self.stored.ended(item.seq)
 
     # ------------------------------------------------------------------ functions
 
@@ -365,9 +529,10 @@ class Heart:
             return
         pool.retired_by = by
         self.maps.retire(function_id, by)
-        self._background.run("retire-function", self._retire(pool, by))
+        places = self.stored.places(stream for stream in pool.queue.streams if stream.found is None)
+        self._background.run("retire-function", self._retire(pool, by, places))
 
-    async def _retire(self, pool: Pool, by: str) -> None:
+    async def _retire(self, pool: Pool, by: str, places: Sequence[Place]) -> None:
         mine = [item for item in self.inputs.values() if item.function_id == pool.live.function_id]
         for index, item in enumerate(mine):
             pool.cancel(item, by, grace_s=self.lives.cancel_grace_s)
@@ -375,6 +540,9 @@ class Heart:
                 await self._clock.sleep(0)
         for member in list(pool.members.values()):
             self.lives.drain(pool, member, by, grace_s=STOP_GRACE_S)
+        async for items in self.stored.walk(pool, places):
+            for item in items:
+                pool.cancel(item, by, grace_s=self.lives.cancel_grace_s)
 
     def containers_running(self, function_id: str) -> int:
         """How many containers of the function live."""

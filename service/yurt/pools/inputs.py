@@ -25,8 +25,15 @@ class Group(Protocol):
     """The map that an input belongs to."""
 
     @property
+    def seq(self) -> int:
+        """The number of the map's call."""
+
+    @property
     def suffix(self) -> str:
         """The part of the call's visible id after the prefix."""
+
+    def left(self, item: "Input") -> None:
+        """An input is only in the store from now on."""
 
     def before_end(self, item: "Input", result: Result) -> Sequence[Change]:
         """What is to be written with the end of an input."""
@@ -51,6 +58,7 @@ class Input:
         ending: how it ends is decided; nothing can change that.
         over: its end is committed.
         expires_at: until when its first attempt must begin, seconds since 1970.
+        queued: it is in the queue of its function, and in memory.
         timed: the store may have timers of it.
         start_at: when it may run, seconds since 1970, while it is held back until then.
     """
@@ -76,6 +84,7 @@ class Input:
         "min_token",
         "over",
         "priority",
+        "queued",
         "queued_at",
         "seq",
         "start_at",
@@ -125,6 +134,7 @@ class Input:
         self.start_at: float | None = None
         self.expires_at: float | None = None
         self.timed = False
+        self.queued = False
         self.claim: Claim | None = None
         self.claimed = False
         self.ending = False
@@ -157,21 +167,25 @@ def restore(pending: PendingInput, suffix: str, timers: Iterable[Timer] = ()) ->
         args=call.args.data,
         blob=call.args.blob,
     )
-    resumed(item, pending.progress, pending.claim, timers)
+    item.timed = pending.timed
+    timed_by(item, timers)
+    resumed(item, pending.progress, pending.claim)
     return item
 
 
-def resumed(item: Input, progress: Progress | None, claim: Claim | None, timers: Iterable[Timer] = ()) -> None:
-    """Give an input of an earlier life what is known of its attempts."""
-    if progress is not None:
-        item.history = History(progress.number, progress.user_failures, progress.losses)
-        item.min_token = progress.min_token
+def timed_by(item: Input, timers: Iterable[Timer]) -> None:
+    """Give an input of an earlier life its timers."""
     for timer in timers:
         item.timed = True
         if timer.kind == TimerKind.START:
             item.start_at = timer.due_at
-        else:
-            item.expires_at = timer.due_at
+
+
+def resumed(item: Input, progress: Progress | None, claim: Claim | None) -> None:
+    """Give an input of an earlier life what is known of its attempts."""
+    if progress is not None:
+        item.history = History(progress.number, progress.user_failures, progress.losses)
+        item.min_token = progress.min_token
     item.claim = claim
     item.claimed = claim is not None
 

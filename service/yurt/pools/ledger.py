@@ -65,6 +65,10 @@ class Ledger:
         """
         self._journal.add(changes, done)
 
+    async def flush(self) -> None:
+        """Return when everything written so far is committed or refused."""
+        await self._journal.flush()
+
     def hurry(self) -> None:
         """Commit at once what nobody else is about to join."""
         self._journal.hurry()

@@ -57,7 +57,7 @@ class LiveMap:
     Attributes:
         span: its inputs, as far as they are committed.
         counts: how those that have ended ended.
-        open: its inputs that have not, by seq.
+        open: its inputs that have not and are in memory, by seq.
         failed: the result of the first one that failed, where that ended the others.
         committed: its row is in the store.
         beside: what is written with its row.
@@ -112,6 +112,10 @@ class LiveMap:
     def sealed(self) -> bool:
         """Whether no more inputs are taken."""
         return self.record.sealed_at is not None
+
+    def left(self, item: Input) -> None:
+        """An input is only in the store from now on."""
+        self.open.pop(item.seq, None)
 
     def before_end(self, item: Input, result: Result) -> Sequence[Change]:
         """What is to be written with the end of an input."""

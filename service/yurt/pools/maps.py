@@ -1,7 +1,7 @@
 """Maps that have not ended: accepted block by block, counted, failed or cancelled as one, and ended."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -38,6 +38,7 @@ class Maps:
         cancel: ends one input as cancelled.
         full: whether a function's queue takes no more now; raises what makes it take none at all.
         ended: called when a map's own end is committed.
+        rest: what has not ended of a map that is over, in batches; each is ended before the next one is asked for.
 
     Attributes:
         open: the maps that have not ended, by their call's number.
@@ -56,6 +57,7 @@ class Maps:
         cancel: Callable[[Input, str], bool],
         full: Callable[[str], bool],
         ended: Callable[[int, Result], None],
+        rest: Callable[[LiveMap], AsyncIterator[list[Input]]],
     ) -> None:
         self.open: dict[int, LiveMap] = {}
         self._ledger = ledger
@@ -68,6 +70,7 @@ class Maps:
         self._cancel = cancel
         self._full = full
         self._ended = ended
+        self._rest = rest
 
     # ------------------------------------------------------------------ in
 
@@ -219,10 +222,11 @@ class Maps:
 
     async def _end_rest(self, found: LiveMap) -> None:
         by = stopped_by(found.record) or "token"
-        for count, item in enumerate(list(found.open.values()), 1):
-            self._cancel(item, by)
-            if count % CANCEL_BATCH == 0:
-                await self._clock.sleep(0)
+        async for items in self._rest(found):
+            for count, item in enumerate(items, 1):
+                self._cancel(item, by)
+                if count % CANCEL_BATCH == 0:
+                    await self._clock.sleep(0)
 
     def _look(self, found: LiveMap) -> None:
         """End the map if nothing more can come of it."""

@@ -1,12 +1,12 @@
 """The queue of a function and the containers that serve it: which input goes where."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import structlog
 
-from yurt.domain.blame import History, Verdict, container_lost
+from yurt.domain.blame import History, Verdict, container_lost, runs_alone
 from yurt.domain.changes import Change, Save
 from yurt.domain.endings import Ending, cancelled, expired
 from yurt.domain.errors import NotFound, Unavailable
@@ -21,8 +21,9 @@ from yurt.pools.ledger import BLOB_RETRY_S, Ledger
 from yurt.pools.members import Member
 from yurt.pools.numbers import Numbers
 from yurt.pools.outputs import read_output
-from yurt.pools.queue import Queue
+from yurt.pools.queue import Queue, Window
 from yurt.pools.stats import Stats
+from yurt.pools.stream import Stream
 from yurt.pools.timers import Timers
 from yurt.ports import Blobs, Clock
 from yurt_runner import wire
@@ -48,6 +49,10 @@ class Desk:
     Args:
         followers: who waits for inputs.
         timers: what is due later.
+        window: how much of a queue is in memory.
+        refill: reads more of a stream from the store.
+        left: called with inputs that are now only in the store.
+        rest: ends what is in the store now and waits.
         scale: asks for a scaling decision soon.
         forget: called when an input has ended.
         retire: called when a container is to take nothing new and end.
@@ -60,6 +65,10 @@ class Desk:
     background: Background
     followers: Followers
     timers: Timers
+    window: Window
+    refill: Callable[["Pool", Stream], None]
+    left: Callable[[Sequence[Input]], None]
+    rest: Callable[["Pool", Ending], None]
     scale: Callable[["Pool"], None]
     forget: Callable[[Input], None]
     retire: Callable[["Pool", Member, str], None]
@@ -81,7 +90,7 @@ class Pool:
     def __init__(self, live: LiveFunction, desk: Desk) -> None:
         self.live = live
         self.desk = desk
-        self.queue = Queue()
+        self.queue = Queue(partial(desk.refill, self), desk.left, desk.window)
         self.members: dict[str, Member] = {}
         self.free: dict[str, Member] = {}
         self.recovering: dict[int, Input] = {}
@@ -109,8 +118,21 @@ class Pool:
         if self.retired_by is not None:
             self._end(item, cancelled(self.retired_by))
             return
-        self.queue.push(item)
+        if not self.queue and self._goes_at_once(item):
+            return
+        if not self.queue.push(item):
+            self.desk.left((item,))
         self.pump()
+
+    def _goes_at_once(self, item: Input) -> bool:
+        """Hand an input out past an empty queue, if somebody has room."""
+        if self.paused or runs_alone(item.history):
+            return False
+        member = self._with_room()
+        if member is None or (item.blob is not None and not member.has_slot_free):
+            return False
+        self._hand_out(item, member)
+        return True
 
     def admit(self, item: Input) -> None:
         """Take a committed input that has a time to start or to expire."""
@@ -132,7 +154,7 @@ class Pool:
         if item.ending or item.history.number > 1 or item.running or item.claimed:
             return
         member = self.members.get(item.member.id) if item.member is not None else None
-        if member is not None or item.seq in self.recovering:
+        if member is not None or item.seq in self.recovering or self.queue.held:
             if member is not None and not member.recalled:
                 self.recall(member)
             self.desk.timers.arm(item.seq, TimerKind.EXPIRE, LOOK_AGAIN_S)
@@ -461,7 +483,14 @@ class Pool:
 
     def fail_queued(self, ending: Ending) -> None:
         """End everything that waits."""
-        for item in self.queue.clear():
+        self.desk.rest(self, ending)
+        for item in list(self.queue):
+            self.fail(item, ending)
+
+    def fail(self, item: Input, ending: Ending) -> None:
+        """End an input, if it waits to run."""
+        if item.member is None and item.start_at is None and not item.ending:
+            self.queue.discard(item)
             self._end(item, ending)
 
     def lost(self, member: Member, message: str, first: Iterable[Change]) -> None:

@@ -26,17 +26,15 @@ class Recovery:
         self._clock = clock
         self._begun = clock.monotonic()
 
-    def hold(self, pool: Pool, item: Input) -> None:
-        """Keep an input of an earlier life back, unless no container could hold it.
-
-        The waiting begins when the last one was taken over: before that no container can say hello.
-        """
+    def begin(self) -> None:
+        """Everything was taken over: the waiting begins, for before that no container could say hello."""
         self._begun = self._clock.monotonic()
-        if item.claim is None:
-            pool.watch_expiry(item)
-            if item.start_at is not None and item.start_at > self._clock.now():
-                pool.park(item, item.start_at - self._clock.now())
-                return
+
+    def hold(self, pool: Pool, item: Input) -> None:
+        """Keep an input of an earlier life back, unless no container could hold it."""
+        if item.claim is None and item.start_at is not None and item.start_at > self._clock.now():
+            pool.park(item, item.start_at - self._clock.now())
+            return
         item.start_at = None
         if pool.members:
             pool.recovering[item.seq] = item
@@ -90,11 +88,11 @@ class Recovery:
         pool.desk.followers.changed(item.seq)
 
     def release(self, pool: Pool) -> None:
-        """Queue the held-back inputs that no container can hold any more."""
-        if not pool.recovering:
-            return
+        """Queue the held-back inputs that no container can hold any more, and let the store be read for more."""
         silent = [m for m in pool.members.values() if not m.greeted and m.ended is None]
         waited = self._clock.monotonic() - self._begun
+        if not silent or waited >= WAIT_S:
+            pool.queue.release()
         for item in list(pool.recovering.values()):
             claim = item.claim
             claimed_by = pool.members.get(claim.container_id) if claim is not None else None

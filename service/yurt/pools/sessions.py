@@ -3,7 +3,7 @@
 import hmac
 import secrets
 import signal
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -54,7 +54,8 @@ class Sessions:
     """Checks who a container is, welcomes it, and acts on its frames.
 
     Args:
-        adopt: what to do with what a reconnecting container holds.
+        meet: brings what a reconnecting container holds into memory.
+        adopt: what to do with it.
         heard: called when all frames of a message have been acted on.
     """
 
@@ -66,6 +67,7 @@ class Sessions:
         blobs: Blobs,
         logs: Logs,
         clock: Clock,
+        meet: Callable[[Sequence[Held]], Awaitable[None]],
         adopt: Callable[[Pool, Member, Iterable[Held]], None],
         heard: Callable[[], None],
     ) -> None:
@@ -74,6 +76,7 @@ class Sessions:
         self._blobs = blobs
         self._logs = logs
         self._clock = clock
+        self._meet = meet
         self._adopt = adopt
         self._heard = heard
 
@@ -109,6 +112,7 @@ class Sessions:
             raise SessionRefused("Another instance of this container holds the session.")
         token = await self._bind(member, instance, credential)
         welcome = await self._welcome(member, token)
+        await self._meet(holds)
         if member.record.fenced or member.ended is not None or member.state is ContainerState.ENDED:
             raise SessionRefused("This container was given up, or has ended.")
         # Nothing is awaited from here on: no input can be sent before the welcome, nor before it is known what is held.

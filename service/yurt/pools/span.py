@@ -48,6 +48,21 @@ class Span:
         block = self.blocks[bisect_right(self.blocks, index, key=_INDEX) - 1]
         return block.first_seq + index - block.first_idx, block.first_seq + block.size - 1
 
+    @property
+    def last_seq(self) -> int:
+        """The number of the last input accepted so far, 0 where there is none."""
+        return self.blocks[-1].first_seq + self.blocks[-1].size - 1 if self.blocks else 0
+
+    def following_seq(self, seq: int) -> int | None:
+        """The number of the first input behind `seq`, or None."""
+        at = bisect_right(self.blocks, seq, key=_SEQ)
+        if at and seq + 1 < self.blocks[at - 1].first_seq + self.blocks[at - 1].size:
+            return seq + 1
+        return self.blocks[at].first_seq if at < len(self.blocks) else None
+
+    def __contains__(self, seq: int) -> bool:
+        return self.following_seq(seq - 1) == seq
+
     def index(self, seq: int) -> int:
         """The index of an input of the map."""
         block = self.blocks[bisect_right(self.blocks, seq, key=_SEQ) - 1]

@@ -1,27 +1,20 @@
 """From what the store and the engine know to a heart that beats: the start of a server's life."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Iterable
 
 import structlog
 
-from yurt.domain.changes import AcceptMap
 from yurt.domain.functions import LiveFunction
 from yurt.domain.ids import Tags
-from yurt.domain.maps import Counts
-from yurt.domain.records import App, Block, Container, ContainerState, Function, Revision, Timer
+from yurt.domain.records import App, Container, ContainerState, Function, Revision
 from yurt.pools.heart import Heart
-from yurt.pools.inputs import restore, resumed
-from yurt.pools.live_map import LiveMap
 from yurt.pools.lives import Lives
 from yurt.pools.members import Member
-from yurt.ports import Clock, Engine, Observed, OpenMap, PendingInput, Store
+from yurt.ports import Clock, Engine, Observed, Store
 from yurt.usecases.registry import Registry
+from yurt.usecases.reopening import Reopening
 
-BATCH = 1000
 GONE = "It was gone when the server started."
-_Timers: TypeAlias = Mapping[int, Sequence[Timer]]
 log = structlog.get_logger(__name__)
 
 
@@ -53,9 +46,7 @@ class Awakening:
         for stranger in alive:
             log.warning("unknown_container_stopped", container_id=stranger)
             await self._engine.stop(stranger, grace_s=0)
-        timers = await self._timers()
-        await self._inputs(timers)
-        await self._maps(timers)
+        await Reopening(self._store, self._heart, self._tags).run()
 
     async def _open_containers(self) -> list[Container]:
         found: list[Container] = []
@@ -84,59 +75,3 @@ class Awakening:
         if function is None or revision is None or app is None:
             return None
         return self._registry.compose(app, function, revision).live
-
-    async def _timers(self) -> _Timers:
-        timers: defaultdict[int, list[Timer]] = defaultdict(list)
-        for timer in await self._store.records.find(Timer, {}):
-            timers[timer.seq].append(timer)
-        return timers
-
-    async def _inputs(self, timers: _Timers) -> None:
-        """Put back every input that has not ended; those of functions that are gone end as cancelled."""
-        after: PendingInput | None = None
-        count = 0
-        while rows := await self._store.calls.pending(after=after, limit=BATCH):
-            for row in rows:
-                self._heart.restore(restore(row, self._tags.suffix(row.call.seq), timers.get(row.call.seq, ())))
-            after, count = rows[-1], count + len(rows)
-        if count:
-            log.info("inputs_restored", count=count)
-
-    async def _maps(self, timers: _Timers) -> None:
-        """Put back every map that has not ended, with its inputs that have not."""
-        for opened in await self._store.maps.opened():
-            await self._map(opened, timers)
-
-    async def _map(self, opened: OpenMap, timers: _Timers) -> None:
-        call = opened.call
-        row = AcceptMap(
-            call.seq,
-            call.function_id,
-            call.app_id,
-            call.kind,
-            call.caller,
-            call.priority,
-            call.created_at,
-            call.metadata_json,
-        )
-        found = self._heart.maps.restore(row, opened.map)
-        counts = [0, 0, 0]
-        for block, *ended in opened.blocks:
-            found.span.add(block)
-            counts = [a + b for a, b in zip(counts, ended, strict=True)]
-        found.counts = Counts(*counts)
-        if opened.map.failed_seq is not None:
-            failed = await self._store.maps.results(opened.map.failed_seq, opened.map.failed_seq, limit=1)
-            found.failed = failed[0] if failed else None
-        for block, *ended in opened.blocks:
-            if sum(ended) < block.size:
-                await self._block(found, block, timers)
-        self._heart.maps.resume(found)
-
-    async def _block(self, found: LiveMap, block: Block, timers: _Timers) -> None:
-        last = block.first_seq + block.size - 1
-        for row in await self._store.maps.inputs(block.first_seq, last, limit=block.size):
-            index = block.first_idx + row.seq - block.first_seq
-            item = self._heart.input_of(found, row.seq, index, row.args, row.args_blob)
-            resumed(item, row.progress, row.claim, timers.get(row.seq, ()))
-            self._heart.restore(item)

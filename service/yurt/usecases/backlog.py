@@ -1,6 +1,8 @@
 """What waits in a function's queue, as a whole."""
 
 import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing
 
 from yurt.domain.records import Result
 from yurt.pools.heart import CANCEL_BATCH, Heart
@@ -29,15 +31,20 @@ class Backlog:
             Unavailable: the store did not take all of it in time; asking again goes on with the rest.
         """
         until = self._clock.now() if before is None else before
-        waiting = [item for item in self._heart.waiting(function_id) if item.created_at <= until]
         count = 0
-        for start in range(0, len(waiting), CANCEL_BATCH):
-            batch = [item for item in waiting[start : start + CANCEL_BATCH] if item.member is None]
-            ended = [item for item in batch if self._heart.cancel(item, "token")]
-            if ended:
-                await self._committed(ended[-1])
-            count += len(ended)
+        async with aclosing(self._heart.waiting(function_id)) as batches:
+            async for items in batches:
+                wanted = [item for item in items if item.created_at <= until]
+                for start in range(0, len(wanted), CANCEL_BATCH):
+                    count += await self._cancel(wanted[start : start + CANCEL_BATCH])
         return count
+
+    async def _cancel(self, items: Sequence[Input]) -> int:
+        """End those that still wait; returns how many, once that is committed."""
+        ended = [item for item in items if item.member is None and self._heart.cancel(item, "token")]
+        if ended:
+            await self._committed(ended[-1])
+        return len(ended)
 
     async def _committed(self, last: Input) -> None:
         """Return once the end of `last` is committed, and with it those that were written before."""

@@ -373,20 +373,6 @@ class Calls:
         begun = bool(running or found.counts.total)
         return View(found.call, None, begun, found.accepted.created_at if begun else None, 0, reason, inputs)
 
-    async def open_input(self, principal: Principal, call_id: str) -> Input | None:
-        """The input of a call that has not ended, or None if it has.
-
-        Raises:
-            NotFound: there is no such call, or the caller may not know of it.
-        """
-        seq = self._tags.seq(call_id)
-        item = self._heart.inputs.get(seq) if seq is not None else None
-        if item is None:
-            await self.get(principal, call_id)
-            return None
-        await self._visible(principal, item.function_id, call_id)
-        return item
-
     async def _visible(self, principal: Principal, function_id: str, call_id: str) -> Place:
         place = await self._places.of(function_id)
         if place is None or not principal.sees(place.environment):
@@ -513,26 +499,31 @@ class Calls:
             NotFound: there is none, or the caller may not know of it.
             NotCancellable: it has ended otherwise.
         """
-        item = await self.open_input(principal, call_id)
-        if item is not None:
-            if terminate is not None and item.running:
-                terminate(item)
-            self._heart.cancel(item, "token")
-            if item.seq in self._heart.inputs and await self.wait(item.seq, COMMIT_TIMEOUT_S) is None:
-                raise not_committed()
-        seq = self._tags.seq(call_id)
-        if seq is not None and (found := self._heart.maps.open.get(seq)) is not None:
+        view, place = await self.get(principal, call_id)
+        seq = view.call.seq
+        if (found := self._heart.maps.open.get(seq)) is not None:
             self._heart.maps.cancel(found, "token")
             await self.wait(seq, COMMIT_TIMEOUT_S)  # a large backlog takes longer to end; the flag is committed
+        elif view.result is None:
+            await self._cancel_input(seq, terminate)
         view, place = await self.get(principal, call_id)
         if view.result is not None and view.result.outcome != Outcome.CANCELLED:
             status = view.status.value
             raise NotCancellable(f"{call_id} has already ended: {status}.", extra={"status_of_call": status})
         return view, place
 
-    def disconnected(self, item: Input) -> None:
+    async def _cancel_input(self, seq: int, terminate: Callable[[Input], None] | None) -> None:
+        item = self._heart.inputs.get(seq)
+        if item is not None and terminate is not None and item.running:
+            terminate(item)
+        if await self._heart.cancel_stored(seq, "token") is None:
+            return  # it has ended
+        if seq in self._heart.inputs and await self.wait(seq, COMMIT_TIMEOUT_S) is None:
+            raise not_committed()
+
+    async def disconnected(self, seq: int) -> None:
         """The caller of an invocation went away and had asked that this cancels it."""
-        self._heart.cancel(item, "disconnect")
+        await self._heart.cancel_stored(seq, "disconnect")
 
 
 def call_of(item: Input) -> Call:

@@ -16,22 +16,24 @@ from tests.waiting import until
 from yurt.domain.changes import Save
 from yurt.domain.functions import LiveFunction, Scaling
 from yurt.domain.ids import Tags
-from yurt.domain.records import App, Container, Function, Result, Revision, Timer
+from yurt.domain.records import App, Container, Function, Result, Revision
 from yurt.outbound.store import open_store
 from yurt.outbound.store.store import SqliteStore
 from yurt.pools.background import Background
 from yurt.pools.heart import Heart, Limits, NewCall
-from yurt.pools.inputs import Input, restore
+from yurt.pools.inputs import Input
 from yurt.pools.ledger import Ledger
 from yurt.pools.lives import Lives
 from yurt.pools.members import Member
 from yurt.pools.numbers import Numbers
 from yurt.pools.pool import Pool
+from yurt.pools.queue import Window
 from yurt.pools.sessions import Sessions
 from yurt.usecases.callbacks import Callbacks
 from yurt.usecases.calls import Calls
 from yurt.usecases.environments import Environments
 from yurt.usecases.places import Places
+from yurt.usecases.reopening import Reopening
 from yurt_runner import wire
 
 
@@ -126,6 +128,7 @@ class Rig:
         self.blobs = FakeBlobs()
         self.logs = FakeLogs()
         self.results: dict[int, Result] = {}
+        self.limits = Limits(pending=100)
 
     async def open(self) -> "Rig":
         """Begin a life of the server, the first or a further one."""
@@ -141,7 +144,8 @@ class Rig:
             numbers=Numbers(identity.epoch, self.store.journal.next_epoch),
             tags=self.tags,
             background=self.background,
-            limits=Limits(pending=100),
+            reads=self.store.maps,
+            limits=self.limits,
         )
         self.lives = Lives(
             engine=self.engine,
@@ -162,6 +166,7 @@ class Rig:
             blobs=self.blobs,
             logs=self.logs,
             clock=self.clock,
+            meet=self.heart.meet,
             adopt=self.heart.recovery.adopt,
             heard=self.heart.hurry,
         )
@@ -176,6 +181,12 @@ class Rig:
             await self.store.journal.flush()
         await self.background.close(grace_s=0.01)
         await self.store.close()
+
+    async def resize(self, window: Window) -> None:
+        """Begin again with another part of each queue in memory."""
+        await self.close()
+        self.limits = Limits(self.limits.pending, window)
+        await self.open()
 
     async def deploy(self, revision: int = 1, **values: Any) -> Pool:
         """Make a revision of `demo:work` current."""
@@ -235,7 +246,7 @@ class Rig:
         self.lives.tick(self.clock.monotonic(), renew=renew)
         for pool in list(self.heart.pools.values()):
             self.heart.recovery.release(pool)
-        self.heart.fire_timers()
+        await self.heart.fire_timers()
         await self.scale()
 
     async def greet(
@@ -290,10 +301,14 @@ class Rig:
             for record in await self.store.records.find(Container, {"state": state}):
                 if record.id in self.engine.alive:
                     self.lives.adopt(again, Member(record, live, self.clock.monotonic()))
-        timers = await self.store.records.find(Timer, {})
-        for row in await self.store.calls.pending(after=None, limit=1000):
-            mine = [timer for timer in timers if timer.seq == row.call.seq]
-            item = restore(row, self.tags.suffix(row.call.seq), mine)
-            self.heart.followers.wait(item.seq, partial(self.results.__setitem__, item.seq))
-            self.heart.restore(item)
+        before = set(self.results)
+        await Reopening(self.store, self.heart, self.tags).run()
+        for seq in await self.open_calls():
+            if seq not in before:
+                self.heart.followers.wait(seq, partial(self.results.__setitem__, seq))
         return again
+
+    async def open_calls(self) -> list[int]:
+        """The numbers of the calls of one input that have not ended, as the store knows them."""
+        reads = self.store.maps
+        return [row.seq for where in await reads.ranges() for row in await reads.waiting(where, limit=10_000)]

@@ -6,12 +6,19 @@ import pytest
 
 from tests.component.pools.rig import Rig
 from tests.component.pools.world import World
+from yurt.pools.queue import Window
 
 STEPS = 400
 
 
-@pytest.mark.parametrize("seed", range(12))
+SMALL = Window(stream=3, queue=6, least=1)
+"""Nearly all that waits is only in the store."""
+
+
+@pytest.mark.parametrize("seed", range(40))
 async def test_whatever_happens_everything_accepted_ends_once(rig: Rig, seed: int) -> None:
+    if seed % 2:
+        await rig.resize(SMALL)
     world = World(rig, Random(seed))
     await world.begin()
     try:

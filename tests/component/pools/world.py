@@ -17,6 +17,7 @@ from yurt.pools.inputs import Input
 from yurt.pools.members import Member
 from yurt.pools.pool import Pool
 from yurt.ports import EngineRefused
+from yurt.usecases.backlog import Backlog
 from yurt.usecases.calls import Envelope
 from yurt.usecases.principals import Principal
 
@@ -133,7 +134,8 @@ class World:
         if self.rng.random() < 0.2:
             args, blob = None, "0" * 64
             self.rig.blobs.kept[blob] = b"{}"
-        new = NewCall("invoke", f"tk-{self.rng.randrange(3)}", args, blob)
+        caller, priority = f"tk-{self.rng.randrange(3)}", self.rng.choice([0, 0, 0, 5])
+        new = NewCall("invoke", caller, args, blob, priority=priority)
 
         def done(error: Exception | None) -> None:
             if error is None:
@@ -241,10 +243,14 @@ class World:
     def deafen(self) -> None:
         self.rig.engine.deaf = not self.rig.engine.deaf
 
-    def cancel(self) -> None:
-        items = list(self.rig.heart.inputs.values())
-        if items:
-            self.rig.heart.cancel(self.rng.choice(items), "token")
+    async def cancel(self) -> None:
+        open_now = sorted(self.open - self.rig.results.keys())
+        if open_now:
+            await self.rig.heart.cancel_stored(self.rng.choice(open_now), "token")
+
+    async def cancel_waiting(self) -> None:
+        self.let_go()
+        await Backlog(self.rig.heart, self.rig.clock).cancel("fu-1")
 
     def hold(self) -> None:
         self.held = not self.held
@@ -276,8 +282,9 @@ class World:
         await self.settle_tasks(cancel=True)
         for box in list(self.boxes.values()):
             box.talk = None
+        self.claims.clear()  # what the server took and did not commit is void with it
         await self.rig.reopen(pool)
-        self.open &= self.rig.heart.inputs.keys()  # what ended unseen is looked for in the store at the end
+        self.open &= set(await self.rig.open_calls())  # what ended unseen is looked for in the store at the end
         self._born()
 
     async def settle_tasks(self, *, cancel: bool = False) -> None:
@@ -293,10 +300,10 @@ class World:
     async def tick(self) -> None:
         """Let some seconds pass, in which healthy containers show life."""
         for _ in range(self.rng.choice([1, 1, 2, 5, 18])):
-            self._second()
+            await self._second()
             await self.settle()
 
-    def _second(self) -> None:
+    async def _second(self) -> None:
         for box in list(self.boxes.values()):
             if not box.frozen and not box.dead:
                 box.beat()
@@ -305,7 +312,7 @@ class World:
         rig.lives.tick(rig.clock.monotonic(), renew=False)
         for pool in list(rig.heart.pools.values()):
             rig.heart.recovery.release(pool)
-        rig.heart.fire_timers()
+        await rig.heart.fire_timers()
         rig.heart.scale(list(rig.heart.pools.values()))
 
     # ------------------------------------------------------------------ the laws
@@ -320,8 +327,7 @@ class World:
                 assert not member.works or len(member.held) < member.slots, "a full container counts as free"
             for member in pool.members.values():
                 self._check_member(member)
-        lost = self.open - self.rig.heart.inputs.keys() - self.rig.results.keys()
-        assert not lost, f"the inputs {lost} are open and forgotten"
+        self._check_stored(self.open - self.rig.heart.inputs.keys() - self.rig.results.keys())
         for key, seqs in self.named.items():
             assert len(seqs) == 1, f"the key {key} names the calls {seqs}"
         for box in list(self.boxes.values()):
@@ -340,9 +346,23 @@ class World:
         assert not (queued and item.ending), f"input {item.seq} has ended and is queued"
         if not self.held:
             known = item.ending or queued or parked or holders or item.seq in self.pool.recovering
-            assert known, f"input {item.seq} is nowhere"
+            assert known, f"input {item.seq} is nowhere: {vars_of(item)}"
             if item.seq in self.rig.results:
                 raise AssertionError(f"input {item.seq} has ended and is still open")
+
+    def _check_stored(self, absent: set[int]) -> None:
+        """What is open and not in memory will be read from the store, and is counted."""
+        rows = self.database.execute("SELECT seq, caller, rank FROM pending WHERE function_id = 'fu-1'").fetchall()
+        streams = {(stream.caller, stream.rank): stream for stream in self.pool.queue.streams}
+        there = {seq: streams.get((caller, rank)) for seq, caller, rank in rows}
+        for seq in absent:
+            stream = there.get(seq)
+            assert stream is not None, f"the input {seq} is open and in no stream"
+            assert stream.more, f"the input {seq} is open and forgotten"
+            assert seq > stream.cursor, f"the input {seq} is open, and before {stream.cursor}"
+        if not self.held and not any(stream.reading for stream in streams.values()):
+            stored = there.keys() - self.rig.heart.inputs.keys()
+            assert sum(stream.beyond for stream in streams.values()) == len(stored), "those in the store are miscounted"
 
     @staticmethod
     def _check_member(member: Member) -> None:
@@ -372,7 +392,7 @@ class World:
         self.rig.heart.rescale("fu-1", Scaling(max_containers=2, scaledown_window_s=5))
         await self.settle_tasks()
         for _ in range(ROUNDS):
-            if not self.rig.heart.inputs:
+            if not self.rig.heart.inputs and not len(self.pool.queue):
                 break
             await self._good_round()
         left = {seq: vars_of(item) for seq, item in self.rig.heart.inputs.items()}
@@ -406,7 +426,7 @@ class World:
             await self.settle()
             box.hear()
             box.leave()
-        self._second()
+        await self._second()
         await self.settle()
         self.check()
 
@@ -421,7 +441,7 @@ class World:
                 box.hear()
                 if not box.dead:
                     box.leave()
-            self._second()
+            await self._second()
         assert self.rig.heart.pools == {}
         assert list(self.rig.lives) == []
         assert not self.rig.engine.alive
@@ -429,12 +449,13 @@ class World:
 
 def vars_of(item: Input) -> dict[str, object]:
     """What is known of an input, for a failure's message."""
-    return {name: getattr(item, name) for name in ("token", "ending", "over", "started_at", "history", "member")}
+    return {name: getattr(item, name) for name in Input.__slots__}
 
 
 ACTIONS = {
     "call": 14, "named_call": 4, "dial": 14, "get_ready": 14, "work": 25, "run_long": 5, "tick": 12, "repeat": 4,
     "hang_up": 5, "die": 2, "freeze": 1.5, "thaw": 4, "fail_to_start": 0.5, "refuse": 1, "deafen": 1, "cancel": 2,
+    "cancel_waiting": 0.3,
     "hold": 3, "redeploy": 1, "rescale": 1, "restart": 1,
 }  # fmt: skip
 """What may happen next, and how often."""

@@ -1,6 +1,6 @@
 """Changes and records for tests: valid ones by hand, and any at all for property tests."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from yurt.domain.changes import Accept, Complete, Record
 from yurt.domain.records import App, Function, Outcome
+from yurt.ports import PendingInput, Store
 
 LIFE = 1 << 32
 """The first sequence number of a made-up life."""
@@ -44,6 +45,17 @@ def complete(accepted: Accept, *, outcome: str = Outcome.SUCCESS, value: bytes |
         value=value if outcome == Outcome.SUCCESS else None,
         **(plain | more),
     )
+
+
+async def pending(store: Store, page: int = 10_000) -> list[PendingInput]:
+    """All pending calls of one input, stream by stream, read in pages."""
+    found: list[PendingInput] = []
+    for where in sorted(await store.maps.ranges(), key=lambda one: (one.function_id, one.caller, one.rank)):
+        rest = where
+        while rows := await store.maps.waiting(rest, limit=page):
+            found += rows
+            rest = replace(rest, first=rows[-1].seq + 1)
+    return found
 
 
 def app(id_: str, name: str = "thumbs", *, environment: str = "main", stopped_at: float | None = None) -> App:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.clocks import FreeClock
-from tests.contract.store.making import LIFE, accept, app, complete
+from tests.contract.store.making import LIFE, accept, app, complete, pending
 from tests.waiting import until
 from yurt.domain.changes import Save
 from yurt.domain.errors import Unavailable
@@ -65,7 +65,7 @@ async def test_a_full_disk(small_disk: Path) -> None:
             await until(lambda: clock.sleepers, "the next retry")
             await until(lambda: len(clock.sleepers) > 1, "both tasks asleep")
         assert (len(heard), late, ended) == (number - 1, [], []), "each hears how it ended, not before"
-        assert len(await store.calls.pending(after=None, limit=100)) == number - 1, "reads go on"
+        assert len(await pending(store)) == number - 1, "reads go on"
 
         ballast.unlink()
         clock.advance(1)
@@ -75,7 +75,7 @@ async def test_a_full_disk(small_disk: Path) -> None:
         assert late == [None]
         assert await store.check() is None
         assert await store.records.get(App, "ap-1") == app("ap-1")
-        open_inputs = [item.call.seq - LIFE for item in await store.calls.pending(after=None, limit=100)]
+        open_inputs = [item.call.seq - LIFE for item in await pending(store)]
         assert open_inputs == list(range(2, number + 1))
     finally:
         await store.close()
@@ -88,5 +88,5 @@ async def test_closing_on_a_full_disk_tells_those_who_wait(small_disk: Path) -> 
     await store.close()
     assert isinstance(heard[-1], Unavailable)
     again = await open_store(small_disk / "data", clock=FreeClock())
-    assert len(await again.calls.pending(after=None, limit=100)) == number - 1
+    assert len(await pending(again)) == number - 1
     await again.close()

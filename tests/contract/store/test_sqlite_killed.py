@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests.contract.store.conftest import SqliteStores
+from tests.contract.store.making import pending
 from yurt.domain.records import Payload
 from yurt.ports import Store
 
@@ -36,7 +37,7 @@ async def must_be_there(store: Store, said: list[tuple[str, int]]) -> None:
         if word == "ended":
             assert found.result is not None, f"the end of {seq} is lost"
             assert found.result.value == Payload(b"%d" % seq)
-    open_inputs = {item.call.seq for item in await store.calls.pending(after=None, limit=1_000_000)}
+    open_inputs = {item.call.seq for item in await pending(store)}
     ended = {seq for word, seq in said if word == "ended"}
     assert not open_inputs & ended
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.clocks import FreeClock
 from tests.contract.store.conftest import SqliteStores
-from tests.contract.store.making import accept
+from tests.contract.store.making import accept, pending
 from yurt.outbound.store import StoreRefused, open_store
 
 
@@ -190,5 +190,5 @@ async def test_a_first_start_that_was_killed_half_way(sqlite_stores: SqliteStore
 async def test_a_path_with_every_kind_of_character(tmp_path: Path) -> None:
     store = await open_store(tmp_path / "100% ?mode=ro#'é", clock=FreeClock())
     await store.journal.write(accept(1))
-    assert len(await store.calls.pending(after=None, limit=5)) == 1
+    assert len(await pending(store)) == 1
     await store.close()

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from tests.contract.store.conftest import Stores
-from tests.contract.store.making import LIFE, accept, app, complete
+from tests.contract.store.making import LIFE, accept, app, complete, pending
 from yurt.domain.changes import Save
 from yurt.domain.records import AttemptRecord, Call, Claim, IdempotencyKey, Outcome, Payload, Progress, Result
-from yurt.ports import CallFilter, PendingInput, Store, StoredCall
+from yurt.ports import CallFilter, Store, StoredCall
 
 
 async def numbers(store: Store, wanted: CallFilter, before: int | None = None, limit: int = 100) -> list[int]:
@@ -131,9 +131,7 @@ async def test_pending_inputs_come_by_queue_and_urgent_ones_first(store: Store) 
     await store.journal.write(*calls)
     ended = [call for call in calls if call.seq % 4 == 0]
     await store.journal.write(*map(complete, ended))
-    found: list[PendingInput] = []
-    while page := await store.calls.pending(after=found[-1] if found else None, limit=4):
-        found += page
+    found = await pending(store, page=4)
     order = sorted(set(calls) - set(ended), key=lambda call: (call.function_id, call.caller, -call.priority, call.seq))
     assert [item.call.seq for item in found] == [call.seq for call in order]
 
@@ -142,7 +140,7 @@ async def test_pending_inputs_tell_what_is_known_of_their_attempts(store: Store)
     plain, tried, running = map(accept, range(3))
     progress, claim = Progress(tried.seq, 3, 1, 1, 99), Claim(running.seq, "co-1", 7, 5.0)
     await store.journal.write(plain, tried, running, Save(progress), Save(claim))
-    known = [(item.progress, item.claim) for item in await store.calls.pending(after=None, limit=10)]
+    known = [(item.progress, item.claim) for item in await pending(store)]
     assert known == [(None, None), (progress, None), (None, claim)]
 
 

@@ -7,15 +7,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.contract.store.conftest import Stores
-from tests.contract.store.making import LIFE, accept, app, complete, function
+from tests.contract.store.making import LIFE, accept, app, complete, function, pending
 from yurt.domain.changes import Change, Remove, Save
 from yurt.domain.errors import AlreadyExists, Unavailable
 from yurt.domain.records import App, Claim, Environment, Outcome, Progress
 from yurt.ports import Store
 
 
-async def pending(store: Store) -> list[int]:
-    return [item.call.seq - LIFE for item in await store.calls.pending(after=None, limit=1000)]
+async def numbers(store: Store) -> list[int]:
+    return [item.seq - LIFE for item in await pending(store)]
 
 
 async def test_a_callback_runs_on_the_loop_once_the_rows_are_visible_to_others(store: Store, stores: Stores) -> None:
@@ -53,7 +53,7 @@ async def test_what_callbacks_add_is_written_too(store: Store) -> None:
     store.journal.add([accept(1)], lambda _: store.journal.add([accept(2)]))
     await store.journal.flush()
     await store.journal.flush()
-    assert await pending(store) == [1, 2]
+    assert await numbers(store) == [1, 2]
 
 
 async def test_a_refused_add_takes_none_of_its_group_with_it(store: Store) -> None:
@@ -71,7 +71,7 @@ async def test_a_refused_add_takes_none_of_its_group_with_it(store: Store) -> No
     assert isinstance(heard[1], AlreadyExists)
     assert isinstance(heard[2], AlreadyExists)
     assert heard[0] is heard[3] is None
-    assert await pending(store) == [1, 3]
+    assert await numbers(store) == [1, 3]
     assert await store.records.get(App, "ap-2") is None
     assert await store.records.get(Environment, "staging") is None, "an add is written whole or not at all"
 
@@ -83,7 +83,7 @@ async def test_a_value_that_cannot_be_stored_refuses_its_add_alone(store: Store,
     with pytest.raises(Exception, match=r".") as caught:
         await store.journal.write(bad)
     assert not isinstance(caught.value, AlreadyExists | Unavailable)
-    assert await pending(store) == [1]
+    assert await numbers(store) == [1]
 
 
 async def test_changes_apply_in_their_order(store: Store) -> None:
@@ -131,7 +131,7 @@ async def test_the_end_of_an_input_clears_all_that_is_kept_of_open_ones(store: S
     await store.journal.write(*(Save(Claim(call.seq, "co-1", 7, 1.0)) for call in calls))
     await store.journal.write(*(Save(Progress(call.seq, 2, 1, 0, 8)) for call in calls))
     await store.journal.write(*map(complete, calls[:3]))
-    assert await pending(store) == [3]
+    assert await numbers(store) == [3]
     assert [claim.seq for claim in await store.records.find(Claim, {})] == [calls[3].seq]
     assert [item.seq for item in await store.records.find(Progress, {})] == [calls[3].seq]
 
@@ -174,7 +174,7 @@ async def test_accepted_and_ended_within_one_turn(store: Store) -> None:
     found = await store.calls.get(call.seq)
     assert found is not None
     assert found.result is not None
-    assert await pending(store) == []
+    assert await numbers(store) == []
 
 
 async def test_a_callback_that_raises_is_logged_and_keeps_nobody_from_hearing(store: Store) -> None:
@@ -206,7 +206,7 @@ async def test_a_writer_who_goes_away_takes_nothing_back(store: Store) -> None:
     await asyncio.sleep(0)
     task.cancel()
     await store.journal.flush()
-    assert await pending(store) == [1]
+    assert await numbers(store) == [1]
     assert task.cancelled()
 
 
@@ -229,4 +229,4 @@ async def test_closing_commits_what_waits_and_refuses_what_comes(stores: Stores)
     assert heard == [None]
     with pytest.raises(Unavailable):
         store.journal.add([accept(2)])
-    assert await pending(await stores.open()) == [1]
+    assert await numbers(await stores.open()) == [1]

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.contract.store.conftest import Stores
-from tests.contract.store.making import LIFE, accept, app, complete
+from tests.contract.store.making import LIFE, accept, app, complete, pending
 from yurt.domain.changes import Save
 from yurt.domain.errors import Unavailable
 from yurt.domain.ids import Tags
@@ -49,7 +49,7 @@ async def test_everything_committed_is_there_in_the_next_life(stores: Stores) ->
     await store.journal.write(*map(complete, calls[:50]))
     await store.close()
     store = await stores.open()
-    assert [item.call.seq - LIFE for item in await store.calls.pending(after=None, limit=1000)] == list(range(50, 100))
+    assert [item.call.seq - LIFE for item in await pending(store)] == list(range(50, 100))
     assert await store.records.get(App, "ap-1") == app("ap-1")
     for call in calls[:50]:
         found = await store.calls.get(call.seq)

@@ -47,12 +47,12 @@ async def test_inputs_without_a_result_are_read_with_what_is_known_of_their_atte
     await a_map(store)
     progress, claim = Progress(302, 2, 0, 1, 9), Claim(303, "co-1", 9, 1.5)
     await store.journal.write(Save(progress), Save(claim))
-    found = await store.maps.inputs(201, 303, limit=10)
+    found = await store.maps.inputs(100, 201, 303, limit=10)
     assert [row.seq for row in found] == [301, 302, 303]
     assert found[0].args == b'{"args":[0]}'
     assert [row.progress for row in found] == [None, progress, None]
     assert [row.claim for row in found] == [None, None, claim]
-    assert [row.seq for row in await store.maps.inputs(201, 302, limit=1)] == [301]
+    assert [row.seq for row in await store.maps.inputs(100, 201, 302, limit=1)] == [301]
     assert await store.maps.arguments(302) == Payload(b'{"args":[1]}')
     assert await store.maps.arguments(304) is None
 

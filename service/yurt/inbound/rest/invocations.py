@@ -117,13 +117,13 @@ async def _watch(ctx: Context[InvokeQuery, bytes], begun: Begun, seconds: float)
         if result is not None:
             return result
         if ctx.request.transport is None or ctx.request.transport.is_closing():
-            _client_went(ctx, begun)
+            await _client_went(ctx, begun)
     return None
 
 
-def _client_went(ctx: Context[InvokeQuery, bytes], begun: Begun) -> None:
-    if begun.item is not None and not begun.replayed:
-        ctx.services.calls.disconnected(begun.item)
+async def _client_went(ctx: Context[InvokeQuery, bytes], begun: Begun) -> None:
+    if not begun.replayed:
+        await ctx.services.calls.disconnected(begun.seq)
     raise ConnectionResetError("the client went away")
 
 

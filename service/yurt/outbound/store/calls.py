@@ -17,27 +17,15 @@ from yurt.domain.records import (
 )
 from yurt.outbound.store.readers import Rows
 from yurt.outbound.store.shapes import Row, compile_query, shape_of
-from yurt.outbound.store.tables import apps, attempts, calls, claims, keys, pending, progress, results
+from yurt.outbound.store.tables import apps, attempts, calls, keys, progress, results, timers
 from yurt.ports import CallFilter, Clock, PendingInput, StoredCall
 
 _CALL_COLUMNS = len(calls.columns)
 _PROGRESS_COLUMNS = len(progress.columns)
 
-_PENDING_KEY = tuple(pending.primary_key.columns)
 
 _WITH_RESULT = calls.outerjoin(results, results.c.seq == calls.c.seq)
 _GET = compile_query(sa.select(calls, results).select_from(_WITH_RESULT).where(calls.c.seq == sa.bindparam("seq")))
-_PENDING = compile_query(
-    sa.select(calls, progress, claims)
-    .select_from(
-        pending.join(calls, calls.c.seq == pending.c.seq)
-        .outerjoin(progress, progress.c.seq == pending.c.seq)
-        .outerjoin(claims, claims.c.seq == pending.c.seq)
-    )
-    .where(sa.tuple_(*_PENDING_KEY) > sa.tuple_(*(sa.bindparam(column.name) for column in _PENDING_KEY)))
-    .order_by(*_PENDING_KEY)
-    .limit(sa.bindparam("limit_rows"))
-)
 _CALL_KEPT = sa.exists(sa.select(sa.literal_column("1")).where(calls.c.seq == keys.c.seq))
 _NAMED = compile_query(
     sa.select(keys).where(
@@ -68,18 +56,6 @@ class SqliteCalls:
         """Calls by seq downwards, below `before`."""
         query = compile_query(_listing(wanted, before=before, limit=limit, values=values))
         return list(map(_stored, await self._readers.rows(query.sql, query.bind())))
-
-    async def pending(self, *, after: PendingInput | None, limit: int) -> list[PendingInput]:
-        """Pending inputs by function and caller, each caller's in their order, from behind `after` on."""
-        key: tuple[str, str, int, int] = ("", "", 0, 0)
-        if after is not None:
-            call = after.call
-            key = (call.function_id, call.caller, -call.priority, call.seq)
-        names = (column.name for column in _PENDING_KEY)
-        rows = await self._readers.rows(
-            _PENDING.sql, _PENDING.bind(limit_rows=limit, **dict(zip(names, key, strict=True)))
-        )
-        return list(map(pending_of, rows))
 
     async def key(self, token_id: str, function_id: str, key: str) -> IdempotencyKey | None:
         """The call that a caller named so, or None."""
@@ -161,11 +137,17 @@ def _stored(row: Row) -> StoredCall:
 
 
 def pending_of(row: Row) -> PendingInput:
-    """A row of `calls`, one of `progress` and one of `claims`, joined."""
-    call, rest = row[:_CALL_COLUMNS], row[_CALL_COLUMNS:]
+    """A row of `calls`, one of `progress` and one of `claims`, joined, and whether it has `timers`."""
+    call, rest = row[:_CALL_COLUMNS], row[_CALL_COLUMNS:-1]
     made, held = rest[:_PROGRESS_COLUMNS], rest[_PROGRESS_COLUMNS:]
     return PendingInput(
         call=call_of(call),
         progress=None if made[0] is None else shape_of(Progress).make(made),
         claim=None if held[0] is None else shape_of(Claim).make(held),
+        timed=bool(row[-1]),
     )
+
+
+def timed(seq: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
+    """Whether an input has timers."""
+    return sa.exists(sa.select(sa.literal_column("1")).where(timers.c.seq == seq)).label("timed")

@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from yurt.domain.records import Block, Claim, Map, Outcome, Payload, Progress, Result
-from yurt.outbound.store.calls import call_of, pending_of, result_of
+from yurt.outbound.store.calls import call_of, pending_of, result_of, timed
 from yurt.outbound.store.readers import Rows
 from yurt.outbound.store.shapes import Row, compile_query, shape_of
 from yurt.outbound.store.tables import blocks, calls, claims, inputs, maps, pending, progress, results
@@ -56,13 +56,17 @@ _OPEN_BLOCKS = compile_query(
     .limit(_LIMIT)
 )
 _INPUTS = compile_query(
-    sa.select(inputs.c.seq, inputs.c.args, inputs.c.args_blob, progress, claims)
+    sa.select(inputs.c.seq, inputs.c.args, inputs.c.args_blob, progress, claims, timed(inputs.c.seq))
     .select_from(
         inputs.outerjoin(results, results.c.seq == inputs.c.seq)
         .outerjoin(progress, progress.c.seq == inputs.c.seq)
         .outerjoin(claims, claims.c.seq == inputs.c.seq)
     )
-    .where(inputs.c.seq.between(_FIRST, _LAST), results.c.seq.is_(None))
+    .where(
+        inputs.c.seq.between(_FIRST, _LAST),
+        inputs.c.call_seq == sa.bindparam("call_seq"),
+        results.c.seq.is_(None),
+    )
     .order_by(inputs.c.seq)
     .limit(_LIMIT)
 )
@@ -86,7 +90,7 @@ _WITH_ATTEMPTS = (
     .outerjoin(claims, claims.c.seq == pending.c.seq)
 )
 _WAITING = compile_query(
-    sa.select(calls, progress, claims)
+    sa.select(calls, progress, claims, timed(calls.c.seq))
     .select_from(_WITH_ATTEMPTS)
     .where(
         pending.c.function_id == sa.bindparam("function_id"),
@@ -138,9 +142,10 @@ class SqliteMaps:
                 return found
             first = found[-1][0].first_idx + 1
 
-    async def inputs(self, first: int, last: int, *, limit: int) -> list[WaitingInput]:
-        """Inputs of maps without a result, by seq, from `first` to `last`."""
-        rows = await self._readers.rows(_INPUTS.sql, _INPUTS.bind(first=first, last=last, limit_rows=limit))
+    async def inputs(self, call_seq: int, first: int, last: int, *, limit: int) -> list[WaitingInput]:
+        """Inputs of a map without a result, by seq, from `first` to `last`."""
+        bound = _INPUTS.bind(call_seq=call_seq, first=first, last=last, limit_rows=limit)
+        rows = await self._readers.rows(_INPUTS.sql, bound)
         return list(map(_waiting, rows))
 
     async def arguments(self, seq: int) -> Payload | None:
@@ -193,12 +198,13 @@ class SqliteMaps:
             .outerjoin(progress, progress.c.seq == calls.c.seq)
             .outerjoin(claims, claims.c.seq == calls.c.seq)
         )
-        query = compile_query(sa.select(calls, progress, claims).select_from(found).where(calls.c.seq.in_(seqs)))
+        columns = (calls, progress, claims, timed(calls.c.seq))
+        query = compile_query(sa.select(*columns).select_from(found).where(calls.c.seq.in_(seqs)))
         return list(map(pending_of, await self._readers.rows(query.sql, query.bind())))
 
 
 def _waiting(row: Row) -> WaitingInput:
-    (seq, args, blob), rest = row[:3], row[3:]
+    (seq, args, blob), rest = row[:3], row[3:-1]
     made, held = rest[:_PROGRESS_COLUMNS], rest[_PROGRESS_COLUMNS:]
     return WaitingInput(
         seq,
@@ -206,4 +212,5 @@ def _waiting(row: Row) -> WaitingInput:
         blob,
         None if made[0] is None else shape_of(Progress).make(made),
         None if held[0] is None else shape_of(Claim).make(held),
+        bool(row[-1]),
     )
