@@ -5,6 +5,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from yurt.outbound.disk import sync_directory
+
 FILE_NAME = "admin-token"
 
 
@@ -30,8 +32,4 @@ def _write(data_dir: Path, word: str) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    directory = os.open(data_dir, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_directory(data_dir)

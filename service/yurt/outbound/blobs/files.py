@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from yurt.domain.errors import NotFound, Unavailable
+from yurt.outbound.disk import sync_directory
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -21,6 +22,11 @@ THREADS = 4
 """Enough to keep a disk busy; more would only queue in the kernel."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def place_of(directory: Path, sha256: str) -> Path:
+    """Where a blob lies below a directory of blobs."""
+    return directory / sha256[:2] / sha256
 
 
 class FileBlobs:
@@ -90,7 +96,7 @@ class FileBlobs:
         """Where a blob lies. What is no hash names no file, so that a name from outside cannot lead elsewhere."""
         if not _SHA256.fullmatch(sha256):
             raise NotFound("A blob is named by 64 hexadecimal digits.")
-        return self._directory / sha256[:2] / sha256
+        return place_of(self._directory, sha256)
 
     def _prepare(self) -> None:
         self._directory.mkdir(0o700, parents=True, exist_ok=True)
@@ -154,14 +160,6 @@ class FileBlobs:
         except FileExistsError:
             pass
         else:
-            _sync_directory(self._directory)
+            sync_directory(self._directory)
         unfinished.replace(path)
-        _sync_directory(path.parent)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync_directory(path.parent)
