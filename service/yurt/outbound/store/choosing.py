@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
+from yurt.outbound.disk import sync_directory
 from yurt.outbound.store import statements
 from yurt.outbound.store.errors import StoreRefused
 from yurt.outbound.store.lock import DirectoryLock
 from yurt.outbound.store.opening import FILE, prepare
+from yurt.outbound.store.readers import uri_of
 from yurt.outbound.store.schema import inspect
 from yurt.outbound.store.store import open_store
 from yurt.ports import Clock, Store
@@ -56,7 +58,7 @@ async def open_chosen(directory: Path, url: str | None, *, clock: Clock, power: 
 
 
 def _refuse_moved(directory: Path) -> None:
-    marked = _marked(directory)
+    marked = mark_of(directory)
     if marked is not None:
         raise StoreRefused(
             f"The data directory {directory} belongs to a store in PostgreSQL (installation {marked}). Say where that"
@@ -66,18 +68,23 @@ def _refuse_moved(directory: Path) -> None:
 
 def belongs_to(directory: Path) -> str | None:
     """The installation whose blobs are in a data directory; None where there is nothing yet."""
-    marked = _marked(directory)
+    marked = mark_of(directory)
     if marked is not None:
         return marked
     path = directory / FILE
     if not inspect(path):
         return None
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+    with closing(sqlite3.connect(uri_of(path), uri=True)) as db:
         ((installation, _, _),) = db.execute(statements.SELECT_IDENTITY).fetchall()
         return str(installation)
 
 
-def _marked(directory: Path) -> str | None:
+def mark_of(directory: Path) -> str | None:
+    """The installation that the file `installation` of a data directory names, or None.
+
+    Raises:
+        StoreRefused: the file cannot be read.
+    """
     try:
         return (directory / MARK).read_text("ascii").strip()
     except FileNotFoundError:
@@ -88,7 +95,7 @@ def _marked(directory: Path) -> str | None:
 
 def mark(directory: Path, installation: str) -> None:
     """Say durably to which store a data directory belongs."""
-    if _marked(directory) == installation:
+    if mark_of(directory) == installation:
         return
     unfinished = directory / f"{MARK}.new"
     with unfinished.open("w", encoding="ascii") as file:
@@ -96,3 +103,4 @@ def mark(directory: Path, installation: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     unfinished.replace(directory / MARK)
+    sync_directory(directory)

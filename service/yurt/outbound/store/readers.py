@@ -27,6 +27,11 @@ class _Read:
         return self.unwanted
 
 
+def uri_of(path: Path, how: str = "mode=ro") -> str:
+    """What opens a database so that it cannot be written, whatever characters its path has."""
+    return f"file:{quote(str(path.absolute()))}?{how}"
+
+
 class Rows(Protocol):
     """Runs SELECTs."""
 
@@ -43,7 +48,7 @@ class Readers:
     """
 
     def __init__(self, path: Path, *, timeout_s: float = TIMEOUT_S) -> None:
-        self._uri = f"file:{quote(str(path.absolute()))}?mode=ro"
+        self._uri = uri_of(path)
         self._timeout_s = timeout_s
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="store-reader")
         self._own = threading.local()
