@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NoReturn, Protocol, TypeVar
+from typing import NoReturn, Protocol, TypeAlias, TypeVar
 
 from yurt.domain.changes import Change, Record
 from yurt.domain.endings import Ending
@@ -22,6 +22,9 @@ from yurt.domain.records import (
 from yurt.domain.retention import OldCall
 
 R = TypeVar("R", bound=Record)
+
+Tell: TypeAlias = Callable[[str, int, int | None], None]
+"""Hears how far a long piece of work is: of what, how much is done, of how much where that is known."""
 
 
 class Clock(Protocol):

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+
+from tests.commands import Ran
 
 START_S = 20.0
 ANSWER_S = 60.0
@@ -151,6 +154,17 @@ class Served:
                 if any(wanted in line["text"] for line in lines):
                     return lines
                 await asyncio.sleep(0.05)
+
+
+async def command(*words: object) -> Ran:
+    """Run one command line of `yurt` as a process of its own, beside a server."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "yurt", *map(str, words), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    async with asyncio.timeout(ANSWER_S):
+        out, err = await process.communicate()
+    assert process.returncode is not None
+    return Ran(process.returncode, out.decode(), err.decode())
 
 
 @asynccontextmanager

@@ -39,6 +39,14 @@ class StoreRefused(Exception):
         self.message = message
 
 
+class StoreMissing(StoreRefused):
+    """There is no store where one was expected."""
+
+
+class DirectoryInUse(StoreRefused):
+    """A server holds the data directory."""
+
+
 class StoreAway(Exception):
     """Nothing of a transaction was written, and the same may well work later: disk full, I/O error, locked."""
 

@@ -4,7 +4,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from yurt.outbound.store.errors import StoreRefused
+from yurt.outbound.store.errors import DirectoryInUse, StoreRefused
 
 
 class DirectoryLock:
@@ -18,7 +18,8 @@ class DirectoryLock:
         """Lock `directory` through its file `lock`, and leave the number of this process in it.
 
         Raises:
-            StoreRefused: another server holds it, or the directory cannot be written.
+            DirectoryInUse: another server holds it.
+            StoreRefused: the directory cannot be written.
         """
         try:
             handle = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -34,7 +35,7 @@ class DirectoryLock:
         except BlockingIOError as error:
             holder = os.pread(handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(handle)
-            raise StoreRefused(
+            raise DirectoryInUse(
                 f"The data directory {directory} is in use by another server (process {holder}). "
                 "Stop that one first, or give this one its own with --data-dir."
             ) from error

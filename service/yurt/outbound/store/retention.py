@@ -31,7 +31,7 @@ _KEYS = compile_query(
     .limit(sa.bindparam("limit_rows"))
 )
 
-_BLOBS = (calls.c.args_blob, inputs.c.args_blob, results.c.value_blob, revisions.c.bundle, bundles.c.sha256)
+BLOBS = (calls.c.args_blob, inputs.c.args_blob, results.c.value_blob, revisions.c.bundle, bundles.c.sha256)
 """Every column that names a blob."""
 
 
@@ -60,5 +60,5 @@ class SqliteRetention:
         """Those of `names` that a row knows."""
         if not names:
             return set()
-        query = compile_query(sa.union(*(sa.select(column).where(column.in_(names)) for column in _BLOBS)))
+        query = compile_query(sa.union(*(sa.select(column).where(column.in_(names)) for column in BLOBS)))
         return {name for (name,) in await self._readers.rows(query.sql, query.bind())}

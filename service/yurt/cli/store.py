@@ -1,0 +1,93 @@
+"""`yurt store`."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from yurt.app.backup import copy_directory
+from yurt.cli import output
+from yurt.cli.command import json_option
+from yurt.cli.failures import CommandError, ExitCode
+from yurt.cli.progress import telling
+from yurt.outbound.store.errors import StoreMissing, StoreRefused
+from yurt.usecases.backup import BackupFailed
+
+
+def _directory(_context: click.Context, _option: click.Parameter, value: str) -> Path:
+    return Path(value).expanduser().absolute()
+
+
+_data_dir: Callable[[Callable[..., None]], Callable[..., None]] = click.option(
+    "--data-dir",
+    envvar="YURT_DATA_DIR",
+    default="~/.local/share/yurt",
+    show_default=True,
+    metavar="DIR",
+    callback=_directory,
+    help="The server's data directory (YURT_DATA_DIR).",
+)
+
+
+@click.group()
+def store() -> None:
+    """Back the server's data up.
+
+    This works on the data directory, on its machine and as its user, not over the network.
+    """
+
+
+@store.command()
+@click.argument("destination", callback=_directory)
+@_data_dir
+@click.option("--logs", is_flag=True, help="Copy what functions printed, too.")
+@json_option
+def backup(destination: Path, data_dir: Path, *, logs: bool, as_json: bool) -> None:
+    """Copy a server's data, while it runs, to DESTINATION, which must not exist.
+
+    The copy holds every call that was accepted before the command began. It is a data directory itself: to restore it,
+    start a server on it (yurt serve --data-dir DESTINATION) in place of the one that was lost, never beside it.
+    """
+    _refuse_destination(destination, data_dir)
+    try:
+        with telling() as tell:
+            copied = copy_directory(data_dir, destination, logs=logs, tell=tell)
+    except BackupFailed as error:
+        raise CommandError(error.what, error.todo) from error
+    except StoreRefused as error:
+        raise _refused(error) from error
+    for name in sorted(copied.lost):
+        output.notice(f"Warning: blob {name} is named by the rows, and the server itself has lost it")
+    facts: dict[str, Any] = {
+        "destination": str(destination),
+        "installation": copied.installation,
+        "rows_bytes": copied.rows_bytes,
+        "blobs": copied.blobs,
+        "blobs_bytes": copied.blobs_bytes,
+        "lost_blobs": sorted(copied.lost),
+        "logs": logs,
+    }
+    if as_json:
+        output.print_json(facts)
+    else:
+        click.echo(
+            f"{destination}: {copied.rows_bytes / 2**20:,.1f} MiB of rows, {copied.blobs:,} blobs of"
+            f" {copied.blobs_bytes / 2**20:,.1f} MiB, {'with' if logs else 'without'} logs"
+        )
+
+
+def _refuse_destination(destination: Path, data_dir: Path) -> None:
+    if destination.exists():
+        raise CommandError(
+            f"{destination} exists already", f"Name a new directory, such as {destination}/1.", ExitCode.USAGE
+        )
+    if destination.is_relative_to(data_dir):
+        raise CommandError(f"{destination} is inside the data directory", "Choose a place outside it.", ExitCode.USAGE)
+    if not destination.parent.is_dir():
+        raise CommandError(f"{destination.parent} is no directory", "Make it first.", ExitCode.USAGE)
+
+
+def _refused(error: StoreRefused) -> CommandError:
+    missing = isinstance(error, StoreMissing)
+    return CommandError(error.message, None, ExitCode.NOT_FOUND if missing else ExitCode.FAILED)
