@@ -87,6 +87,19 @@ def parse_networks(text: object) -> object:
     return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
+def check_store_url(url: str) -> None:
+    """Return if it may be the URL of a store.
+
+    Raises:
+        ValueError: it may not; the message does not repeat it, for the sake of its password.
+    """
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise ValueError(
+            "is not a URL of the form postgresql://user@host:port/database. A store in SQLite needs none: it is in"
+            " the data directory (--data-dir)"
+        )
+
+
 def expand(path: object) -> object:
     """A path as given by a person, made absolute."""
     return Path(path).expanduser().absolute() if isinstance(path, str | Path) else path
@@ -183,11 +196,8 @@ class Settings(BaseSettings):
     @field_validator("store")
     @classmethod
     def _check_store(cls, store: SecretStr | None) -> SecretStr | None:
-        if store is not None and not store.get_secret_value().startswith(("postgresql://", "postgres://")):
-            raise ValueError(
-                "is not a URL of the form postgresql://user@host:port/database. A store in SQLite needs none: it is in"
-                " the data directory (--data-dir)"
-            )
+        if store is not None:
+            check_store_url(store.get_secret_value())
         return store
 
     @model_validator(mode="after")

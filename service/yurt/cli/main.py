@@ -29,7 +29,7 @@ COMMANDS = {
     "stop": ("yurt.cli.apps:stop", "Stop an app and its containers."),
     "token": ("yurt.cli.token:token", "Make, list and revoke tokens."),
     "login": ("yurt.cli.login:login", "Remember a server and a token for it."),
-    "store": ("yurt.cli.store:store", "Back the server's data up."),
+    "store": ("yurt.cli.store:store", "Back the server's data up, or move it to PostgreSQL."),
     "serve": ("yurt.cli.serve:serve", "Run the server."),
 }
 

@@ -1,5 +1,6 @@
 """`yurt store`."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from yurt.cli import output
 from yurt.cli.command import json_option
 from yurt.cli.failures import CommandError, ExitCode
 from yurt.cli.progress import telling
+from yurt.clock import SystemClock
 from yurt.outbound.store.errors import StoreMissing, StoreRefused
+from yurt.settings import check_store_url
 from yurt.usecases.backup import BackupFailed
 
 
@@ -32,9 +35,9 @@ _data_dir: Callable[[Callable[..., None]], Callable[..., None]] = click.option(
 
 @click.group()
 def store() -> None:
-    """Back the server's data up.
+    """Back the server's data up, or move it to PostgreSQL.
 
-    This works on the data directory, on its machine and as its user, not over the network.
+    These work on the data directory, on its machine and as its user, not over the network.
     """
 
 
@@ -86,6 +89,41 @@ def _refuse_destination(destination: Path, data_dir: Path) -> None:
         raise CommandError(f"{destination} is inside the data directory", "Choose a place outside it.", ExitCode.USAGE)
     if not destination.parent.is_dir():
         raise CommandError(f"{destination.parent} is no directory", "Make it first.", ExitCode.USAGE)
+
+
+@store.command("copy")
+@_data_dir
+@click.option(
+    "--to",
+    required=True,
+    envvar="YURT_STORE",
+    metavar="URL",
+    help="An empty database: postgresql://user@host:port/database. With a password, YURT_STORE is more discreet.",
+)
+@json_option
+def copy_(data_dir: Path, *, to: str, as_json: bool) -> None:
+    """Move the store of a stopped server from SQLite into PostgreSQL.
+
+    All rows are there afterwards, or none; blobs, logs and tokens stay where they are. From then on the data directory
+    belongs to that database.
+    """
+    try:
+        check_store_url(to)
+    except ValueError as error:
+        raise CommandError(f"--to {error}", None, ExitCode.USAGE) from error
+    # Imported here: a backup needs no driver.
+    from yurt.outbound.store.moving import move  # noqa: PLC0415
+
+    try:
+        with telling() as tell:
+            moved = asyncio.run(move(data_dir, to, clock=SystemClock(), tell=tell))
+    except StoreRefused as error:
+        raise _refused(error) from error
+    if as_json:
+        output.print_json({"installation": moved.installation, "database": moved.place, "rows": moved.rows})
+    else:
+        output.print_table(("TABLE", "ROWS"), ((name, f"{rows:,}") for name, rows in sorted(moved.rows.items())))
+    output.notice(f"The store is in {moved.place} now. Start the server with --store, and this --data-dir.")
 
 
 def _refused(error: StoreRefused) -> CommandError:

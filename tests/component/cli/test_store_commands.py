@@ -98,9 +98,10 @@ def test_a_destination_that_will_not_do(yurt: Yurt, data: Path, tmp_path: Path) 
 
 
 def test_no_store(yurt: Yurt, tmp_path: Path) -> None:
-    ran = yurt("store", "backup", tmp_path / "copy", "--data-dir", tmp_path / "none")
-    assert (ran.code, ran.out) == (3, "")
-    assert f"no store in {tmp_path / 'none'}" in ran.err
+    for command in (("backup", tmp_path / "copy"), ("copy", "--to", "postgresql://127.0.0.1:1/none")):
+        ran = yurt("store", *command, "--data-dir", tmp_path / "none")
+        assert (ran.code, ran.out) == (3, "")
+        assert f"no store in {tmp_path / 'none'}" in ran.err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -125,3 +126,19 @@ def test_a_copy_that_fails_leaves_nothing(yurt: Yurt, data: Path, tmp_path: Path
     assert (ran.code, ran.out) == (1, "")
     assert "could not be copied" in ran.err
     assert {path.name for path in tmp_path.iterdir()} == {"data"}
+
+
+def test_where_a_store_cannot_be_moved(yurt: Yurt, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = yurt("store", "copy", "--to", "mysql://u:hush@db/x")
+    assert (ran.code, ran.out) == (2, "")
+    assert "postgresql://user@host:port/database" in ran.err
+    assert "hush" not in ran.err
+    assert yurt("store", "copy").code == 2
+
+    monkeypatch.setenv("YURT_STORE", "postgresql://u:hush@127.0.0.1:1/none")
+    ran = yurt("store", "copy")
+    assert (ran.code, ran.out) == (1, "")
+    assert "127.0.0.1:1/none" in ran.err
+    assert "Nothing was changed" in ran.err
+    assert "hush" not in ran.err
+    assert "installation" not in below(data)

@@ -43,7 +43,7 @@ async def open_database(url: str, clock: Clock, installation: str | None = None)
     link = Link(url)
     try:
         db = await _first_connection(link)
-        version = await _version(db, link.place)
+        version = await version_of(db, link.place)
         if installation is not None:
             _refuse_other(link.place, await identity_of(db), installation)
         await _bring_up(db, version)
@@ -92,7 +92,7 @@ async def _identity(db: "asyncpg.Connection[Any]", place: str) -> Identity:
     return found
 
 
-async def _version(db: "asyncpg.Connection[Any]", place: str) -> int:
+async def version_of(db: "asyncpg.Connection[Any]", place: str) -> int:
     """The number of the schema's newest migration, 0 for an empty schema.
 
     Raises:
