@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.leftovers import child_pids, describe_process, end_processes, handles, settle
-from tests.postgres import PostgresServer, installed_server
+from tests.postgres import PostgresServer, any_server
 
 TASKS_MAY_TAKE_S = 0.5
 """A task that was cancelled at the very end of a test needs a few turns of the loop."""
@@ -23,7 +23,7 @@ TASKS_MAY_TAKE_S = 0.5
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL for all tests; each makes databases of its own."""
-    with installed_server() as server:
+    with any_server() as server:
         yield server
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.chaos.nemesis import schedule
 from tests.chaos.runner import chaos
 from tests.chaos.world import STORES
-from tests.postgres import MISSING, binaries
+from tests.postgres import NOT_INSTALLED, binaries
 
 
 def main() -> int:
@@ -22,7 +22,7 @@ def main() -> int:
     parser.add_argument("--log", type=Path, help="where the server's log is written")
     options = parser.parse_args()
     if options.store == "postgres" and binaries() is None:
-        parser.error(MISSING)
+        parser.error(NOT_INSTALLED)
     steps = schedule(options.seed, options.minutes * 60, options.store)
     if not options.json:
         sys.stdout.write("\n".join(map(str, steps)) + "\n\n")

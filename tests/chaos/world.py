@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from tests.acceptance.served import Served
-from tests.postgres import PostgresServer, installed_server
+from tests.postgres import InstalledServer, installed_server
 
 STORES = ("sqlite", "power", "postgres")
 """What a server may keep its calls in: `power` is SQLite with every commit on the disk."""
@@ -43,7 +43,7 @@ class World:
     served: Served
     records: Path
     small_disk: bool
-    postgres: PostgresServer | None = None
+    postgres: InstalledServer | None = None
 
     @property
     def run_dir(self) -> Path:
