@@ -70,6 +70,7 @@ async def test_every_call_accepted_before_is_in_the_copy_and_goes_on(tmp_path: P
         for client in clients:
             client.cancel()
         ended = await asyncio.gather(*clients, return_exceptions=True)
+        late = await server.call("sums:double", 1)
         assert all(isinstance(end, asyncio.CancelledError) for end in ended), ended
         await server.stop()
 
@@ -81,4 +82,5 @@ async def test_every_call_accepted_before_is_in_the_copy_and_goes_on(tmp_path: P
             again = await copy.call("sums:double", 21)
             assert again["result"] == 42
             assert again["call_id"] not in load.accepted
+            assert (await copy.ask("GET", f"/v1/function-calls/{late['call_id']}")).status == 410
             assert (await copy.ask("GET", "/readyz")).status == 200

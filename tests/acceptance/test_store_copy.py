@@ -16,7 +16,7 @@ def long(text):
     return text * 1000
 
 def nap(number):
-    time.sleep(0.3)
+    time.sleep(1)
     return number
 """
 LARGE = "yurt" * 100
@@ -41,13 +41,12 @@ async def test_a_server_goes_on_in_postgresql(tmp_path: Path, url: str) -> None:
         await server.deploy("app", SOURCE, "long", "nap", max_containers=1)
         large = await server.ask("POST", path, {"args": [LARGE]}, headers=key)
         token = await server.ask("POST", "/v1/tokens", {"name": "ci", "role": "invoke"})
-        pending = [await spawn(server, number) for number in range(10)]
-        delayed = await spawn(server, 10, delay=3)
-
         running = await command("store", "copy", "--data-dir", server.data, "--to", url)
         assert running.code == 1
         assert "Stop it, then run this again" in running.err
-        assert await server.stop() == 0
+        delayed = await spawn(server, 10, delay=3)
+        pending = await asyncio.gather(*(spawn(server, number) for number in range(10)))
+        await server.kill()  # its container lives on, and is taken over by the next life
 
         done = await command("store", "copy", "--json", "--data-dir", server.data, "--to", url)
         assert done.code == 0, done.err

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.clocks import FreeClock
@@ -121,6 +121,7 @@ def with_a_name_of_its_own(record: Record, number: int) -> Record:
     return record
 
 
+@example(records=[], words="a\0b")
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.one_of(*map(any_record, get_args(Record))), max_size=30),
