@@ -192,9 +192,10 @@ async def cancel(client: Client, *, call_id: str, force: bool, as_json: bool) ->
 @click.argument("call_id", metavar="CALL")
 @connected
 async def redrive(client: Client, *, call_id: str, as_json: bool) -> None:
-    """Repeat a failed call: print the id of the new one, which gets the same arguments.
+    """Repeat a failed call.
 
-    It runs what is deployed now; the failed call stays as it is.
+    Prints the id of the new one, which gets the same arguments. It runs what is deployed now; the failed call stays as
+    it is.
     """
     reply = await client.send("POST", f"{call_path(call_id)}/redrive")
     if as_json:
