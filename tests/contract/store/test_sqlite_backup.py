@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.store.conftest import SqliteStores
-from tests.contract.store.making import accept, app, complete
+from tests.contract.store.making import accept, app, complete, pending
 from yurt.domain.changes import Remove, Save
 from yurt.domain.records import App, Bundle, Revision
 from yurt.outbound.store import backup, open_store
@@ -44,7 +44,7 @@ async def test_what_is_written_meanwhile_is_not_in_the_copy(
     assert len(heard) > 10
     assert heard == sorted(heard), "it never began anew"
     copy = await open_store(target.parent, clock=sqlite_stores.clock)
-    assert len(await copy.calls.pending(after=None, limit=10_000)) == 400
+    assert len(await pending(copy)) == 400
     assert await copy.records.get(App, "ap-1") == app("ap-1")
     assert (copy.identity.installation, copy.identity.key) == (store.identity.installation, store.identity.key)
     assert copy.identity.epoch > store.identity.epoch

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.clocks import FreeClock
 from tests.contract.store.conftest import PostgresStores, SqliteStores
-from tests.contract.store.making import accept, any_record, app, complete
+from tests.contract.store.making import accept, any_record, app, complete, pending
 from tests.contract.store.test_store_records import key_of
 from tests.postgres import PostgresServer
 from yurt.domain.changes import AcceptInputs, AcceptMap, MapInput, Record, Save
@@ -78,7 +78,7 @@ async def test_everything_is_there_and_goes_on(
     await before.journal.write(Save(Timer(calls[40].seq, "eligible", 5.0)))
     mapped = AcceptMap(*accept(60, kind="map"))
     await before.journal.write(mapped, AcceptInputs((MapInput(calls[0].seq + 61, mapped.seq, b"[1]", None),)))
-    pending = await before.calls.pending(after=None, limit=1000)
+    waiting = await pending(before)
     found = [await before.calls.get(call.seq) for call in calls]
     await before.close()
     heard: list[tuple[str, int, int | None]] = []
@@ -94,7 +94,7 @@ async def test_everything_is_there_and_goes_on(
     after = await open_postgres(mover.url, clock=sqlite_stores.clock, installation=before.identity.installation)
     assert (after.identity.installation, after.identity.key) == (before.identity.installation, before.identity.key)
     assert after.identity.epoch > before.identity.epoch
-    assert await after.calls.pending(after=None, limit=1000) == pending
+    assert await pending(after) == waiting
     assert [await after.calls.get(call.seq) for call in calls] == found
     assert await after.records.get(App, "ap-1") == app("ap-1")
     await after.journal.write(complete(calls[30]))
