@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn, Protocol, TypeAlias, TypeVar
 
-from yurt.domain.changes import Change, Record
+from yurt.domain.changes import Change, MapInput, Record
 from yurt.domain.endings import Ending
 from yurt.domain.functions import LiveFunction, Scaling
 from yurt.domain.records import (
@@ -279,6 +279,30 @@ class Maps(Protocol):
         """Those of `seqs` that are pending, but for maps."""
 
 
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Which calls of a function are to be repeated: those that nobody has repeated yet, and that ended so.
+
+    Args:
+        outcomes: of `yurt.domain.records.Outcome`.
+        since: accepted at or after, seconds since 1970.
+    """
+
+    function_id: str
+    outcomes: tuple[str, ...]
+    since: float
+
+
+class Redrives(Protocol):
+    """Reads of what can be repeated: in its order, and no more of it at once than `limit_bytes` and one row more."""
+
+    async def inputs(self, block: Block, *, after: int, limit_bytes: int) -> list[MapInput]:
+        """Inputs of a block, behind the number `after`, that failed or were cancelled."""
+
+    async def calls(self, wanted: Failed, *, after: int, until: int, limit_bytes: int) -> tuple[list[Call], int]:
+        """Calls to repeat, behind the number `after` and up to `until`, and the number behind which to go on."""
+
+
 class Callbacks(Protocol):
     """Reads of callbacks, always as committed."""
 
@@ -329,6 +353,10 @@ class Store(Protocol):
     @property
     def maps(self) -> Maps:
         """Reads of maps."""
+
+    @property
+    def redrives(self) -> Redrives:
+        """Reads of what can be repeated."""
 
     @property
     def callbacks(self) -> Callbacks:

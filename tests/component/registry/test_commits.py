@@ -10,7 +10,7 @@ from tests.component.registry.conftest import ROOT, House
 from tests.waiting import until
 from yurt.domain.changes import Change
 from yurt.domain.errors import AlreadyExists, Unavailable
-from yurt.ports import Callbacks, Calls, Identity, Journal, JournalStats, Maps, Records, Retention, Store
+from yurt.ports import Callbacks, Calls, Identity, Journal, JournalStats, Maps, Records, Redrives, Retention, Store
 
 
 class HeldJournal:
@@ -77,6 +77,10 @@ class HeldStore:
     @property
     def maps(self) -> Maps:
         return self._inner.maps
+
+    @property
+    def redrives(self) -> Redrives:
+        return self._inner.redrives
 
     @property
     def callbacks(self) -> Callbacks:

@@ -18,6 +18,7 @@ from yurt.outbound.store.maps import SqliteMaps
 from yurt.outbound.store.opening import Opened, open_directory
 from yurt.outbound.store.readers import Readers
 from yurt.outbound.store.records import SqliteRecords
+from yurt.outbound.store.redrives import SqliteRedrives
 from yurt.outbound.store.retention import SqliteRetention
 from yurt.outbound.store.threaded import ThreadWriter
 from yurt.ports import Clock
@@ -47,6 +48,7 @@ class SqliteStore:
         self.maps = SqliteMaps(self._readers)
         self.callbacks = SqliteCallbacks(self._readers)
         self.retention = SqliteRetention(self._readers)
+        self.redrives = SqliteRedrives(self._readers)
         self._checkpoints = Checkpoints(opened.path, self.journal, clock)
 
     async def check(self) -> str | None:

@@ -13,6 +13,7 @@ from yurt.outbound.store.maps import SqliteMaps
 from yurt.outbound.store.postgres.opening import OpenedDatabase, open_database
 from yurt.outbound.store.postgres.readers import PostgresReaders
 from yurt.outbound.store.records import SqliteRecords
+from yurt.outbound.store.redrives import SqliteRedrives
 from yurt.outbound.store.retention import SqliteRetention
 from yurt.ports import Clock
 
@@ -32,6 +33,7 @@ class PostgresStore:
         self.maps = SqliteMaps(readers)
         self.callbacks = SqliteCallbacks(readers)
         self.retention = SqliteRetention(readers)
+        self.redrives = SqliteRedrives(readers)
 
     async def check(self) -> str | None:
         """None while reads and writes work, else the reason."""
