@@ -41,6 +41,7 @@ from yurt.usecases.events import Events
 from yurt.usecases.functions import Functions
 from yurt.usecases.maps import MapDesk
 from yurt.usecases.places import Places
+from yurt.usecases.redrives import Redrives
 from yurt.usecases.registry import Registry
 from yurt.usecases.retention import Retention
 from yurt.usecases.tokens import Tokens
@@ -202,6 +203,7 @@ def _services(
     post = HttpPost(settings.callback_allow)
     callbacks = Callbacks(store, post, clock, registry.environments, secrets.token_bytes, settings.callback_allow)
     calls = Calls(heart, store, outside.blobs, tags, clock, places, callbacks)
+    maps = MapDesk(heart, store, tags, clock, callbacks)
     return Services(
         environments=registry.environments,
         tokens=Tokens(store, clock, secrets.token_bytes, registry.environments),
@@ -211,7 +213,8 @@ def _services(
         functions=Functions(registry),
         bundles=Bundles(registry),
         calls=calls,
-        maps=MapDesk(heart, store, tags, clock, callbacks),
+        maps=maps,
+        redrives=Redrives(calls, maps, store, tags),
         backlog=Backlog(heart, clock),
         body_limit_bytes=settings.body_limit_bytes,
         callbacks=callbacks,

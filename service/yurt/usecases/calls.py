@@ -10,7 +10,7 @@ from typing import TypeAlias
 import msgspec
 
 from yurt.domain.changes import Change, Save
-from yurt.domain.errors import CallExpired, NotCancellable, NotFound, NotRedrivable, NotSupported, Unavailable
+from yurt.domain.errors import CallExpired, NotCancellable, NotFound, Unavailable
 from yurt.domain.functions import LiveFunction
 from yurt.domain.ids import Tags
 from yurt.domain.maps import Counts
@@ -24,7 +24,6 @@ from yurt.domain.records import (
     Map,
     Outcome,
     Payload,
-    Redrive,
     Result,
     status_of,
 )
@@ -235,9 +234,20 @@ class Calls:
     # ------------------------------------------------------------------ begin
 
     async def begin(
-        self, principal: Principal, live: LiveFunction, envelope: Envelope, kind: CallKind, key: str | None = None
+        self,
+        principal: Principal,
+        live: LiveFunction,
+        envelope: Envelope,
+        kind: CallKind,
+        key: str | None = None,
+        *,
+        more: More = _nothing_more,
     ) -> Begun:
         """Ask for a call. `Begun.wait_accepted` and `Begun.wait` tell what became of it.
+
+        Args:
+            key: the caller's name for the call.
+            more: what to write with a call that has no key.
 
         Raises:
             Invalid: the key was used with another body.
@@ -245,7 +255,7 @@ class Calls:
         """
         begun = Begun()
         if key is None:
-            await self._accept(principal, live, envelope, kind, begun)
+            await self._accept(principal, live, envelope, kind, begun, more)
             self._heart.hurry()
             return begun
         name = Named(principal.token_id, live.function_id, key)
@@ -451,39 +461,6 @@ class Calls:
         if payload.data is not None:
             return payload.data
         return await self._blobs.get(payload.blob) if payload.blob is not None else b""
-
-    # ------------------------------------------------------------------ redrive
-
-    async def redrive(self, principal: Principal, live: LiveFunction, failed: View) -> Begun:
-        """Begin a new call with what a failed one was given; the failed one stays as it is.
-
-        Raises:
-            NotRedrivable: it has not ended, or succeeded.
-            NotSupported: it is a map.
-            AppStopped, TooManyPending, Unavailable: it cannot be accepted.
-        """
-        call = failed.call
-        if failed.status not in (CallStatus.FAILURE, CallStatus.TERMINATED):
-            raise NotRedrivable(
-                f"{self._tags.call_id(call.seq)} is {failed.status.value}: there is nothing to repeat.",
-                extra={"status_of_call": failed.status.value},
-            )
-        if call.kind == CallKind.MAP:
-            raise NotSupported("Maps cannot be redriven yet: call the function with the inputs that failed.")
-        envelope = Envelope(await self.bytes_of(call.args), call.metadata_json, priority=call.priority)
-        begun = Begun()
-
-        def note(seq: int) -> tuple[Change, ...]:
-            return (Save(Redrive(seq, call.seq)),)
-
-        await self._accept(principal, live, envelope, CallKind.SPAWN, begun, note)
-        await begun.wait_accepted()
-        return begun
-
-    async def redrive_of(self, seq: int) -> int | None:
-        """The number of the call that this one repeats, or None."""
-        redrive = await self._store.records.get(Redrive, seq)
-        return None if redrive is None else redrive.of_seq
 
     # ------------------------------------------------------------------ cancel
 

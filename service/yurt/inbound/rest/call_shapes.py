@@ -105,6 +105,9 @@ class _AnyCall(Shown):
     redrive_of: str | None = Field(
         default=None, description="The failed call that this one repeats; on `GET /function-calls/{call_id}`."
     )
+    redriven_as: str | None = Field(
+        default=None, description="The latest call that repeats this one; on `GET /function-calls/{call_id}`."
+    )
     callback: CallCallback | None = Field(default=None, description="On `GET /function-calls/{call_id}`.")
 
 

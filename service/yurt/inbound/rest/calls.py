@@ -12,7 +12,7 @@ from yurt.inbound.rest.answers import cursor, cursor_key, json_answer, page
 from yurt.inbound.rest.call_shapes import FunctionCall, InvocationResult, attempt
 from yurt.inbound.rest.callback_shapes import callback
 from yurt.inbound.rest.context import Context
-from yurt.inbound.rest.functions_by import find_live, function_id_of
+from yurt.inbound.rest.functions_by import function_id_of
 from yurt.inbound.rest.models import AppRef, Body, FunctionRef, Name, PageQuery, Query, Text
 from yurt.inbound.rest.operations import Answer, Header, JsonBody, Operation, PageOf
 from yurt.inbound.rest.streams import EVENT_ID_PATTERN, EVENT_SCHEMA, stream_events
@@ -77,8 +77,10 @@ async def _get(ctx: Context[GetQuery, None]) -> web.StreamResponse:
         out.pop("error", None)
     if (told := await services.callbacks.of(view.call.seq)) is not None:
         out["callback"] = callback(told)
-    if (repeated := await services.calls.redrive_of(view.call.seq)) is not None:
+    if (repeated := await services.redrives.of(view.call.seq)) is not None:
         out["redrive_of"] = services.shaper.call_id(repeated)
+    if view.result is not None and (latest := await services.redrives.latest(view.call.seq)) is not None:
+        out["redriven_as"] = services.shaper.call_id(latest)
     include = (ctx.query.include or "").split(",")
     if "args" in include and allowed:
         out |= await services.shaper.arguments(services.calls, view.call)
@@ -140,18 +142,6 @@ async def _cancel(ctx: Context[None, CancelCall]) -> web.StreamResponse:
     terminate = services.containers.terminate if ctx.body.terminate_containers else None
     view, _ = await services.calls.cancel(ctx.principal, ctx.path["call_id"], terminate=terminate)
     return json_answer(200, await services.shaper.shown(services.calls, view))
-
-
-async def _redrive(ctx: Context[None, None]) -> web.StreamResponse:
-    services = ctx.services
-    failed, _ = await services.calls.get(ctx.principal, ctx.path["call_id"])
-    live = await find_live(ctx, failed.call.function_id, None)
-    begun = await services.calls.redrive(ctx.principal, live, failed)
-    out = await services.shaper.shown(services.calls, await services.calls.view_of(begun))
-    out["redrive_of"] = services.shaper.call_id(failed.call.seq)
-    call_id = services.shaper.call_id(begun.seq)
-    headers = {"Yurt-Call-Id": call_id, "Location": f"/v1/function-calls/{call_id}"}
-    return json_answer(202, out, headers)
 
 
 async def _events(ctx: Context[None, None]) -> web.StreamResponse:
@@ -241,29 +231,6 @@ OPERATIONS: tuple[Operation, ...] = (
         body=JsonBody(CancelCall, optional=True),
         answers=(Answer(200, "It is cancelled, or was before.", FunctionCall),),
         problems=(404, 409, 410),
-    ),
-    Operation(
-        method="POST",
-        path="/v1/function-calls/{call_id}/redrive",
-        operation_id="redriveFunctionCall",
-        tag=_TAG,
-        summary="Repeat a failed call",
-        description="A new call with the arguments, metadata and priority of one that failed or was cancelled, for the "
-        "revision that is current now. The old one stays as it is.",
-        role=Role.INVOKE,
-        handler=_redrive,
-        answers=(
-            Answer(
-                202,
-                "The new call is accepted; its `redrive_of` names the old one.",
-                FunctionCall,
-                headers=(
-                    Header("Yurt-Call-Id", "The new call's id."),
-                    Header("Location", "Where the new call can be looked at."),
-                ),
-            ),
-        ),
-        problems=(404, 409, 410, 422, 429, 503),
     ),
     Operation(
         method="GET",

@@ -24,6 +24,7 @@ from yurt.usecases.events import Events
 from yurt.usecases.functions import Functions
 from yurt.usecases.maps import MapDesk
 from yurt.usecases.principals import Principal
+from yurt.usecases.redrives import Redrives
 from yurt.usecases.tokens import Tokens
 
 Q_co = TypeVar("Q_co", covariant=True)
@@ -42,6 +43,7 @@ class Services:
     calls: Calls
     backlog: Backlog
     maps: MapDesk
+    redrives: Redrives
     body_limit_bytes: int
     callbacks: Callbacks
     events: Events

@@ -13,6 +13,7 @@ from yurt.inbound.rest import (
     invocations,
     logs,
     maps,
+    redrives,
     stats,
     tokens,
 )
@@ -22,6 +23,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *invocations.OPERATIONS,
     *maps.OPERATIONS,
     *calls.OPERATIONS,
+    *redrives.OPERATIONS,
     *apps.OPERATIONS,
     *functions.OPERATIONS,
     *deploys.OPERATIONS,
