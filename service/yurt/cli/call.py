@@ -186,19 +186,3 @@ async def cancel(client: Client, *, call_id: str, force: bool, as_json: bool) ->
         output.print_json(reply.body)
     else:
         output.notice(f"cancelled {call_id}")
-
-
-@click.command()
-@click.argument("call_id", metavar="CALL")
-@connected
-async def redrive(client: Client, *, call_id: str, as_json: bool) -> None:
-    """Repeat a failed call.
-
-    Prints the id of the new one, which gets the same arguments. It runs what is deployed now; the failed call stays as
-    it is.
-    """
-    reply = await client.send("POST", f"{call_path(call_id)}/redrive")
-    if as_json:
-        output.print_json(reply.body)
-    else:
-        click.echo(reply.body["call_id"])

@@ -19,7 +19,7 @@ COMMANDS = {
     "map": ("yurt.cli.map:map_", "Call a function with every line of a file, and print the results."),
     "get": ("yurt.cli.call:get", "Print the result of a call."),
     "cancel": ("yurt.cli.call:cancel", "Cancel a call."),
-    "redrive": ("yurt.cli.call:redrive", "Repeat a failed call."),
+    "redrive": ("yurt.cli.redrive:redrive", "Repeat a failed call, or those of a function."),
     "logs": ("yurt.cli.logs:logs", "Print what a function, a call or a container wrote."),
     "apps": ("yurt.cli.apps:apps", "List apps, newest first."),
     "functions": ("yurt.cli.apps:functions", "List the functions of an app, or of all live apps."),

@@ -119,6 +119,9 @@ def test_a_failed_call_is_repeated(yurt: Yurt, app: Path) -> None:
 
     assert yurt("get", again, "--wait", "30").code == 1
     assert json.loads(yurt("get", again, "--json").out)["redrive_of"] == failed
+    assert yurt("redrive", "basics:fail", "--since", "1h").out == "1\n"
+    misspelt = yurt("redrive", "basics:fail", "--since", "1h", "--outcome", "timeuot")
+    assert (misspelt.code, "timeout" in misspelt.err) == (2, True)
     assert yurt("redrive", yurt("spawn", "basics:add", 1, 2, "--delay", 600).out.strip()).code != 0
 
 

@@ -30,6 +30,8 @@ class FakeApi:
         lines: by path, the log lines there.
         invalid: by function name, the field errors that its definition gets.
         cut: so many event streams break after their first event.
+        maps_left: failed maps that the repeating of a backlog leaves.
+        redriven: by whose address a backlog was to be repeated, and the body.
         requests: method, path and query of each request.
     """
 
@@ -43,6 +45,8 @@ class FakeApi:
     lines: dict[str, list[Json]] = field(default_factory=dict)
     invalid: dict[str, list[Json]] = field(default_factory=dict)
     cut: int = 0
+    maps_left: int = 0
+    redriven: list[tuple[str, Json]] = field(default_factory=list)
     page_size: int = 2
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     bodies: list[Any] = field(default_factory=list)
@@ -65,6 +69,8 @@ class FakeApi:
             ("GET", "/v1/function-calls/{call}", self.get_call),
             ("GET", "/v1/function-calls/{call}/events", self.events),
             ("POST", "/v1/function-calls/{call}/cancel", self.cancel),
+            ("POST", "/v1/function-calls/{call}/redrive", self.redrive),
+            ("POST", "/v1/functions/{address}/redrive", self.redrive_calls),
             ("GET", "/v1/{kind}/{id}/logs", self.logs),
             ("GET", "/v1/containers", self.containers),
             ("GET", "/v1/environments", self.environments),
@@ -251,6 +257,14 @@ class FakeApi:
             return problem(409, "not_cancellable", f"The call has ended: {call['status']}.")
         call["status"] = "terminated"
         return web.json_response(call)
+
+    async def redrive(self, request: web.Request) -> web.Response:
+        old = request.match_info["call"]
+        return web.json_response({"call_id": f"{old}-again", "status": "pending", "redrive_of": old}, status=202)
+
+    async def redrive_calls(self, request: web.Request) -> web.Response:
+        self.redriven.append((request.match_info["address"], await self.body(request)))
+        return web.json_response({"redriven": 3, "call_ids": ["fc-7", "fc-8", "fc-9"], "maps_left": self.maps_left})
 
     async def logs(self, request: web.Request) -> web.StreamResponse:
         lines = self.lines.get(request.path, [])
