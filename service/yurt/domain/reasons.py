@@ -48,6 +48,7 @@ class Waiting:
         retry_at: when the next start is due, seconds since 1970.
         refusal: code and message of the engine's last refusal.
         refused_since: since when the engine refuses.
+        store_away: why the store takes nothing now, where the input waits for it.
     """
 
     address: str
@@ -66,6 +67,7 @@ class Waiting:
     retry_at: float | None = None
     refusal: tuple[str, str] | None = None
     refused_since: float | None = None
+    store_away: str | None = None
 
 
 def explain(waiting: Waiting) -> PendingReason:
@@ -94,6 +96,9 @@ def _reason(waiting: Waiting) -> _Reason:
     if waiting.max_containers == 0:
         text = f"{waiting.address} is paused: its max_containers is 0. Raise it with PATCH …/autoscaler."
         return "paused", text, None, None, {}
+    if waiting.store_away is not None:
+        text = f"The store cannot be written: {waiting.store_away}. This goes on once it can."
+        return "store_unavailable", text, None, None, {}
     if waiting.ready == 0 and waiting.refusal is not None:
         code, message = waiting.refusal
         return code, message, waiting.refused_since, waiting.retry_at, {}

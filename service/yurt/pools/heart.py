@@ -291,7 +291,10 @@ class Heart:
         held = (item for member in pool.members.values() for item in member.held.values()) if pool is not None else ()
         running = sum(1 for item in held if item.group is found and item.running and not item.over)
         first = next(iter(found.open.values()), None)
-        return running, self.pending_reason(first) if first is not None and not running else None
+        if first is None or running:
+            return running, None
+        reason = self.pending_reason(first)
+        return (0, reason) if reason is not None else (1, None)
 
     def hurry(self) -> None:
         """Commit at once if no other input is open: a lone call gains from not waiting for company."""
@@ -472,6 +475,7 @@ class Heart:
         ahead, exact = pool.queue.ahead(item)
         error = pool.start_error.error if pool.start_error is not None else {}
         retry = pool.startup.not_before
+        comes_back = item.member is None and item not in pool.queue  # once it is stored that its attempt is over
         return Waiting(
             address=pool.live.address,
             ahead=ahead,
@@ -489,6 +493,7 @@ class Heart:
             retry_at=now + retry - mono if retry > mono else None,
             refusal=pool.refusal[:2] if pool.refusal is not None else None,
             refused_since=pool.refusal[2] if pool.refusal is not None else None,
+            store_away=self._ledger.away if comes_back or len(starting) == len(current) else None,
         )
 
     def _forget(self, item: Input) -> None:

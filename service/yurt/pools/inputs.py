@@ -147,8 +147,9 @@ class Input:
 
     @property
     def running(self) -> bool:
-        """Whether it has a slot, as far as the server can tell."""
-        return self.member is not None and (self.started_at is not None or self.member.has_slot(self))
+        """Whether it has a slot, as far as the server can tell, or had one and its end is being stored."""
+        member = self.member
+        return member is not None and (self.ending or self.started_at is not None or member.has_slot(self))
 
 
 def restore(pending: PendingInput, suffix: str, timers: Iterable[Timer] = ()) -> Input:

@@ -69,6 +69,11 @@ class Ledger:
         """Return when everything written so far is committed or refused."""
         await self._journal.flush()
 
+    @property
+    def away(self) -> str | None:
+        """Why nothing can be written now, or None."""
+        return self._journal.stats().away
+
     def hurry(self) -> None:
         """Commit at once what nobody else is about to join."""
         self._journal.hurry()

@@ -24,7 +24,9 @@ from yurt.domain.records import (
     Map,
     Outcome,
     Payload,
+    Progress,
     Result,
+    Timer,
     status_of,
 )
 from yurt.domain.retention import KEYS_KEPT_S
@@ -362,7 +364,16 @@ class Calls:
             return View(stored.call, stored.result)
         seq = stored.call.seq
         item = self._heart.inputs.get(seq)
-        return self.view(item or restore(PendingInput(stored.call, None, None), self._tags.suffix(seq)))
+        return self.view(item or await self._left_in_store(stored.call))
+
+    async def _left_in_store(self, call: Call) -> Input:
+        """An input that waits and is not in memory, with its place in time."""
+        progress = await self._store.records.get(Progress, call.seq)
+        timers = await self._store.records.find(Timer, {"seq": call.seq})
+        item = restore(PendingInput(call, progress, None), self._tags.suffix(call.seq), timers)
+        if item.start_at is not None and item.start_at <= self._clock.now():
+            item.start_at = None
+        return item
 
     async def _view_of_map(self, stored: StoredCall) -> View:
         found = self._heart.maps.open.get(stored.call.seq)

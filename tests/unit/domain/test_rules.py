@@ -62,7 +62,10 @@ def waiting(**values: object) -> Waiting:
 def test_the_reason_is_what_stands_in_the_way_most() -> None:
     cases = {
         "recovering": waiting(recovering=True, max_containers=0),
-        "paused": waiting(max_containers=0, refusal=("no_capacity", "none")),
+        "delayed": waiting(start_at=9.0, max_containers=0),
+        "retry_backoff": waiting(start_at=9.0, attempts=1, store_away="disk full"),
+        "paused": waiting(max_containers=0, refusal=("no_capacity", "none"), store_away="disk full"),
+        "store_unavailable": waiting(store_away="disk full", refusal=("no_capacity", "none"), starting=1),
         "no_capacity": waiting(refusal=("no_capacity", "none"), start_failures=1),
         "crash_backoff": waiting(start_failures=2, start_error="ImportError: x", starting=1, starting_since=1.0),
         "container_starting": waiting(starting=1, starting_since=7.0, ahead=2),
