@@ -115,7 +115,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Supe
     await _wake(parts)
     supervisor.run("store", store.watch())
     supervisor.run("containers", watch_containers(parts.heart, parts.lives, parts.numbers, clock))
-    supervisor.run("expiry", expire(clock, parts.services.apps.expire))
+    supervisor.run("expiry", expire(clock, parts.services.apps))
     supervisor.run("timers", run_timers(parts.heart, clock))
     supervisor.run("retention", delete_old(retention(parts), clock))
     supervisor.run("callbacks", deliveries(parts).run())
@@ -163,7 +163,7 @@ async def _wake(parts: Parts) -> None:
     await services.callbacks.open()
     await _admin_token(parts)
     await parts.registry.load()
-    await services.apps.on_start(parts.clock.now())
+    await services.apps.renew_all(parts.clock.now())
     observed = await parts.engine.open(parts.lives.ended)
     parts.health.notes = parts.engine.capabilities.notes
     await parts.awakening.run(observed)

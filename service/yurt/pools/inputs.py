@@ -61,6 +61,7 @@ class Input:
         queued: it is in the queue of its function, and in memory.
         timed: the store may have timers of it.
         start_at: when it may run, seconds since 1970, while it is held back until then.
+        runs_since: since when its attempt runs, on the monotonic clock; it means something where `started_at` is set.
     """
 
     __slots__ = (
@@ -86,6 +87,7 @@ class Input:
         "priority",
         "queued",
         "queued_at",
+        "runs_since",
         "seq",
         "start_at",
         "started_at",
@@ -131,6 +133,7 @@ class Input:
         self.queued_at = created_at
         self.dispatched_at: float | None = None
         self.started_at: float | None = None
+        self.runs_since = 0.0
         self.start_at: float | None = None
         self.expires_at: float | None = None
         self.timed = False

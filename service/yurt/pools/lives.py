@@ -303,13 +303,17 @@ class Lives:
     # ------------------------------------------------------------------ watch
 
     def tick(self, now: float, *, renew: bool) -> None:
-        """Look after every container, once a second; `renew` starts all leases anew (the server itself was away)."""
+        """Look after every container, once a second.
+
+        With `renew` the server itself was away: all leases start anew, and what the containers said meanwhile is heard
+        before any of them is found to be late.
+        """
         if self._closed:
             return
         for pool, member in self:
             if renew:
                 member.last_seen = now
-            if member.ended is None:
+            elif member.ended is None:
                 self._watch(pool, member, now)
 
     def _watch(self, pool: Pool, member: Member, now: float) -> None:
@@ -321,23 +325,22 @@ class Lives:
             if now - member.last_seen > LEASE_S:
                 self.fence(pool, member, f"Nothing was heard of the container for {LEASE_S:.0f} s.")
             else:
-                self._watch_inputs(pool, member)
+                self._watch_inputs(pool, member, now)
 
     def _watch_start(self, pool: Pool, member: Member, now: float) -> None:
         limit = member.function.startup_timeout_s
         if now - member.begun > limit + SERVER_TIMEOUT_SLACK_S + self.cancel_grace_s:
             self.start_failed(pool, member, start_timeout(limit))
 
-    def _watch_inputs(self, pool: Pool, member: Member) -> None:
-        now = self._clock.now()
+    def _watch_inputs(self, pool: Pool, member: Member, now: float) -> None:
         limit = member.function.timeout_s
         for item in list(member.held.values()):
-            started = item.started_at
-            if started is None:
+            if item.started_at is None:
                 continue
-            if now - started > CLAIM_AFTER_S and not item.claimed and not item.ending:
+            ran_s = now - item.runs_since
+            if ran_s > CLAIM_AFTER_S and not item.claimed and not item.ending:
                 pool.desk.ledger.claim(item)
-            if now - started > limit + SERVER_TIMEOUT_SLACK_S + self.cancel_grace_s and not item.ending:
+            if ran_s > limit + SERVER_TIMEOUT_SLACK_S + self.cancel_grace_s and not item.ending:
                 pool.overran(item, member)
                 self.fence(pool, member, "Its input ran over the timeout and could not be stopped.")
                 return

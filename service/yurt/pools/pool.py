@@ -368,6 +368,7 @@ class Pool:
             return
         if item.started_at is None:
             item.started_at = self.desk.clock.now() - for_s
+            item.runs_since = self.desk.clock.monotonic() - for_s
             self.desk.followers.changed(item.seq)
         self._observe_long(for_s)
         if member.prefetched and not member.recalled and (self.free or self._may_grow()):

@@ -84,6 +84,7 @@ class Recovery:
         now = self._clock.now()
         item.dispatched_at = now
         item.started_at = now - held.for_s if held.for_s is not None else None
+        item.runs_since = self._clock.monotonic() - (held.for_s or 0.0)
         member.held[item.seq] = item
         pool.desk.followers.changed(item.seq)
 

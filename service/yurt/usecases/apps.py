@@ -187,8 +187,8 @@ class Apps:
                 if registry.catalog.app_by_id(app.id) == app:
                     await self._stop(app.id, EXPIRED)
 
-    async def on_start(self, now: float) -> None:
-        """Give every ephemeral app its whole time: nobody could renew it while the server was down."""
+    async def renew_all(self, now: float) -> None:
+        """Give every ephemeral app its whole time anew, after one in which nobody could renew it."""
         registry = self._registry
         async with registry.changing():
             renewed = [_renewed(app, now) for app in registry.catalog.apps() if app.ttl_s is not None]

@@ -177,6 +177,6 @@ async def test_the_time_of_a_restart_does_not_count(open_house: Open) -> None:
         house.clock.advance(3600)
     async with open_house() as house:
         assert house.apps.due(house.clock.now())
-        await house.apps.on_start(house.clock.now())
+        await house.apps.renew_all(house.clock.now())
         assert not house.apps.due(house.clock.now() + 59)
         assert (await house.apps.get(ROOT, app.id)).expires_at == house.clock.now() + 60
