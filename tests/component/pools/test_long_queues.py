@@ -43,18 +43,21 @@ async def a_map(rig: Rig, size: int, *, return_exceptions: bool = False) -> Live
 
 
 async def work(rig: Rig, box: Played) -> list[int]:
-    """Answer whatever the container is given until nothing comes; returns the numbers."""
-    done = 0
-    while True:
-        for _ in range(100):
-            await rig.settle()
-            if len(box.inputs) > done:
-                break
-        else:
-            return [frame.seq for frame in box.inputs]
-        while done < len(box.inputs):
-            box.answer(box.inputs[done])
-            done += 1
+    """Answer whatever the container is given until nothing is left; returns the numbers."""
+    heart, queue, answered = rig.heart, rig.heart.pools["fu-1"].queue, 0
+
+    def over() -> bool:
+        return not (heart.inputs or len(queue) or heart.maps.open)
+
+    def news() -> bool:
+        return len(box.inputs) > answered or over()
+
+    while not over():
+        await until(news, "the next input")
+        for frame in box.inputs[answered:]:
+            box.answer(frame)
+            answered += 1
+    return [frame.seq for frame in box.inputs]
 
 
 async def open_box(rig: Rig) -> Played:

@@ -99,7 +99,7 @@ async def test_a_map_is_repeated_by_a_map_of_what_failed(rig: Rig, monkeypatch: 
     assert found.accepted.metadata_json == '{"job":"a"}'
     assert await desks.redrives.of(found.seq) == seq
     assert await desks.redrives.latest(seq) == found.seq
-    waiting = await rig.store.maps.inputs(found.span.blocks[0].first_seq, found.span.blocks[-1].first_seq + 9, limit=99)
+    waiting = await rig.store.maps.inputs(found.seq, found.span.blocks[0].first_seq, found.span.last_seq, limit=99)
     assert [json.loads(row.args or b"")["args"][0] for row in waiting] == [1, 2, 3, 6, 7, 8, 9]
     assert (await desks.view(seq)).inputs == view.inputs
 
