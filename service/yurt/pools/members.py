@@ -136,7 +136,8 @@ class Member:
         """How many more inputs it may hold, with what is prefetched: the faster the function, the more.
 
         Nothing is handed out ahead to a container that lets an input run for longer, and nothing beside one that is
-        to run alone.
+        to run alone. What is handed out ahead goes out many at a time, once half of it is used up: a message for each
+        would cost more than the input.
         """
         if self.alone:
             return 0
@@ -145,4 +146,5 @@ class Member:
         if mean_run_s is None or slow or self.function.single_use_containers:
             return self.slots - len(self.held)
         ahead = MAX_PREFETCH if mean_run_s * MAX_PREFETCH <= PREFETCH_S else int(PREFETCH_S / mean_run_s)
-        return self.slots + ahead - len(self.held)
+        held = len(self.held)
+        return self.slots + ahead - held if held <= self.slots + ahead // 2 else 0

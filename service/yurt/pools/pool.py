@@ -192,15 +192,23 @@ class Pool:
         else:
             self._reserved = None
         while len(queue) and (member := self._with_room()) is not None:
-            item = queue.pop()
-            if item is None:
+            if not self._hand_out_next(member, member.room(self.mean_run_s)):
                 break
-            if item.blob is not None and not member.has_slot_free:
-                queue.push(item)  # a large one is not sent ahead: it would only fill memories
-                break
-            self._hand_out(item, member)
         if len(queue):
             self.desk.scale(self)
+
+    def _hand_out_next(self, member: Member, room: int) -> bool:
+        """Give so many inputs to a container, at least one; returns whether there may be more to hand out."""
+        queue = self.queue
+        for _ in range(max(1, room)):
+            item = queue.pop()
+            if item is None:
+                return False
+            if item.blob is not None and not member.has_slot_free:
+                queue.push(item)  # a large one is not sent ahead: it would only fill memories
+                return False
+            self._hand_out(item, member)
+        return True
 
     def pause(self) -> None:
         """Hand nothing more out, and take back what only waits in a container."""
