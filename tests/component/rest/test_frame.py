@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from email.utils import parsedate_to_datetime
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -13,7 +14,7 @@ from tests.component.rest.conftest import Answered, Door, MakeDoor
 from yurt.domain.errors import RevisionMoved, TooManyPending
 from yurt.domain.records import Role
 from yurt.inbound.rest import bodies
-from yurt.inbound.rest.answers import json_answer, sign
+from yurt.inbound.rest.answers import PromptAnswer, json_answer, sign
 from yurt.inbound.rest.context import Context
 from yurt.inbound.rest.models import Body, Query
 from yurt.inbound.rest.operations import Answer, BinaryBody, JsonBody, Operation, RawJsonBody, Upload
@@ -89,6 +90,10 @@ async def _stream(ctx: Context[None, None]) -> web.StreamResponse:
     return response
 
 
+async def _prompt(ctx: Context[None, bytes]) -> web.StreamResponse:
+    return PromptAnswer(202, ctx.body, {"Location": "/there"})
+
+
 async def _busy(ctx: Context[None, None]) -> web.StreamResponse:
     raise TooManyPending("5 inputs are pending.", retry_after_s=3)
 
@@ -118,6 +123,7 @@ ROWS = (
     _row("POST", "/raw", _raw, body=RawJsonBody({}, empty=EMPTY, more={"application/x-ndjson": {"type": "string"}})),
     _row("PUT", "/upload", _upload, body=BinaryBody("application/zip", "Send a zip archive.", limit_bytes=1000)),
     _row("GET", "/fail", _fail),
+    _row("POST", "/prompt", _prompt, body=RawJsonBody({}, empty=EMPTY)),
     _row("GET", "/stream", _stream),
     _row("GET", "/stream-and-fail", _stream_and_fail),
     _row("GET", "/busy", _busy),
@@ -207,6 +213,40 @@ async def test_a_head_is_the_answer_without_its_body(frame: Door) -> None:
 async def test_what_cannot_be_an_id_is_not_found_before_anybody_looks(frame: Door) -> None:
     for path in ("/calls/x", "/calls/fc-%00", "/calls/fc-%ff%0a", "/calls/%2e%2e%2f", "/calls/" + "x" * 5000):
         _problem(await frame.ask("GET", path), 404, "not_found")
+
+
+async def test_an_answer_in_one_piece_is_as_every_other(frame: Door) -> None:
+    for _ in range(2):  # the connection goes on
+        answer = await frame.ask("POST", "/prompt", data=b"[1]", headers=JSON)
+        assert (answer.status, answer.text, answer.headers["Location"]) == (202, "[1]", "/there")
+        usual = await frame.ask("POST", "/raw", data=b"[1]", headers=JSON)
+        assert answer.headers.keys() == {*usual.headers.keys(), "Location"}
+        for name in ("Content-Type", "Server", "X-Content-Type-Options"):
+            assert answer.headers[name] == usual.headers[name]
+        assert parsedate_to_datetime(answer.headers["Date"]).tzinfo is not None
+
+
+@pytest.mark.parametrize(
+    ("version", "asked", "said"),
+    [("1.1", "close", "close"), ("1.0", "keep-alive", "keep-alive"), ("1.0", "", "close")],
+)
+async def test_an_answer_in_one_piece_says_whether_the_connection_goes_on(
+    frame: Door, version: str, asked: str, said: str
+) -> None:
+    token = f"{frame.admin.token.id}:{frame.admin.secret}"
+    lines = [f"POST /prompt HTTP/{version}", "Host: x", f"Authorization: Bearer {token}", "Content-Length: 3"]
+    lines += ["Content-Type: application/json", *([f"Connection: {asked}"] if asked else [])]
+    reader, writer = await asyncio.open_connection(frame.client.host, frame.client.port)
+    try:
+        writer.write(("\r\n".join(lines) + "\r\n\r\n[1]").encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert f"\r\nConnection: {said}\r\n".encode() in head
+        assert await reader.readexactly(3) == b"[1]"
+        if said == "close":
+            assert await reader.read() == b""
+    finally:
+        writer.close()
+        await writer.wait_closed()
 
 
 @pytest.mark.parametrize("path", ["/echo", "/raw"])

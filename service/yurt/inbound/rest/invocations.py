@@ -10,7 +10,7 @@ from pydantic import Field
 
 from yurt.domain.errors import FieldError, Invalid
 from yurt.domain.records import CallKind, Result, Role
-from yurt.inbound.rest.answers import encode, json_answer, sign
+from yurt.inbound.rest.answers import PromptAnswer, encode, sign
 from yurt.inbound.rest.call_shapes import FunctionCall, InvocationResult
 from yurt.inbound.rest.context import Context
 from yurt.inbound.rest.envelope import SCHEMA, read_envelope
@@ -88,7 +88,7 @@ async def _invoke_and_wait(ctx: Context[InvokeQuery, bytes]) -> web.StreamRespon
     result = await _wait(ctx, begun, HEAD_AFTER_S)
     if result is None:
         return await _slowly(ctx, begun)
-    return json_answer(200, await _body(ctx, begun), _headers(ctx, begun))
+    return PromptAnswer(200, await _body(ctx, begun), _headers(ctx, begun))
 
 
 async def _wait(ctx: Context[InvokeQuery, bytes], begun: Begun, seconds: float) -> Result | None:
@@ -158,7 +158,7 @@ async def _invoke_async(ctx: Context[InvokeQuery, bytes], begun: Begun, prefer: 
     result = await _watch(ctx, begun, float(prefer.wait_s)) if prefer.wait_s else begun.outcome
     if result is not None and prefer.wait_s:
         headers = _headers(ctx, begun) | {"Preference-Applied": prefer.applied}
-        return json_answer(200, await _body(ctx, begun), headers)
+        return PromptAnswer(200, await _body(ctx, begun), headers)
     return await _accepted(ctx, begun, {"Preference-Applied": prefer.applied})
 
 
@@ -167,7 +167,7 @@ async def _accepted(ctx: Context[CallQuery, bytes], begun: Begun, more: Mapping[
     headers["Location"] = headers["Content-Location"]
     services = ctx.services
     shown = await services.shaper.shown(services.calls, await services.calls.view_of(begun))
-    return json_answer(202, shown, {**headers, **more})
+    return PromptAnswer(202, encode(shown), {**headers, **more})
 
 
 async def _spawn(ctx: Context[CallQuery, bytes]) -> web.StreamResponse:
