@@ -15,6 +15,8 @@ import msgspec
 import structlog
 from structlog.typing import Processor
 
+from yurt.domain.times import rfc3339
+
 FLUSH_S = 0.1
 """How long a request line may wait, in seconds."""
 
@@ -73,24 +75,24 @@ def configure(*, level: str = "INFO", stream: TextIO = sys.stderr, form: Form = 
     )
 
 
-class RequestLine(msgspec.Struct, omit_defaults=True):
-    """What is said of one request.
+class RequestLine(msgspec.Struct, frozen=True, gc=False):
+    """What is said of one request; it is put into words when it is written.
 
     Args:
-        timestamp: when it was answered, RFC 3339.
+        at: when it was answered, seconds since 1970.
         status: of the answer; 499 where the client went away first.
-        took_ms: until the handler was done, in milliseconds.
+        took_s: until the handler was done, in seconds.
         operation: the operation's id, or nothing where no operation was found.
         token_id: who asked, or nothing.
         call_id: the call that it made, or nothing.
     """
 
-    timestamp: str
+    at: float
     request_id: str
     method: str
     path: str
     status: int
-    took_ms: float
+    took_s: float
     operation: str = ""
     token_id: str = ""
     call_id: str = ""
@@ -153,16 +155,41 @@ class RequestLog:
             self._dropped = 0
 
 
+class _Json(msgspec.Struct, omit_defaults=True):
+    """A line as one JSON object, after its constant members."""
+
+    timestamp: str
+    request_id: str
+    method: str
+    path: str
+    status: int
+    took_ms: float
+    operation: str = ""
+    token_id: str = ""
+    call_id: str = ""
+
+
 _encode = msgspec.json.Encoder().encode
 
 
 def _json(line: RequestLine) -> str:
-    return '{"event":"request","level":"info",' + _encode(line).decode()[1:] + "\n"
+    told = _Json(
+        rfc3339(line.at),
+        line.request_id,
+        line.method,
+        line.path,
+        line.status,
+        round(line.took_s * 1000, 3),
+        line.operation,
+        line.token_id,
+        line.call_id,
+    )
+    return '{"event":"request","level":"info",' + _encode(told).decode()[1:] + "\n"
 
 
 def _columns(line: RequestLine) -> str:
     who = " ".join(filter(None, (line.operation, line.token_id, line.call_id)))
     return (
-        f"{line.timestamp} [info     ] request  {line.status} {line.method} {line.path} {line.took_ms:.1f} ms "
+        f"{rfc3339(line.at)} [info     ] request  {line.status} {line.method} {line.path} {line.took_s * 1000:.1f} ms "
         f"{who} {line.request_id}\n"
     )

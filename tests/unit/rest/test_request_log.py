@@ -13,7 +13,7 @@ import structlog
 from yurt import logging as yurt_logging
 from yurt.logging import RequestLine, RequestLog, configure
 
-LINE = RequestLine("2027-01-15T08:00:00.500Z", "r1", "GET", "/v1/apps", 200, 1.25, "listApps", "tk-1", "")
+LINE = RequestLine(1_800_000_000.5, "r1", "GET", "/v1/apps", 200, 0.00125, "listApps", "tk-1", "")
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from aiohttp import web
 
 from yurt.domain.errors import Malformed, NotFound, TooLarge, YurtError
 from yurt.domain.naming import shown
-from yurt.domain.times import rfc3339
 from yurt.inbound.rest import paths
 from yurt.inbound.rest.answers import sign
 from yurt.inbound.rest.auth import authenticate, recognize, require
@@ -151,15 +150,15 @@ def _endpoint(row: Operation, services: Services, body_limit_bytes: int, room: R
 
 def _line(request: web.BaseRequest, trace: Trace, status: int, took_s: float, call_id: str) -> RequestLine:
     return RequestLine(
-        timestamp=rfc3339(time.time()),
-        request_id=trace.request_id,
-        method=request.method,
-        path=request.rel_url.raw_path,
-        status=status,
-        took_ms=round(took_s * 1000, 3),
-        operation=trace.operation_id,
-        token_id=trace.principal.token_id,
-        call_id=call_id,
+        time.time(),
+        trace.request_id,
+        request.method,
+        request.rel_url.raw_path,
+        status,
+        took_s,
+        trace.operation_id,
+        trace.principal.token_id,
+        call_id,
     )
 
 
