@@ -37,6 +37,7 @@ from yurt.pools.ledger import BLOB_ABOVE_BYTES
 from yurt.pools.live_map import LiveMap
 from yurt.pools.span import Span
 from yurt.ports import Blobs, CallFilter, Clock, PendingInput, Store, StoredCall
+from yurt.usecases.alarms import Alarms
 from yurt.usecases.callbacks import Callbacks
 from yurt.usecases.keys import KeyDesk, Named
 from yurt.usecases.places import Place, Places
@@ -123,15 +124,19 @@ def _both(one: More, other: More) -> More:
 class Begun:
     """A call that was asked for: first accepted, later ended.
 
+    Args:
+        alarms: end waits that take too long.
+
     Attributes:
         accepted: its acceptance is committed.
         outcome: its result, once that is committed.
         replayed: an idempotency key found it; nothing new was accepted.
     """
 
-    __slots__ = ("_error", "_wake", "_wake_at_accept", "accepted", "item", "outcome", "replayed", "seq")
+    __slots__ = ("_alarms", "_error", "_wake", "_wake_at_accept", "accepted", "item", "outcome", "replayed", "seq")
 
-    def __init__(self) -> None:
+    def __init__(self, alarms: Alarms) -> None:
+        self._alarms = alarms
         self.accepted = False
         self.outcome: Result | None = None
         self.item: Input | None = None
@@ -157,13 +162,12 @@ class Begun:
             self._wake.set_result(None)
 
     async def _sleep(self, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        self._wake = loop.create_future()
-        alarm = loop.call_later(seconds, self._notify)
+        self._wake = wake = asyncio.get_running_loop().create_future()
+        self._alarms.set(wake, seconds)
         try:
-            await self._wake
+            await wake
         finally:
-            alarm.cancel()
+            self._alarms.drop(wake)
 
     async def wait(self, seconds: float) -> Result | None:
         """The result, or None if there is none within `seconds`.
@@ -224,6 +228,7 @@ class Calls:
         callbacks: Callbacks,
     ) -> None:
         self.waiters = Waiters()
+        self._alarms = Alarms()
         self._callbacks = callbacks
         self._heart = heart
         self._store = store
@@ -255,7 +260,7 @@ class Calls:
             Invalid: the key was used with another body.
             AppStopped, TooManyPending, Unavailable: it cannot be accepted.
         """
-        begun = Begun()
+        begun = Begun(self._alarms)
         if key is None:
             await self._accept(principal, live, envelope, kind, begun, more)
             self._heart.hurry()
