@@ -9,6 +9,9 @@ from yurt.domain.records import Claim, Progress, Result, Timer, TimerKind
 from yurt.domain.timing import Timing
 from yurt.ports import PendingInput
 
+UNTRIED = History()
+"""Of an input whose first attempt has not ended."""
+
 
 class Holder(Protocol):
     """The container that holds an input."""
@@ -126,7 +129,7 @@ class Input:
         self.blob = blob
         self.group = group
         self.index = index
-        self.history = History()
+        self.history = UNTRIED
         self.min_token = 0
         self.token = 0
         self.member: Holder | None = None

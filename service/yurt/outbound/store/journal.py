@@ -6,10 +6,10 @@ This part knows nothing of SQL. It needs a writer that commits a group at once o
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeAlias
 
+import msgspec
 import structlog
 
 from yurt.domain.changes import Change
@@ -39,8 +39,7 @@ class Writer(Protocol):
         """Commit the next epoch."""
 
 
-@dataclass(slots=True)
-class Add:
+class Add(msgspec.Struct, frozen=True):
     """One add, and who hears of it."""
 
     changes: Sequence[Change]
