@@ -67,9 +67,10 @@ class Decision:
 def autoscale(sample: Sample, scaling: Scaling) -> Decision:
     """Decide what a pool starts and drains.
 
-    Up: room for every input that the ready containers would not reach before a new container could be ready, never less
-    than the floor, never more than the maximum. Down: idle containers whose window is over, longest idle first, never
-    below the floor. The floor is `min_containers`, and `buffer_containers` above the need while there is work.
+    Up: for the inputs that the ready containers would not reach before a new container could be ready, so many more
+    that these are reached in as long again; never less than the floor, never more than the maximum. Down: idle
+    containers whose window is over, longest idle first, never below the floor. The floor is `min_containers`, and
+    `buffer_containers` above the need while there is work.
     """
     ready = sample.busy + len(sample.idle)
     alive = ready + sample.starting
@@ -93,11 +94,11 @@ def _need(sample: Sample, ready: int) -> int:
     unmet = sample.waiting - max(0, free) - _reached_soon(sample, ready)
     if unmet <= 0:
         return min(ready, ceil((sample.running + sample.waiting) / slots))
-    return ready + ceil(unmet / slots)
+    return ready + ceil(unmet / max(slots, _reached_soon(sample, 1)))
 
 
 def _reached_soon(sample: Sample, ready: int) -> int:
-    """Waiting inputs that the ready containers finish in the time a further one would need to start."""
+    """Waiting inputs that so many ready containers finish in the time a further one would need to start."""
     if not sample.mean_run_s or sample.startup_s is None:
         return 0
     return int(ready * sample.slots * sample.startup_s / sample.mean_run_s)

@@ -167,3 +167,8 @@ def test_no_container_is_started_for_what_is_done_before_it_could_be_ready() -> 
     assert autoscale(busy, Scaling()).start == 0
     slow = sample(waiting=64, running=1, busy=1, mean_run_s=1.0, startup_s=0.1)
     assert autoscale(slow, Scaling(max_containers=100)).start == 64
+
+
+def test_inputs_that_take_less_than_a_start_share_the_further_containers() -> None:
+    short = sample(waiting=450, running=1, busy=1, mean_run_s=0.001, startup_s=0.1)
+    assert autoscale(short, Scaling(max_containers=100)).start == 4  # 100 are reached before, 350 in as long again
