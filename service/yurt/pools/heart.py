@@ -297,9 +297,13 @@ class Heart:
         return (0, reason) if reason is not None else (1, None)
 
     def hurry(self) -> None:
-        """Commit at once if no other input is open: a lone call gains from not waiting for company."""
-        if len(self.inputs) <= 1:
-            self._ledger.hurry()
+        """Commit and send at once if no other input is open: a lone call gains from not waiting for company."""
+        if len(self.inputs) > 1:
+            return
+        self._ledger.hurry()
+        for item in self.inputs.values():
+            if item.member is not None:
+                item.member.flush()
 
     def restore(self, item: Input) -> None:
         """Take an input of an earlier life of the server; one whose function is gone ends as cancelled."""

@@ -23,6 +23,9 @@ class Holder(Protocol):
     def has_slot(self, item: "Input") -> bool:
         """Whether it runs the input, rather than holding it ahead of its turn."""
 
+    def flush(self) -> None:
+        """Send it at once what it is to be sent in this turn."""
+
 
 class Group(Protocol):
     """The map that an input belongs to."""

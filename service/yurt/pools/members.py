@@ -25,6 +25,9 @@ class Link(Protocol):
     def send(self, frame: bytes) -> None:
         """Send a frame; those of one turn of the loop leave in one message. Never blocks, and is silent once closed."""
 
+    def flush(self) -> None:
+        """Send what waits now rather than with the rest of this turn, if that is possible."""
+
     def acknowledge(self, seq: int, token: int) -> None:
         """Tell the runner that an output is committed; rides with the next frames or leaves within 50 ms."""
 
@@ -131,6 +134,11 @@ class Member:
     def has_slot(self, item: Input) -> bool:
         """Whether `item` is among those that the container runs: it takes them in the order they were given."""
         return item.seq in islice(self.held, self.slots)
+
+    def flush(self) -> None:
+        """Send it at once what it is to be sent in this turn."""
+        if self.link is not None:
+            self.link.flush()
 
     def room(self, mean_run_s: float | None) -> int:
         """How many more inputs it may hold, with what is prefetched: the faster the function, the more.

@@ -271,6 +271,31 @@ def _fields(function: Any) -> dict[str, Any]:
     return {name: getattr(function, name) for name in function.__dataclass_fields__}
 
 
+async def test_frames_of_every_size_arrive_whole_and_in_their_order(rig: Rig, client: Client) -> None:
+    container = await spec(rig)
+    runner = await greeted(client, container)
+    await runner.hear(wire.WELCOME)
+    entry = rig.lives.get(container.container_id)
+    assert entry is not None
+    held = entry[1].link
+    assert held is not None
+    sizes = [0, 97, 98, 1 << 10, 32 << 10, 1 << 20, 5, 100 << 10, 31 << 10, 7]  # 98: the first head of two bytes more
+    for seq, size in enumerate(sizes):
+        held.send(wire.pack(wire.CANCEL, seq, payload=bytes(size)))
+        if seq % 3 == 0:
+            held.flush()
+        if seq % 2 == 0:
+            await asyncio.sleep(0)
+        held.acknowledge(seq, 1)
+    heard = [await runner.hear(wire.CANCEL) for _ in sizes]
+    assert [(frame.seq, len(frame.payload)) for frame in heard] == list(enumerate(sizes))
+    acked: list[int] = []
+    while len(acked) < len(sizes):
+        ack = await runner.hear(wire.ACK)
+        acked += [seq for seq, _ in wire.PAIR.iter_unpack(ack.payload)]
+    assert acked == list(range(len(sizes)))
+
+
 async def test_a_runner_that_does_not_read_is_disconnected(
     rig: Rig, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

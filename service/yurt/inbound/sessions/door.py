@@ -60,7 +60,7 @@ class SessionDoor:
             return _refusal(401, error)
         socket = web.WebSocketResponse(protocols=(wire.PROTOCOL,), max_msg_size=wire.MAX_MESSAGE_BYTES, compress=False)
         await socket.prepare(request)
-        link = SessionLink(socket, member.id)
+        link = SessionLink(socket, request.transport, member.id)
         sender = asyncio.create_task(link.run(), name=f"session-{member.id}")
         try:
             await self._serve(socket, link, pool, member, credential)

@@ -11,6 +11,9 @@ from yurt_runner import wire
 MESSAGE_BYTES = 1 << 20
 """Frames are put together up to this size: a message has a limit, and two large frames together would be above it."""
 
+SHORT_BYTES = 32 << 10
+"""Up to so much is written at once, if nothing is on its way."""
+
 ACK_DELAY_S = 0.05
 """How long an acknowledgement waits for inputs to ride with, in seconds."""
 
@@ -22,15 +25,20 @@ log = structlog.get_logger(__name__)
 
 
 class SessionLink:
-    """Sends frames from a task of its own, so that a slow container holds up nobody else.
+    """Sends frames: a few at once, many from a task of its own, so that a slow container holds up nobody else.
 
     Args:
         socket: the open WebSocket.
+        transport: of its connection.
         container_id: for logs.
     """
 
-    def __init__(self, socket: web.WebSocketResponse, container_id: str) -> None:
+    def __init__(
+        self, socket: web.WebSocketResponse, transport: asyncio.WriteTransport | None, container_id: str
+    ) -> None:
         self._socket = socket
+        self._transport = transport
+        self._armed = False
         self._container_id = container_id
         self._frames: list[bytes] = []
         self._waiting_bytes = 0
@@ -51,13 +59,33 @@ class SessionLink:
         self._waiting_bytes += len(frame)
         if self._waiting_bytes > MAX_WAITING_BYTES:
             self.close("the container does not read")
-        self._wake.set()
+        elif not self._armed:
+            self._armed = True
+            self._loop.call_soon(self._turn)
 
     def acknowledge(self, seq: int, token: int) -> None:
         """Say that an output is committed, with the next frames or soon."""
         self._acks.append(wire.PAIR.pack(seq, token))
         if self._timer is None:
-            self._timer = self._loop.call_later(ACK_DELAY_S, self._wake.set)
+            self._timer = self._loop.call_later(ACK_DELAY_S, self._turn)
+
+    def flush(self) -> None:
+        """Send what waits now, and not at the end of the turn, if it is little and nothing is on its way."""
+        size, transport = self._waiting_bytes, self._transport
+        if self._sending_since is not None or transport is None or size > SHORT_BYTES or self._socket.closed:
+            return
+        if transport.is_closing() or transport.get_write_buffer_size():
+            return
+        for message in self._take():
+            transport.write(_head(len(message)) + message)
+        self._waiting_bytes = 0
+
+    def _turn(self) -> None:
+        """The end of a turn in which there was something to send, or the time of what need not leave at once."""
+        self._armed = False
+        self.flush()
+        if self._frames or self._acks:
+            self._wake.set()
 
     def close(self, reason: str) -> None:
         """End the session after what waits was sent."""
@@ -116,3 +144,10 @@ class SessionLink:
             if timer is not None:
                 timer.cancel()
         self._timer = self._watch = None
+
+
+def _head(size: int) -> bytes:
+    """What precedes a whole binary message of a server (RFC 6455, 5.2)."""
+    if size < 126:
+        return bytes((0x82, size))
+    return b"\x82\x7e" + size.to_bytes(2, "big") if size < 65_536 else b"\x82\x7f" + size.to_bytes(8, "big")
