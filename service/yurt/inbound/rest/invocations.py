@@ -19,7 +19,7 @@ from yurt.inbound.rest.models import Name, Query
 from yurt.inbound.rest.operations import Answer, Header, Operation, RawJsonBody
 from yurt.inbound.rest.prefer import Preference, read_prefer
 from yurt.inbound.rest.room import FREE_BYTES
-from yurt.usecases.calls import COMMIT_TIMEOUT_S, Begun
+from yurt.usecases.calls import COMMIT_TIMEOUT_S, Begun, call_of
 from yurt.usecases.keys import MAX_KEY_CHARS
 
 HEAD_AFTER_S = 10.0
@@ -141,7 +141,10 @@ async def _slowly(ctx: Context[InvokeQuery, bytes], begun: Begun) -> web.StreamR
 
 
 async def _body(ctx: Context[InvokeQuery, bytes], begun: Begun) -> bytes:
-    services = ctx.services
+    services, item, result = ctx.services, begun.item, begun.outcome
+    if item is not None and result is not None:
+        value = None if result.value is None else await services.calls.bytes_of(result.value)
+        return encode(services.shaper.ended(call_of(item), result, value))
     return encode(await services.shaper.shown(services.calls, await services.calls.view_of(begun)))
 
 

@@ -102,7 +102,9 @@ class JournalBase:
             raise unavailable("The server is shutting down.")
         if len(self._waiting) >= MAX_WAITING:
             raise unavailable(f"{MAX_WAITING} writes wait for the store. Try again when it has caught up.")
-        self._take(Add(changes, done))
+        self._waiting.append(Add(changes, done))
+        if not self._armed:
+            self._arm()
 
     def hurry(self) -> None:
         """Begin at once, if one add waits: a turn of the loop is a twentieth of a lone call's time."""
