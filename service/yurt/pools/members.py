@@ -9,7 +9,7 @@ from yurt.domain.states import Event, move
 from yurt.pools.inputs import Input
 from yurt.ports import Ended
 
-MAX_PREFETCH = 32
+MAX_PREFETCH = 128
 """Inputs a container may hold beyond its slots."""
 
 PREFETCH_S = 0.002
