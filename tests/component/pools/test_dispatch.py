@@ -48,14 +48,20 @@ async def test_a_second_input_waits_for_the_slot(rig: Rig) -> None:
 
 async def test_fast_functions_are_fed_ahead_and_slow_ones_are_not(rig: Rig) -> None:
     await rig.deploy(max_containers=1)
-    items = [await rig.call() for _ in range(60)]
+    items = [await rig.call() for _ in range(90)]
     box = await rig.container()
-    box.answer(box.inputs[0], run_s=0.00001)
-    assert len(box.inputs) == 1 + 1 + 32
-    for frame in box.inputs[1:]:
+    box.answer(box.inputs[0], run_s=0.0001)
+    assert len(box.inputs) == 1 + 1 + 20, "2 ms of work beside the one that runs"
+    for frame in box.inputs[1:9]:
+        box.answer(frame, run_s=0.0001)
+    assert len(box.inputs) == 22, "half of it is still there"
+    for frame in box.inputs[9:12]:
+        box.answer(frame, run_s=0.0001)
+    assert len(box.inputs) > 30, "many at a time"
+    for frame in box.inputs[12:]:
         box.answer(frame, run_s=0.5)
     assert len(box.member.held) <= 1
-    assert len(items) == 60
+    assert len(items) == 90
 
 
 async def test_what_waits_behind_a_long_input_is_taken_back_and_keeps_its_place(rig: Rig) -> None:
