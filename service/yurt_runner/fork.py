@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -98,6 +97,8 @@ def _be_worker(links: Links, life: int) -> None:
 def end_with_supervisor(life: int) -> None:
     """Have the kernel kill this process group as soon as the last write end of the pipe `life` is closed.
 
+    If that has happened already, the process ends here, as silently: its standard error is still its supervisor's.
+
     Asynchronous I/O on the pipe with SIGKILL as its signal: it works while the GIL is held, and needs no thread and no
     ctypes (which `prctl` would).
     """
@@ -112,7 +113,7 @@ def end_with_supervisor(life: int) -> None:
     except BlockingIOError:
         gone = False
     if gone:  # it ended before the pipe was armed
-        sys.exit(1)
+        os._exit(1)
 
 
 def prefer_for_oom() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 
 import psutil
 import pytest
@@ -10,6 +11,20 @@ from tests.component.runner.conftest import Container
 from tests.component.runner.fake_server import RECONNECT_TOKEN, START_TOKEN
 from tests.waiting import until
 from yurt_runner import wire
+
+LATE_WORKER = """
+import os, time
+from yurt_runner.fork import fork_worker
+
+supervisor, setsid = os.getpid(), os.setsid
+def wait_for_its_end():
+    while os.getppid() == supervisor:
+        time.sleep(0.001)
+    setsid()
+os.setsid = wait_for_its_end
+fork_worker()
+"""
+"""A supervisor that ends at once, and a worker that the machine does not run before that."""
 
 SLEEP = "import time\ndef f(s):\n    time.sleep(s)\n    return s"
 
@@ -213,3 +228,11 @@ async def test_a_bad_start_line_is_refused_in_words(container: Container, line: 
     assert output == b""
     assert b"standard input" in errors
     assert b"Traceback" not in errors
+
+
+async def test_a_worker_whose_supervisor_ended_before_it_was_set_up_ends_without_a_word() -> None:
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", LATE_WORKER, stdout=pipe, stderr=pipe)
+
+    assert await asyncio.wait_for(process.communicate(), 10) == (b"", b"")
+    assert process.returncode == 0
