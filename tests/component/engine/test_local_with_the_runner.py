@@ -39,16 +39,25 @@ def processes_of(site: Site) -> list[int]:
 
 
 async def start(engine: LocalEngine, site: Site, *, grace_s: float) -> int:
-    """Start the runner; returns its pid once it has its worker."""
+    """Start the runner; returns its pid once it has its worker and minds SIGTERM."""
     reference = await engine.start(replace(site.spec(), url=NOWHERE, grace_s=grace_s))
+    pid = int(reference.partition(":")[0])
     await until(lambda: len(processes_of(site)) >= 2, "supervisor and worker")
-    return int(reference.partition(":")[0])
+    await until(lambda: minds_sigterm(pid), "the supervisor's handler of SIGTERM")
+    return pid
+
+
+def minds_sigterm(pid: int) -> bool:
+    """Whether SIGTERM is handled, not deadly: a runner that has only begun is ended by it at once."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = int(next(line for line in status.splitlines() if line.startswith("SigCgt:")).split()[1], 16)
+    return bool(caught >> (signal.SIGTERM - 1) & 1)
 
 
 async def test_without_a_server_a_container_ends_by_itself_after_its_grace(
     engine: LocalEngine, site: Site, ended: list[Ended]
 ) -> None:
-    await start(engine, site, grace_s=0.5)
+    await engine.start(replace(site.spec(), url=NOWHERE, grace_s=0.5))
     await until(lambda: ended, "the end")
     assert ended[0].signal is None
     assert processes_of(site) == []
@@ -71,6 +80,7 @@ async def test_a_runner_that_is_killed_or_frozen_takes_its_worker_along(
     workers = [child.pid for child in psutil.Process(pid).children(recursive=True)]
     os.kill(pid, how)
     if how == signal.SIGSTOP:
+        await until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, "the stop")
         await engine.stop("co-1", grace_s=0.1)
     await until(lambda: ended, "the end")
     assert ended[0].signal == signal.SIGKILL
