@@ -36,7 +36,7 @@ def in_process(capsys: pytest.CaptureFixture[str]) -> Yurt:
     return ran
 
 
-def wait_until(condition: Callable[[], object], within_s: float = 20) -> None:
+def wait_until(condition: Callable[[], object], within_s: float = 30) -> None:
     """As `tests.waiting.until`, for tests that have no loop.
 
     Raises:

@@ -7,6 +7,7 @@ of what it left. What was there before the test (fixtures of a wider scope) does
 import asyncio
 import inspect
 import os
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 
@@ -16,8 +17,8 @@ import pytest
 from tests.leftovers import child_pids, describe_process, end_processes, handles, settle
 from tests.postgres import PostgresServer, any_server
 
-TASKS_MAY_TAKE_S = 0.5
-"""A task that was cancelled at the very end of a test needs a few turns of the loop."""
+TASKS_MAY_TAKE_S = 5.0
+"""A task that was cancelled at the very end of a test needs a few turns of the loop, and a busy machine its time."""
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +26,12 @@ def postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL for all tests; each makes databases of its own."""
     with any_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interrupts_arrive() -> None:
+    """Heed SIGINT: where a script runs the tests in the background it is ignored, and what they start inherits that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

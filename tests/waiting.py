@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 
-async def until(condition: Callable[[], object], what: str = "the condition", *, within_s: float = 10) -> None:
+async def until(condition: Callable[[], object], what: str = "the condition", *, within_s: float = 30) -> None:
     """Return as soon as `condition()` is true.
 
     Raises:

@@ -9,6 +9,13 @@ pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parents[3]
 
+CONFTEST = """
+from tests import conftest, leftovers
+from tests.conftest import *
+
+conftest.TASKS_MAY_TAKE_S = leftovers.MAY_TAKE_S = 0.2
+"""
+
 CASES = """
 import asyncio, os, socket, subprocess
 
@@ -47,7 +54,7 @@ def test_a_test_fails_for_what_it_leaves_and_for_nothing_else(
     monkeypatch.setenv("PYTHONPATH", os.fspath(ROOT))
     monkeypatch.setenv("YURT_URL", "http://elsewhere")
     monkeypatch.delenv("CI", raising=False)  # with it pytest repeats each message, whole, in its summary
-    pytester.makeconftest("from tests.conftest import *  # noqa: F403")
+    pytester.makeconftest(CONFTEST)
     pytester.makepyfile(CASES)
     plugins = [word for name in ("cacheprovider", "schemathesis", "xdist") for word in ("-p", f"no:{name}")]
     result = pytester.runpytest_subprocess(*plugins, "--asyncio-mode=auto", "-W", "ignore")
