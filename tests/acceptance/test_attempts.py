@@ -65,18 +65,18 @@ async def test_a_retry_and_a_delay_are_the_servers_also_of_its_next_life(tmp_pat
         await server.deploy("later2", SOURCE, "echo")
         spawn = (await server.ask("POST", "/v1/functions/later:flaky/spawn", {"args": [2]})).json
         delayed = (await server.ask("POST", "/v1/functions/later2:echo/spawn", {"args": [5], "delay": 4})).json
+        waiting = (await server.ask("GET", f"/v1/function-calls/{delayed['call_id']}")).json
+        assert waiting["pending_reason"]["code"] == "delayed"
         late = {"args": [6], "delay": 0.1, "queue_timeout": 0.2}
         await server.ask("PATCH", "/v1/functions/later2:echo/autoscaler", {"max_containers": 0})
         expired = (await server.ask("POST", "/v1/functions/later2:echo/spawn", late)).json
         path = f"/v1/function-calls/{spawn['call_id']}"
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (reason := (await server.ask("GET", path)).json.get("pending_reason", {})).get("code") != (
                 "retry_backoff"
             ):
                 await asyncio.sleep(0.02)
         assert "retry_at" in reason
-        waiting = (await server.ask("GET", f"/v1/function-calls/{delayed['call_id']}")).json
-        assert waiting["pending_reason"]["code"] == "delayed"
         await server.kill()
         await server.start()
         await server.ask("PATCH", "/v1/functions/later2:echo/autoscaler", {"max_containers": 1})

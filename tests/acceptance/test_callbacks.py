@@ -45,7 +45,7 @@ async def _spawn(server: Served, name: str, url: str, *args: object) -> str:
 
 async def _settled(server: Served, call_id: str) -> dict[str, Any]:
     """The call, once its callback is delivered or given up."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             call: dict[str, Any] = (await server.ask("GET", f"/v1/function-calls/{call_id}")).json
             if call["callback"]["state"] != "pending":
@@ -88,7 +88,7 @@ async def test_callbacks_that_failed_are_tried_again_after_a_restart(server: Ser
         receiver.answers = [500]
         call_id = await _spawn(server, "double", receiver.url, 1)
         await until(lambda: receiver.messages, "the first attempt")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not (call := (await server.ask("GET", f"/v1/function-calls/{call_id}")).json)["callback"]["attempts"]:
                 await asyncio.sleep(0.02)
         assert "500" in call["callback"]["last_error"]

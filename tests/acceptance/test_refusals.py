@@ -148,7 +148,7 @@ async def _only_the_head(server: Served, head: str, body: bytes = b"") -> str:
     try:
         lines = f"{head}\r\nHost: yurt\r\nAuthorization: Bearer {server.token}\r\n\r\n"
         writer.write(lines.encode() + body)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return (await reader.read(65536)).decode()
     finally:
         writer.transport.abort()

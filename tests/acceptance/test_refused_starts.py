@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from tests.acceptance.served import Served, serving
 
-ENDS_S = 20
+ENDS_S = 60
 
 
 def everything(directory: Path) -> dict[str, bytes]:
@@ -115,19 +115,20 @@ async def test_an_address_that_is_taken(tmp_path: Path) -> None:
 
 async def test_a_server_that_shuts_down_takes_nothing_new(tmp_path: Path) -> None:
     async with serving(tmp_path) as served:
-        source = "import time\ndef nap(seconds):\n    time.sleep(seconds)\n    return seconds\n"
+        source = "import os, time\ndef nap(until):\n    while not os.path.exists(until): time.sleep(0.01)\n"
         await served.deploy("busy", source, "nap")
-        path = "/v1/functions/busy:nap/invocations"
-        running = asyncio.create_task(served.ask("POST", path, {"args": [3]}))
-        async with asyncio.timeout(20):
+        path, over = "/v1/functions/busy:nap/invocations", tmp_path / "over"
+        running = asyncio.create_task(served.ask("POST", path, {"args": [os.fspath(over)]}))
+        async with asyncio.timeout(60):
             while not (await served.ask("GET", f"{path}?status=running")).json["data"]:
                 await asyncio.sleep(0.02)
         assert served.process is not None
         served.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while (await served.ask("GET", "/readyz")).status == 200:  # a call taken before would wait for a container
                 await asyncio.sleep(0.02)
-        answer = await served.ask("POST", path, {"args": [0]})
+        answer = await served.ask("POST", path, {"args": ["/"]})
         assert (answer.status, answer.json["code"], answer.json["retryable"]) == (503, "unavailable", True)
         assert int(answer.headers["Retry-After"]) > 0
-        assert (await running).json["result"] == 3
+        over.touch()
+        assert (await running).json["status"] == "success"

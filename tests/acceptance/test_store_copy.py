@@ -56,7 +56,7 @@ async def test_a_server_goes_on_in_postgresql(tmp_path: Path, url: str) -> None:
         assert "calls" in done.err
 
         process = await server.launch()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert await process.wait() == 1
         assert f"belongs to a store in PostgreSQL (installation {facts['installation']})" in server.output
 

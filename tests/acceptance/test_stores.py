@@ -19,7 +19,7 @@ def long(text):
 """
 LARGE = "yurt" * 100
 """Above 256 KiB when it comes back: a blob."""
-ENDS_S = 20
+ENDS_S = 60
 
 
 @pytest.fixture

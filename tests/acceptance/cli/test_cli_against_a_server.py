@@ -220,7 +220,7 @@ def test_dev_redeploys_streams_and_stops(yurt: Yurt, tmp_path: Path) -> None:
         wait_until(lambda: "updated to revision 2" in output.read_text())
         wait_until(lambda: yurt("call", "live-dev:greet", "Ada").out == '"Bye Ada"\n')
         dev.send_signal(signal.SIGINT)
-        assert dev.wait(30) == 130
+        assert dev.wait(60) == 130
     finally:
         dev.kill()
         dev.wait()

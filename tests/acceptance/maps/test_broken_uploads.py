@@ -52,7 +52,7 @@ class Wire:
 
     async def head(self) -> str:
         """The call's id, from the head of the answer."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
         assert head.startswith("HTTP/1.1 200"), head
         return next(line.split(": ")[1] for line in head.splitlines() if line.startswith("Yurt-Call-Id"))
@@ -176,7 +176,7 @@ async def test_a_cancel_goes_on_after_a_restart(tmp_path: Path) -> None:
         call = (await served.ask("POST", "/v1/functions/demo:rest/map", inputs, **options)).json
         path = f"/v1/function-calls/{call['call_id']}"
         cancelling = asyncio.create_task(served.ask("POST", f"{path}/cancel"))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not (await served.ask("GET", path)).json["counts"]["terminated"]:
                 await asyncio.sleep(0)
         await served.kill()

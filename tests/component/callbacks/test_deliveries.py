@@ -90,7 +90,7 @@ class House:
 
     async def settled(self, seq: int, attempts: int = 1) -> Callback:
         """A callback, once so many attempts were written down."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (found := await self.kept(seq)).attempts < attempts:
                 await asyncio.sleep(0.002)
         return found
@@ -201,7 +201,7 @@ async def test_a_fault_of_the_loop_is_its_end(house: House) -> None:
     house.start()
     assert house.task is not None
     with pytest.raises(KeyError):
-        await asyncio.wait_for(house.task, 10)
+        await asyncio.wait_for(house.task, 30)
     house.task = None
 
 

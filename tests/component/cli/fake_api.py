@@ -320,7 +320,7 @@ def running(api: FakeApi) -> Iterator[FakeApi]:
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), name="fake api")
     thread.start()
-    assert started.wait(10)
+    assert started.wait(30)
     try:
         yield api
     finally:

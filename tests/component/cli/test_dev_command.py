@@ -32,14 +32,14 @@ class Dev:
 
     def end(self, number: int = signal.SIGINT) -> int:
         self.process.send_signal(number)
-        code = self.process.wait(20)
+        code = self.process.wait(30)
         for reader in self._readers:
             reader.join(20)
         return code
 
     def close(self) -> None:
         self.process.kill()
-        self.process.wait(20)
+        self.process.wait(30)
         for reader in self._readers:
             reader.join(20)
         for pipe in (self.process.stdout, self.process.stderr):
@@ -150,7 +150,7 @@ def test_a_deployed_app_of_that_name_is_left_alone(api: FakeApi, project: Path) 
     api.add_app("hello-dev")
     dev = Dev(project)
     try:
-        assert dev.process.wait(20) == 2
+        assert dev.process.wait(30) == 2
     finally:
         dev.close()
 

@@ -108,7 +108,7 @@ class Container:
         await self.spawn(python=python, grace_s=grace_s)
         return self.server
 
-    async def ended(self, within_s: float = 15) -> tuple[int, str]:
+    async def ended(self, within_s: float = 30) -> tuple[int, str]:
         """Wait for the end of the supervisor: exit status and standard error."""
         assert self.process is not None
         async with asyncio.timeout(within_s):

@@ -166,12 +166,12 @@ class FakeServer:
     def heard(self, kind: int, seq: int | None = None) -> list[wire.Frame]:
         return [frame for frame in self.frames if frame.kind == kind and seq in {None, frame.seq}]
 
-    async def frame(self, kind: int, seq: int | None = None, *, within_s: float = 20) -> wire.Frame:
+    async def frame(self, kind: int, seq: int | None = None, *, within_s: float = 30) -> wire.Frame:
         """The first frame of that kind, waited for."""
         await until(lambda: self.heard(kind, seq), f"frame {kind} of {seq}, got {self.summary()}", within_s=within_s)
         return self.heard(kind, seq)[0]
 
-    async def result(self, seq: int, *, within_s: float = 20) -> tuple[str, Any]:
+    async def result(self, seq: int, *, within_s: float = 30) -> tuple[str, Any]:
         """Outcome and value or error of an input."""
         frame = await self.frame(wire.OUTPUT, seq, within_s=within_s)
         return wire.OUTCOMES[frame.flags], json.loads(frame.payload)

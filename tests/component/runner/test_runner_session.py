@@ -222,7 +222,7 @@ async def test_a_source_that_is_not_what_was_announced_is_not_run(container: Con
 async def test_a_bad_start_line_is_refused_in_words(container: Container, line: str) -> None:
     process = await container.execute(line.encode())
 
-    output, errors = await asyncio.wait_for(process.communicate(), 10)
+    output, errors = await asyncio.wait_for(process.communicate(), 30)
 
     assert process.returncode == 2
     assert output == b""
@@ -234,5 +234,5 @@ async def test_a_worker_whose_supervisor_ended_before_it_was_set_up_ends_without
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", LATE_WORKER, stdout=pipe, stderr=pipe)
 
-    assert await asyncio.wait_for(process.communicate(), 10) == (b"", b"")
+    assert await asyncio.wait_for(process.communicate(), 30) == (b"", b"")
     assert process.returncode == 0

@@ -18,7 +18,7 @@ from yurt.ports import ContainerSpec
 from yurt_runner import wire
 
 INSTANCE = "instance-number-one"
-ANSWERS_S = 5
+ANSWERS_S = 30
 
 
 @dataclass

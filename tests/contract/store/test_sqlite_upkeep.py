@@ -72,7 +72,7 @@ async def test_a_read_that_nobody_waits_for_is_stopped(sqlite_stores: SqliteStor
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         assert await readers.rows("SELECT 1") == [(1,)]
     await asyncio.to_thread(readers.close)
 

@@ -17,7 +17,7 @@ async def test_the_first_task_that_fails_is_the_reason_to_end() -> None:
 
     supervisor.run("goes-on", goes_on())
     supervisor.run("breaks", breaks())
-    await asyncio.wait_for(supervisor.failed.wait(), 5)
+    await asyncio.wait_for(supervisor.failed.wait(), 30)
     assert supervisor.failure == "the task breaks ended: LookupError('no such thing')"
     await supervisor.stop()
 

@@ -137,7 +137,7 @@ async def test_flush_waits_until_the_store_is_back(house: House) -> None:
     await house.pass_seconds(7)
     assert not flushed.done()
     await house.be_back()
-    await asyncio.wait_for(flushed, 5)
+    await asyncio.wait_for(flushed, 30)
 
 
 async def test_the_store_may_go_away_again(house: House) -> None:
