@@ -16,6 +16,9 @@ from yurt.outbound.engines.local.processes import scan
 from yurt.outbound.runner_file import build_runner
 from yurt.ports import Ended
 
+CONTAINER = f"co-{os.urandom(8).hex()}"
+"""Nobody else's: a runner ends whatever bears its id, be it of other tests on this machine."""
+
 NOWHERE = "http://127.0.0.1:9"
 """The port of discard, on which nothing listens."""
 
@@ -40,7 +43,7 @@ def processes_of(site: Site) -> list[int]:
 
 async def start(engine: LocalEngine, site: Site, *, grace_s: float) -> int:
     """Start the runner; returns its pid once it has its worker and minds SIGTERM."""
-    reference = await engine.start(replace(site.spec(), url=NOWHERE, grace_s=grace_s))
+    reference = await engine.start(replace(site.spec(CONTAINER), url=NOWHERE, grace_s=grace_s))
     pid = int(reference.partition(":")[0])
     await until(lambda: len(processes_of(site)) >= 2, "supervisor and worker")
     await until(lambda: minds_sigterm(pid), "the supervisor's handler of SIGTERM")
@@ -57,7 +60,7 @@ def minds_sigterm(pid: int) -> bool:
 async def test_without_a_server_a_container_ends_by_itself_after_its_grace(
     engine: LocalEngine, site: Site, ended: list[Ended]
 ) -> None:
-    await engine.start(replace(site.spec(), url=NOWHERE, grace_s=0.5))
+    await engine.start(replace(site.spec(CONTAINER), url=NOWHERE, grace_s=0.5))
     await until(lambda: ended, "the end")
     assert ended[0].signal is None
     assert processes_of(site) == []
@@ -67,7 +70,7 @@ async def test_a_container_that_is_asked_to_stop_is_gone_with_its_worker_after_i
     engine: LocalEngine, site: Site, ended: list[Ended]
 ) -> None:
     await start(engine, site, grace_s=60)
-    await engine.stop("co-1", grace_s=0.5)
+    await engine.stop(CONTAINER, grace_s=0.5)
     await until(lambda: ended, "the end")
     assert processes_of(site) == []
 
@@ -81,7 +84,7 @@ async def test_a_runner_that_is_killed_or_frozen_takes_its_worker_along(
     os.kill(pid, how)
     if how == signal.SIGSTOP:
         await until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, "the stop")
-        await engine.stop("co-1", grace_s=0.1)
+        await engine.stop(CONTAINER, grace_s=0.1)
     await until(lambda: ended, "the end")
     assert ended[0].signal == signal.SIGKILL
     await until(lambda: not any(running(worker) for worker in workers), "the end of the worker")

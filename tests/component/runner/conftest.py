@@ -37,6 +37,10 @@ async def server() -> AsyncIterator[FakeServer]:
     await app.cleanup()
 
 
+HELD = "import os, time\ndef f(gate=None):\n    while gate and not os.path.exists(gate):\n        time.sleep(0.001)"
+"""A function that runs until there is a file of that name, if it gets one."""
+
+
 class Container:
     """One runner process and its fake server."""
 

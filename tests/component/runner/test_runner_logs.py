@@ -126,7 +126,7 @@ async def test_background_output_belongs_to_no_input(container: Container) -> No
     source = """
 import threading
 def f():
-    threading.Timer(0.3, print, ["much later"]).start()
+    threading.Timer(1, print, ["much later"]).start()
 """
     server = await container.start(source)
     await server.call(1)
