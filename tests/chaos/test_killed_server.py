@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 
 from tests.acceptance.served import Served, serving
+from tests.waiting import until
 
 KILLS = 6
 CLIENTS = 8
@@ -29,6 +30,12 @@ def once(path, seconds):
         file.write("ran\\n")
     time.sleep(seconds)
     return "slept"
+
+def held(path, gate):
+    with open(path, "a") as file:
+        file.write("ran\\n")
+    while not os.path.exists(gate):
+        time.sleep(0.01)
 """
 
 
@@ -78,6 +85,11 @@ async def client(server: Served, history: History, name: int, stop: asyncio.Even
             history.answered[call["call_id"]] = call["result"]
 
 
+async def more_than(count: int, history: History) -> None:
+    """Wait for accepted calls: a kill without any proves nothing."""
+    await until(lambda: len(history.accepted) > count, f"more than {count} accepted calls", within_s=60)
+
+
 async def ended(server: Served, call_id: str) -> dict[str, object]:
     """The call, once it has ended."""
     async with asyncio.timeout(60):
@@ -96,13 +108,13 @@ async def test_what_was_accepted_ends_once_and_right(server: Served) -> None:
     async with asyncio.TaskGroup() as clients:
         for name in range(CLIENTS):
             clients.create_task(client(server, history, name, stop))
-        for _ in range(KILLS):
+        for kill in range(KILLS):
             await asyncio.sleep(chance.uniform(0.05, 0.8))
+            await more_than(kill * CLIENTS, history)
             await server.kill()
             await server.start()
-        await asyncio.sleep(0.5)
+        await more_than(KILLS * CLIENTS, history)
         stop.set()
-    assert len(history.accepted) > KILLS * CLIENTS
     for call_id, number in history.accepted.items():
         call = await ended(server, call_id)
         assert (call["status"], call.get("result")) == ("success", number * 2), call
@@ -117,7 +129,7 @@ async def test_a_running_input_is_not_run_twice(server: Served, tmp_path: Path) 
     marks.touch(mode=0o666)
     marks.chmod(0o666)
     begun = await server.ask("POST", "/v1/functions/demo:once/spawn", {"args": [str(marks), 4]})
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not marks.read_text():
             await asyncio.sleep(0.02)
     await asyncio.sleep(1.5)
@@ -130,16 +142,22 @@ async def test_a_running_input_is_not_run_twice(server: Served, tmp_path: Path) 
 
 @pytest.mark.timeout(120)
 async def test_sigterm_lets_running_inputs_finish(server: Served, tmp_path: Path) -> None:
-    await server.deploy("demo", SOURCE, "once", max_containers=1)
+    await server.deploy("demo", SOURCE, "held", max_containers=1)
     marks = tmp_path / "marks"
     marks.touch(mode=0o666)
     marks.chmod(0o666)
-    first = await server.ask("POST", "/v1/functions/demo:once/spawn", {"args": [str(marks), 1.5]})
-    second = await server.ask("POST", "/v1/functions/demo:once/spawn", {"args": [str(marks), 0]})
-    async with asyncio.timeout(20):
+    gate = tmp_path / "gate"
+    path, body = "/v1/functions/demo:held/spawn", {"args": [str(marks), str(gate)]}
+    first, second = await server.ask("POST", path, body), await server.ask("POST", path, body)
+    async with asyncio.timeout(60):
         while not marks.read_text():
             await asyncio.sleep(0.02)
-    assert await server.stop() == 0
+    stopping = asyncio.create_task(server.stop())
+    async with asyncio.timeout(60):
+        while (await server.ask("GET", "/readyz")).status == 200:
+            await asyncio.sleep(0.02)
+    gate.touch()
+    assert await stopping == 0
     assert marks.read_text() == "ran\n"
     await server.start()
     assert (await ended(server, first.json["call_id"]))["attempts"] == 1
