@@ -151,9 +151,12 @@ async def test_a_late_commit_becomes_visible_after_all(house: House, journal: He
     await until(lambda: house.catalog.app(ROOT, "thumbs"))
 
 
-async def test_a_late_refusal_is_forgotten(house: House, journal: HeldJournal, impatient: None) -> None:
+async def test_a_late_refusal_is_forgotten(
+    house: House, journal: HeldJournal, impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(Unavailable):
         await start(house)
+    monkeypatch.setattr("yurt.usecases.registry._STORE_WAIT_S", 30)  # not one for what a busy machine delays
     journal.refuse()
     again = start(house)
     await until(lambda: journal.held)

@@ -5,6 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -59,9 +60,17 @@ async def test_a_read_that_takes_too_long_is_stopped(sqlite_stores: SqliteStores
         for _ in range(8):  # more than there are threads: they are free again
             with pytest.raises(Unavailable, match=r"within 0\.05 s"):
                 await readers.rows(FOREVER)
-        assert await readers.rows("SELECT 1") == [(1,)]
+        assert await answer(readers) == [(1,)]
     finally:
         readers.close()
+
+
+async def answer(readers: Readers) -> list[tuple[object, ...]]:
+    """What the readers say, once a busy machine lets them say it in their time."""
+    async with asyncio.timeout(30):
+        while True:
+            with suppress(Unavailable):
+                return await readers.rows("SELECT 1")
 
 
 async def test_a_read_that_nobody_waits_for_is_stopped(sqlite_stores: SqliteStores) -> None:
