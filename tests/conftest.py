@@ -13,9 +13,13 @@ from collections.abc import AsyncIterator, Iterator
 
 import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.leftovers import child_pids, describe_process, end_processes, handles, settle
 from tests.postgres import PostgresServer, any_server
+
+settings.register_profile("any machine", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")  # no test measures time, nor does one of properties
 
 TASKS_MAY_TAKE_S = 5.0
 """A task that was cancelled at the very end of a test needs a few turns of the loop, and a busy machine its time."""

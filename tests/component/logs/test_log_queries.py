@@ -80,7 +80,7 @@ async def read_back(batches: list[list[LogLine]], queries: list[LogQuery], segme
     return now
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     batches=st.lists(st.lists(lines(), min_size=1, max_size=8), max_size=8),
     queries=st.lists(QUERIES, min_size=1, max_size=4),

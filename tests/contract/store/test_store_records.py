@@ -50,7 +50,7 @@ KEYS: dict[type[Record], tuple[str, ...]] = {
     Redrive: ("seq",),
 }
 
-rounds = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+rounds = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 def key_of(record: Record) -> tuple[str | int, ...]:
