@@ -100,7 +100,6 @@ async def ended(server: Served, call_id: str) -> dict[str, object]:
                 return call
 
 
-@pytest.mark.timeout(300)
 async def test_what_was_accepted_ends_once_and_right(server: Served) -> None:
     await server.deploy("demo", SOURCE, "double", max_containers=2)
     chance = random.Random(SEED)
@@ -122,7 +121,6 @@ async def test_what_was_accepted_ends_once_and_right(server: Served) -> None:
     assert {len(calls) for calls in history.keyed.values()} == {1}
 
 
-@pytest.mark.timeout(120)
 async def test_a_running_input_is_not_run_twice(server: Served, tmp_path: Path) -> None:
     await server.deploy("demo", SOURCE, "once")
     marks = tmp_path / "marks"
@@ -140,7 +138,6 @@ async def test_a_running_input_is_not_run_twice(server: Served, tmp_path: Path) 
     assert marks.read_text() == "ran\n"
 
 
-@pytest.mark.timeout(120)
 async def test_sigterm_lets_running_inputs_finish(server: Served, tmp_path: Path) -> None:
     await server.deploy("demo", SOURCE, "held", max_containers=1)
     marks = tmp_path / "marks"

@@ -4,8 +4,6 @@ import asyncio
 import random
 import sys
 
-import pytest
-
 from tests.contract.store.conftest import SqliteStores
 from tests.contract.store.making import pending
 from yurt.domain.records import Payload
@@ -42,7 +40,6 @@ async def must_be_there(store: Store, said: list[tuple[str, int]]) -> None:
     assert not open_inputs & ended
 
 
-@pytest.mark.timeout(300)
 async def test_nothing_acknowledged_is_lost(sqlite_stores: SqliteStores) -> None:
     chance = random.Random(7)
     said: list[tuple[str, int]] = []
