@@ -10,7 +10,8 @@ from yurt_runner.start import read_address
 
 TIMEOUT_S = 30.0
 """Without a byte from the server."""
-ATTEMPTS = 5
+PAUSES_S = (0.0, 0.2, 0.4, 0.8, 1.6)
+"""Before each try."""
 PATH = "/v1/containers/self/source"
 
 
@@ -37,15 +38,15 @@ def _fetch(url: str, container_id: str, token: str, sha256: str, path: str) -> b
     import time
     from http.client import HTTPException
 
-    for attempt in range(ATTEMPTS):
+    for attempt, pause_s in enumerate(PAUSES_S, 1):
+        time.sleep(pause_s)
         try:
             problem = _download(url, container_id, token, sha256, path)
         except (OSError, HTTPException) as error:
             problem = str(error) or type(error).__name__
         if problem is None:
             return True
-        complain(f"the source could not be downloaded (try {attempt + 1} of {ATTEMPTS}): {problem}")
-        time.sleep(0.2 * 2**attempt)
+        complain(f"the source could not be downloaded (try {attempt} of {len(PAUSES_S)}): {problem}")
     return False
 
 
