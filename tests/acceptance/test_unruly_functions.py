@@ -192,22 +192,17 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize(("source", "name", "said"), BROKEN, ids=["import", "no such name", "not callable", "raises"])
-async def test_what_cannot_be_loaded_says_why(
-    server: Served, source: str, name: str, said: str, request: pytest.FixtureRequest
-) -> None:
-    app = f"broken-{abs(hash(request.node.name))}"
-    await server.deploy(app, source, name)
-    call = await server.call(f"{app}:{name}")
-    assert call["error"]["outcome"] == "init_failure"
-    assert said in call["error"]["message"] + call["error"].get("traceback", "")
+async def test_what_cannot_be_loaded_says_why(server: Served) -> None:
+    async def call(number: int, source: str, name: str) -> Any:
+        await server.deploy(f"broken-{number}", source, name)
+        return await server.call(f"broken-{number}:{name}")
 
-
-async def test_a_missing_module_names_the_interpreter_and_the_setting(server: Served) -> None:
-    await server.deploy("broken", "import nothing_like_this\ndef work(): pass\n", "work")
-    message = (await server.call("broken:work"))["error"]["message"]
-    assert "--python" in message
-    assert "python" in message.lower()
+    # All at once: three starts of each, with their pauses, take their time.
+    calls = await asyncio.gather(*(call(number, *broken[:2]) for number, broken in enumerate(BROKEN)))
+    for (_, _, said), ended in zip(BROKEN, calls, strict=True):
+        assert ended["error"]["outcome"] == "init_failure"
+        assert said in ended["error"]["message"] + ended["error"].get("traceback", "")
+    assert "--python" in calls[0]["error"]["message"], "a missing module: of which interpreter, and how to choose one"
 
 
 async def test_an_import_that_hangs_ends_with_the_startup_timeout(server: Served) -> None:
