@@ -110,10 +110,12 @@ class World:
         self.check()
 
     async def settle(self) -> None:
-        """Let commits and short tasks happen, unless the journal is held."""
-        for _ in range(2):
+        """Let commits and short tasks happen, those too that follow from them, unless the journal is held."""
+        journal, rounds = self.rig.store.journal, 0
+        while rounds < 2 or (journal.stats().waiting and not self.held):
+            rounds += 1
             if not self.held:
-                await self.rig.store.journal.flush()
+                await journal.flush()
             for _ in range(4):
                 await asyncio.sleep(0)
         for spec in self.rig.engine.started:
