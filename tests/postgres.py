@@ -27,6 +27,8 @@ IMAGE = "YURT_TEST_POSTGRES_IMAGE"
 CHOSEN_IMAGE = os.environ.get(IMAGE)
 """Read here: later a test does not see the developer's settings."""
 USUAL_IMAGE = "postgres:17"
+BARE = "-c max_wal_senders=0 -c wal_level=minimal"
+"""Options of a server that nothing follows: it writes less."""
 NOT_INSTALLED = "no PostgreSQL is installed: install its binaries (Debian: apt-get install postgresql)"
 
 
@@ -75,14 +77,23 @@ class PostgresServer:
 
 
 class InstalledServer(PostgresServer):
-    """A server from the installed binaries, to be killed and started again."""
+    """A server from the installed binaries, to be killed and started again.
 
-    def __init__(self, place: Path, binaries: Path, port: int, user: str) -> None:
-        super().__init__(f"yurt@127.0.0.1:{port}")
+    Args:
+        place: an empty directory, for as long as the server is wanted.
+        binaries: where its programs are.
+        options: of the server, beside where it listens.
+    """
+
+    def __init__(self, place: Path, binaries: Path, options: str = BARE) -> None:
         self.place = place
         self.bin = binaries
-        self.port = port
-        self.user = user
+        self.options = options
+        self.user = "nobody" if os.getuid() == 0 else getpass.getuser()
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        super().__init__(f"yurt@127.0.0.1:{self.port}")
 
     def as_user(self, *command: str) -> list[str]:
         """A command as the user that the server runs as: it refuses to be root."""
@@ -93,6 +104,8 @@ class InstalledServer(PostgresServer):
 
     def make(self) -> "InstalledServer":
         """Make its files."""
+        if os.getuid() == 0:
+            os.chown(self.place, pwd.getpwnam(self.user).pw_uid, -1)
         init = [str(self.bin / "initdb"), "-D", str(self.data), "-U", "yurt", "--auth=trust", "-E", "UTF8", "--no-sync"]
         subprocess.run(self.as_user(*init, "--locale=C.UTF-8"), check=True, capture_output=True, timeout=60)
         return self
@@ -104,7 +117,7 @@ class InstalledServer(PostgresServer):
 
     def start(self) -> "InstalledServer":
         """Start it, as nobody's child, and wait until it takes connections."""
-        options = f"-h 127.0.0.1 -p {self.port} -k {self.place} -c max_wal_senders=0 -c wal_level=minimal"
+        options = f"-h 127.0.0.1 -p {self.port} -k {self.place} {self.options}"
         self._control("start", "-l", str(self.place / "log"), "-o", options)
         return self
 
@@ -143,13 +156,7 @@ def installed_server(reason: str = NOT_INSTALLED) -> Iterator[InstalledServer]:
             pytest.fail(reason)
         pytest.skip(reason)
     with tempfile.TemporaryDirectory(prefix="yurt-postgres-") as place:
-        user = "nobody" if os.getuid() == 0 else getpass.getuser()
-        if os.getuid() == 0:
-            os.chown(place, pwd.getpwnam(user).pw_uid, -1)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        server = InstalledServer(Path(place), found, port, user).make().start()
+        server = InstalledServer(Path(place), found).make().start()
         try:
             yield server
         finally:

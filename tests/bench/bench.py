@@ -1,11 +1,12 @@
 """What every row is given."""
 
 import statistics
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tests.bench.servers import Server, yurt_server
+from tests.bench.stores import Empty
 
 
 @dataclass(frozen=True)
@@ -13,20 +14,22 @@ class Bench:
     """How to measure.
 
     Args:
-        flags: of `yurt serve`, which choose the store.
+        empty: makes the stores.
         rounds: of each load; figures are medians.
         seconds: the length of a round.
         inputs: how many inputs a long queue has.
     """
 
-    flags: tuple[str, ...]
+    empty: Empty
     rounds: int
     seconds: float
     inputs: int
 
-    def yurt(self, *more: str) -> AbstractContextManager[Server]:
+    @contextmanager
+    def yurt(self) -> Iterator[Server]:
         """A server with an empty store."""
-        return yurt_server(*self.flags, *more)
+        with self.empty() as flags, yurt_server(*flags) as server:
+            yield server
 
 
 class Figures:

@@ -4,17 +4,18 @@ import json
 import statistics
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import psutil
 import uvloop
 
-from tests.bench.bench import Bench
+from tests.bench.bench import Bench, Figures
 from tests.bench.load import load
+from tests.bench.rows.maps import queue_lines
 from tests.bench.servers import Server
 
 LOSSES = 7
@@ -28,7 +29,8 @@ OUTSTANDING = 40
 SLOTS = 4
 SAMPLES = 60
 FLOOD_S = 10.0
-FAIR = "/v1/functions/fair:f0/invocations"
+CALL = "/v1/functions/fair:f0/invocations"
+QUEUE = "/v1/functions/fair:f0/map"
 
 
 def lost(bench: Bench) -> Mapping[str, float]:
@@ -79,35 +81,43 @@ def _until(condition: Callable[[], object], within_s: float = 60.0) -> None:
 
 
 def fair(bench: Bench) -> Mapping[str, float]:
-    """One caller at a time beside one that keeps many inputs outstanding."""
+    """One caller at a time, alone, beside one that keeps many inputs outstanding, and behind a long queue of it."""
+    figures = Figures()
     with bench.yurt() as yurt:
         yurt.ask("POST", "/v1/apps", {"name": "fair"})
         definition = {"entrypoint": "main:work", "source": {"files": {"main.py": SOURCE}}}
         wanted = {**definition, "min_containers": SLOTS, "max_containers": SLOTS}
         yurt.ask("PUT", "/v1/apps/fair/functions/f0", wanted)
-        other = str(yurt.ask("POST", "/v1/tokens", {"name": "other", "role": "invoke"})["token"])
-        _p95(yurt, yurt.token, 10)
-        alone = _p95(yurt, yurt.token)
-        with ThreadPoolExecutor(1) as thread:
-            body = json.dumps({"args": [BODY_MS]}).encode()
-            flood = load(yurt.port, FAIR, connections=OUTSTANDING, seconds=FLOOD_S, token=other, body=body)
-            flooding = thread.submit(uvloop.run, flood)
-            time.sleep(1)  # until the queue is as full as it gets
-            beside = _p95(yurt, yurt.token)
-            if flooding.done():
-                raise RuntimeError("the flood ended before the last sample")
-    return {"fair_alone_p95_ms": alone, "fair_beside_p95_ms": beside, "fair_p95_ratio": beside / alone}
+        token = str(yurt.ask("POST", "/v1/tokens", {"name": "other", "role": "invoke"})["token"])
+        other = replace(yurt, token=token)
+        _p95(yurt, SLOTS)
+        for _ in range(bench.rounds):
+            alone, beside = _p95(yurt), _flooded(yurt, other)
+            figures.note(fair_alone_p95_ms=alone, fair_beside_p95_ms=beside, fair_p95_ratio=beside / alone)
+        queue_lines(other, f"{QUEUE}?priority=10", [b'{"args":[%d]}\n' % BODY_MS * (bench.inputs // 10)])
+        for _ in range(bench.rounds):
+            figures.note(fair_queued_p95_ms=_p95(yurt))
+        found = figures.medians()
+    return {**found, "fair_queued_p95_ratio": found["fair_queued_p95_ms"] / found["fair_alone_p95_ms"]}
 
 
-def _call(yurt: Server, token: str) -> float:
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    url = f"http://127.0.0.1:{yurt.port}{FAIR}"
-    request = urllib.request.Request(url, json.dumps({"args": [BODY_MS]}).encode(), headers)
+def _flooded(yurt: Server, other: Server) -> float:
+    body = json.dumps({"args": [BODY_MS]}).encode()
+    flood = load(yurt.port, CALL, connections=OUTSTANDING, seconds=FLOOD_S, token=other.token, body=body)
+    with ThreadPoolExecutor(1) as thread:
+        flooding = thread.submit(uvloop.run, flood)
+        time.sleep(1)  # until the queue is as full as it gets
+        beside = _p95(yurt)
+        if flooding.done():
+            raise RuntimeError("the flood ended before the last sample")
+    return beside
+
+
+def _call(yurt: Server) -> float:
     begun = time.perf_counter()
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        answer.read()
+    yurt.ask("POST", CALL, {"args": [BODY_MS]})
     return (time.perf_counter() - begun) * 1000
 
 
-def _p95(yurt: Server, token: str, samples: int = SAMPLES) -> float:
-    return statistics.quantiles((_call(yurt, token) for _ in range(samples)), n=20)[-1]
+def _p95(yurt: Server, samples: int = SAMPLES) -> float:
+    return statistics.quantiles((_call(yurt) for _ in range(samples)), n=20)[-1]

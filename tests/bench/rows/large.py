@@ -3,13 +3,12 @@
 import http.client
 import json
 import statistics
-import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Self
 
 from tests.bench.bench import Bench
+from tests.bench.peak import Peak
 from tests.bench.servers import Server, deploy
 
 SIZE = 1 << 20
@@ -24,7 +23,7 @@ def large(bench: Bench) -> Mapping[str, float]:
         deploy(yurt, "large", 1, entrypoint="main:echo", max_containers=CLIENTS)
         _calls(yurt, 5)
         taken = _calls(yurt, CALLS * bench.rounds)
-        with _Peak(yurt) as peak, ThreadPoolExecutor(CLIENTS) as threads:
+        with Peak(yurt) as peak, ThreadPoolExecutor(CLIENTS) as threads:
             together = [time for one in threads.map(lambda _: _calls(yurt, CALLS), range(CLIENTS)) for time in one]
     return {
         "large_p50_ms": statistics.median(taken),
@@ -49,25 +48,3 @@ def _calls(yurt: Server, count: int) -> list[float]:
             raise RuntimeError(f"{answer.status}: {data[:200]!r}")
     connection.close()
     return taken
-
-
-class _Peak:
-    """The largest resident memory of a server while it is looked at, in MiB."""
-
-    def __init__(self, server: Server) -> None:
-        self.mib = 0.0
-        self._server = server
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-
-    def _watch(self) -> None:
-        while not self._over.wait(0.01):
-            self.mib = max(self.mib, self._server.rss_mib())
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()

@@ -3,7 +3,7 @@
 import http.client
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from tests.bench.bench import Bench, Figures
 from tests.bench.servers import Server, deploy
@@ -31,17 +31,29 @@ def lines(count: int) -> Iterator[bytes]:
         yield b"".join(b'{"args":[%d]}\n' % n for n in range(start, min(start + LINES_A_CHUNK, count)))
 
 
-def post_lines(yurt: Server, path: str, count: int, **headers: str) -> http.client.HTTPResponse:
-    """Stream so many inputs, and return the answer's head."""
+def post_lines(yurt: Server, path: str, body: Iterable[bytes], **headers: str) -> http.client.HTTPResponse:
+    """Stream inputs, and return the answer's head."""
     connection = http.client.HTTPConnection("127.0.0.1", yurt.port, timeout=600)
     told = {"Authorization": f"Bearer {yurt.token}", "Content-Type": "application/x-ndjson", **headers}
-    connection.request("POST", path, lines(count), told, encode_chunked=True)
+    connection.request("POST", path, body, told, encode_chunked=True)
     return connection.getresponse()
+
+
+def queue_lines(yurt: Server, path: str, body: Iterable[bytes]) -> None:
+    """Return when all inputs are stored.
+
+    Raises:
+        RuntimeError: they were not accepted.
+    """
+    answer = post_lines(yurt, path, body, Prefer="respond-async")
+    data = answer.read()
+    if answer.status != 202:
+        raise RuntimeError(f"{answer.status}: {data[:300]!r}")
 
 
 def _map(yurt: Server, count: int) -> float:
     begun = time.perf_counter()
-    answer = post_lines(yurt, "/v1/functions/bench:f0/map", count)
+    answer = post_lines(yurt, "/v1/functions/bench:f0/map", lines(count))
     if answer.status != 200:
         raise RuntimeError(f"{answer.status}: {answer.read()[:300]!r}")
     for index, line in enumerate(answer):
