@@ -13,6 +13,7 @@ from tests.bench.rows.large import large
 from tests.bench.rows.maps import ordered_maps
 from tests.bench.rows.small import cold, memory
 from tests.bench.rows.warm import spawn, warm
+from tests.bench.servers import end_in_order
 from tests.bench.stores import STORES, store
 
 ROWS: Mapping[str, Callable[[Bench], Mapping[str, float]]] = {
@@ -41,6 +42,7 @@ def main() -> int:
     parser.add_argument("--inputs", type=int, default=1_000_000, help=inputs)
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     options = parser.parse_args()
+    end_in_order()
     rows = list(ROWS) if "all" in options.rows else options.rows or USUAL
     figures: dict[str, float] = {}
     with store(options.store) as empty:

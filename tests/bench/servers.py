@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -46,6 +47,11 @@ class Server:
             text = answer.read()
         found: Mapping[str, object] = json.loads(text) if text else {}
         return found
+
+
+def end_in_order() -> None:
+    """Let SIGTERM end this process as ^C does: with all servers that it started."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from celery import Celery
 
 from tests.bench.peers.loop import report
 
-URL = os.environ["BENCH_REDIS"]
+URL = os.environ["BENCH_SERVICE"]
 app = Celery("celery_redis", broker=URL, backend=URL)
 app.conf.update(worker_prefetch_multiplier=4, worker_send_task_events=False)
 
@@ -18,4 +18,4 @@ def noop() -> None:
 
 
 if __name__ == "__main__":
-    report(lambda: noop.delay().get(timeout=10), float(sys.argv[1]))
+    report(noop.delay, lambda result: result.get(timeout=10), float(sys.argv[1]))

@@ -10,7 +10,7 @@ from dramatiq.results.backends import RedisBackend
 
 from tests.bench.peers.loop import report
 
-URL = os.environ["BENCH_REDIS"]
+URL = os.environ["BENCH_SERVICE"]
 broker = RedisBroker(url=URL)
 broker.add_middleware(Results(backend=RedisBackend(url=URL)))
 dramatiq.set_broker(broker)
@@ -22,4 +22,4 @@ def noop() -> None:
 
 
 if __name__ == "__main__":
-    report(lambda: noop.send().get_result(block=True, timeout=10_000), float(sys.argv[1]))
+    report(noop.send, lambda message: message.get_result(block=True, timeout=10_000), float(sys.argv[1]))

@@ -2,8 +2,10 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
-Figures = Mapping[str, float]
+Figures: TypeAlias = Mapping[str, float]
+RATIOS = ("p50_c1_ms", "rate_c64")
 
 
 def medians(rounds: Sequence[Figures]) -> dict[str, float]:
@@ -12,25 +14,27 @@ def medians(rounds: Sequence[Figures]) -> dict[str, float]:
     return out | {"errors": sum(each["errors"] for each in rounds)}
 
 
-def compared(peer: Sequence[Figures], yurt: Sequence[Figures]) -> dict[str, float]:
-    """The peer's medians, and the medians of Yurt's figures divided by the peer's within a round."""
+def compared(peer: Sequence[Figures], yurt: Mapping[str, Sequence[Figures]]) -> dict[str, float]:
+    """The peer's medians, and by store the medians of Yurt's figures divided by the peer's within a round."""
     ratios = {
-        f"yurt_{name}_ratio": statistics.median(
-            ours[name] / theirs[name] for ours, theirs in zip(yurt, peer, strict=True)
+        f"{store}_{name}_ratio": statistics.median(
+            ours[name] / theirs[name] for ours, theirs in zip(rounds, peer, strict=True)
         )
-        for name in ("p50_c1_ms", "rate_c64")
+        for store, rounds in yurt.items()
+        for name in RATIOS
     }
     return medians(peer) | ratios
 
 
 def table(rows: Mapping[str, Figures], durable: Mapping[str, str]) -> str:
-    """One line a system. A p50 ratio below 1 and a rate ratio above 1 mean that Yurt is ahead."""
-    head = f"{'system':<22}{'p50 ms':>9}{'p99 ms':>9}{'calls/s':>9}{'errors':>8}{'p50 x':>8}{'rate x':>8}  durable"
-    lines = [head]
+    """One line a system and store of Yurt. A p50 below 1 x and a rate above 1 x mean that Yurt is ahead."""
+    head = f"{'system':<24}{'p50 ms':>8}{'p99 ms':>8}{'calls/s':>9}{'errors':>7}  {'Yurt':<9}{'p50 x':>7}{'rate x':>8}"
+    lines = [f"{head}  durable against"]
     for name, row in rows.items():
-        p50, rate = row.get("yurt_p50_c1_ms_ratio", 1.0), row.get("yurt_rate_c64_ratio", 1.0)
-        lines.append(
-            f"{name:<22}{row['p50_c1_ms']:>9.2f}{row['p99_c1_ms']:>9.2f}{row['rate_c64']:>9.0f}"
-            f"{row['errors']:>8.0f}{p50:>8.2f}{rate:>8.2f}  {durable[name]}"
-        )
+        own = f"{name:<24}{row['p50_c1_ms']:>8.2f}{row['p99_c1_ms']:>8.2f}{row['rate_c64']:>9.0f}{row['errors']:>7.0f}"
+        suffix = f"_{RATIOS[0]}_ratio"
+        stores = [key.removesuffix(suffix) for key in row if key.endswith(suffix)]
+        for store in stores or [""]:
+            ratios = [f"{row[f'{store}_{figure}_ratio']:.2f}" if store else "" for figure in RATIOS]
+            lines.append(f"{own}  {store:<9}{ratios[0]:>7}{ratios[1]:>8}  {durable[name]}")
     return "\n".join(lines)
