@@ -29,7 +29,7 @@ def of_peer(peer: Peer, seconds: float) -> Figures:
     with ExitStack() as stack:
         url = stack.enter_context(SERVICES[peer.service]())
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="yurt-"))
-        told = {"BENCH_SERVICE": url, "PYTHONPATH": str(ROOT), "RAY_TMPDIR": scratch, **(peer.variables or {})}
+        told = {"BENCH_SERVICE": url, "PYTHONPATH": str(ROOT), "RAY_TMPDIR": scratch, **peer.variables}
         if peer.prepare:
             words = [url if word == "URL" else word for word in peer.prepare]
             finished([str(tools / words[0]), *words[1:]], told, log)

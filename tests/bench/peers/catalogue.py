@@ -1,7 +1,7 @@
 """The systems that Yurt is measured beside, and how each is set up."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 MODULES = "tests.bench.peers"
 
@@ -32,7 +32,7 @@ class Peer:
     worker: Sequence[str] = ()
     workers: int = 1
     beside: Sequence[str] = ("process",)
-    variables: Mapping[str, str] | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 CELERY = [
