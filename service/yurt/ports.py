@@ -18,10 +18,13 @@ from yurt.domain.records import (
     Payload,
     Progress,
     Result,
+    Timer,
 )
 from yurt.domain.retention import OldCall
 
 R = TypeVar("R", bound=Record)
+TimerKey: TypeAlias = tuple[float, int, str]
+"""When a timer is due, of which input, and its kind."""
 
 Tell: TypeAlias = Callable[[str, int, int | None], None]
 """Hears how far a long piece of work is: of what, how much is done, of how much where that is known."""
@@ -169,12 +172,14 @@ class PendingInput:
 
     Args:
         timed: the store has timers of it.
+        start_at: until when it is held back, seconds since 1970, where it is.
     """
 
     call: Call
     progress: Progress | None
     claim: Claim | None
     timed: bool = False
+    start_at: float | None = None
 
     @property
     def seq(self) -> int:
@@ -238,6 +243,7 @@ class WaitingInput:
     Args:
         args, args_blob: what it is called with; one of the two.
         timed: the store has timers of it.
+        start_at: until when it is held back, seconds since 1970, where it is.
     """
 
     seq: int
@@ -246,6 +252,7 @@ class WaitingInput:
     progress: Progress | None
     claim: Claim | None
     timed: bool = False
+    start_at: float | None = None
 
 
 class Maps(Protocol):
@@ -258,7 +265,7 @@ class Maps(Protocol):
         """The maps that have not ended."""
 
     async def inputs(self, call_seq: int, first: int, last: int, *, limit: int) -> list[WaitingInput]:
-        """Inputs of a map without a result, by seq, from `first` to `last`."""
+        """Inputs of a map without a result, by seq, from `first` to `last`; those that are held back too."""
 
     async def arguments(self, seq: int) -> Payload | None:
         """What an input of a map is called with, or None where there is none of that number."""
@@ -276,7 +283,16 @@ class Maps(Protocol):
         """Pending inputs that have begun before, but for maps."""
 
     async def pending(self, seqs: Sequence[int]) -> list[PendingInput]:
-        """Those of `seqs` that are pending, but for maps."""
+        """Those of `seqs` that have not ended, but for maps; those that are held back too."""
+
+    async def timers(self, after: TimerKey, *, limit: int) -> list[Timer]:
+        """Timers in the order in which they are due, from behind `after` on."""
+
+    async def held_back(self, function_id: str, *, after: int, limit: int) -> list[PendingInput]:
+        """Calls of one input that wait for a time of their own, by seq, from behind `after` on."""
+
+    async def count_held_back(self) -> Mapping[str, int]:
+        """How many those are, by function."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from yurt.outbound.logs import FileLogs
 from yurt.outbound.runner_file import build_runner
 from yurt.pools.background import Background
 from yurt.pools.heart import Heart, Limits
+from yurt.pools.later import Later
 from yurt.pools.ledger import Ledger
 from yurt.pools.lives import Lives
 from yurt.pools.numbers import Numbers
@@ -60,6 +61,7 @@ class Parts:
     background: Background
     numbers: Numbers
     heart: Heart
+    later: Later
     lives: Lives
     registry: Registry
     awakening: Awakening
@@ -106,7 +108,7 @@ def compose(settings: Settings, outside: Outside, *, url: str, log_stream: TextI
     tags = Tags(store.identity.key)
     background = Background()
     numbers = Numbers(store.identity.epoch, store.journal.next_epoch)
-    heart, lives = _heart(settings, outside, background, numbers, tags, url)
+    heart, later, lives = _heart(settings, outside, background, numbers, tags, url)
     registry = _registry(settings, outside, heart)
     services = _services(settings, outside, registry, heart, lives, tags)
     watch(services.metrics.gauges, heart, store.journal)
@@ -134,6 +136,7 @@ def compose(settings: Settings, outside: Outside, *, url: str, log_stream: TextI
         background=background,
         numbers=numbers,
         heart=heart,
+        later=later,
         lives=lives,
         registry=registry,
         awakening=Awakening(
@@ -148,8 +151,8 @@ def compose(settings: Settings, outside: Outside, *, url: str, log_stream: TextI
 
 def _heart(
     settings: Settings, outside: Outside, background: Background, numbers: Numbers, tags: Tags, url: str
-) -> tuple[Heart, Lives]:
-    """The heart, and who starts and ends its containers."""
+) -> tuple[Heart, Later, Lives]:
+    """The heart, what its timers do, and who starts and ends its containers."""
     clock, store = outside.clock, outside.store
     ledger = Ledger(store.journal, outside.blobs, clock, background)
     heart = Heart(
@@ -173,7 +176,7 @@ def _heart(
         cancel_grace_s=settings.cancel_grace_s,
     )
     heart.attach(lives)
-    return heart, lives
+    return heart, Later(heart, ledger, store.maps), lives
 
 
 def _registry(settings: Settings, outside: Outside, heart: Heart) -> Registry:

@@ -116,7 +116,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Supe
     supervisor.run("store", store.watch())
     supervisor.run("containers", watch_containers(parts.heart, parts.lives, parts.numbers, clock))
     supervisor.run("expiry", expire(clock, parts.services.apps))
-    supervisor.run("timers", run_timers(parts.heart, clock))
+    supervisor.run("timers", run_timers(parts.later, parts.heart.timers, clock))
     supervisor.run("retention", delete_old(retention(parts), clock))
     supervisor.run("callbacks", deliveries(parts).run())
     supervisor.run("request-log", parts.requests.run())

@@ -68,8 +68,11 @@ class Complete(NamedTuple):
     error_json: bytes | None
 
 
-class AcceptMap(NamedTuple):
-    """A call of several inputs is accepted: a row in `calls` alone. Its inputs come by `AcceptInputs`."""
+class AcceptCall(NamedTuple):
+    """A call is accepted whose input does not wait yet: a row in `calls` alone.
+
+    The inputs of a map come by `AcceptInputs`, that of a call with a delay by `Ready`.
+    """
 
     seq: int
     function_id: str
@@ -81,6 +84,24 @@ class AcceptMap(NamedTuple):
     metadata_json: str | None
     args: bytes | None = None
     args_blob: str | None = None
+
+
+class Ready(NamedTuple):
+    """An input that was held back may run: a row in `pending`. Inputs of maps have none."""
+
+    seq: int
+    function_id: str
+    caller: str
+    priority: int
+
+
+class HoldBack(NamedTuple):
+    """An input is to wait for a time of its own, which a timer has: out of `pending`."""
+
+    seq: int
+    function_id: str
+    caller: str
+    priority: int
 
 
 class MapInput(NamedTuple):
@@ -124,4 +145,4 @@ class Expire:
     seqs: tuple[int, ...]
 
 
-Change: TypeAlias = Accept | AcceptMap | AcceptInputs | Complete | Save | Remove | Expire
+Change: TypeAlias = Accept | AcceptCall | AcceptInputs | Ready | HoldBack | Complete | Save | Remove | Expire

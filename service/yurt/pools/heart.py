@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 
 import msgspec
-import structlog
 
-from yurt.domain.changes import Change, MapInput
+from yurt.domain.changes import Change, MapInput, Save
 from yurt.domain.endings import Ending, cancelled
 from yurt.domain.errors import AppStopped, TooManyPending, Unavailable
 from yurt.domain.functions import LiveFunction, Scaling
@@ -26,7 +25,7 @@ from yurt.pools.lives import STOP_GRACE_S, Lives
 from yurt.pools.maps import Maps
 from yurt.pools.members import Member
 from yurt.pools.numbers import Numbers
-from yurt.pools.pool import LOOK_AGAIN_S, Desk, Pool
+from yurt.pools.pool import Desk, Pool
 from yurt.pools.queue import WINDOW, Window
 from yurt.pools.recovery import Recovery
 from yurt.pools.scaling import rescale, scale
@@ -38,12 +37,6 @@ from yurt.ports import Maps as StoredMaps
 
 CANCEL_BATCH = 500
 """Inputs that are ended in one turn of the loop when a whole function is retired."""
-
-
-TIMER_BATCH = 500
-"""Timers that are dealt with in one turn of the loop."""
-
-log = structlog.get_logger(__name__)
 
 
 class NewCall(msgspec.Struct, frozen=True):
@@ -181,7 +174,7 @@ class Heart:
             raise AppStopped(f"{live.address} was stopped or deleted.")
         if self._closed:
             raise Unavailable("The server is shutting down.", code="shutting_down", retry_after_s=5)
-        if len(pool.queue) + len(pool.parked) >= self._limits.pending:
+        if len(pool.queue) + pool.held_back >= self._limits.pending:
             raise TooManyPending(
                 f"{live.address} has {len(pool.queue)} pending inputs, which is the limit.", retry_after_s=5
             )
@@ -205,19 +198,29 @@ class Heart:
                 self.stored.newest = seq
                 if seq in self.inputs:
                     pass  # it was looked for, and ended, before its acceptance was heard of
-                elif timing is None:
-                    self.inputs[seq] = item
-                    pool.enqueue(item)
                 else:
                     self.inputs[seq] = item
-                    pool.admit(item)
+                    self._accepted(pool, item, timers)
             else:
                 self.followers.forget(seq)
             done(error)
 
-        timing = call.timing
-        self._ledger.accept(item, more(seq) if timing is None else (*more(seq), *timers_of(item, timing)), committed)
+        timers = () if call.timing is None else timers_of(item, call.timing, self.timers.now())
+        self._ledger.accept(item, (*more(seq), *map(Save, timers)) if timers else more(seq), committed)
         return item
+
+    def _accepted(self, pool: Pool, item: Input, timers: Sequence[Timer]) -> None:
+        """An input is committed: it waits in the queue, or in the store for its time."""
+        start = None
+        for timer in timers:
+            if timer.kind == TimerKind.START:
+                start = timer
+            else:
+                self.timers.keep(timer)
+        if start is None:
+            pool.enqueue(item)
+        else:
+            pool.hold_back(item, start)
 
     def _full(self, function_id: str) -> bool:
         """Whether the function's queue takes no more inputs of maps now.
@@ -252,15 +255,25 @@ class Heart:
 
     def _input_of_row(self, found: LiveMap, row: WaitingInput) -> Input:
         """An input of a map, as the store has it."""
-        item = self.input_of(found, row.seq, found.span.index(row.seq), row.args, row.args_blob)
-        item.timed = row.timed
-        resumed(item, row.progress, row.claim)
+        item = self.seen_of_row(found, row)
+        self.inputs[item.seq] = found.open[item.seq] = item
+        return item
+
+    def seen_of_row(self, found: LiveMap, row: WaitingInput) -> Input:
+        """An input of a map, as the store has it, to look at: it is not brought into memory."""
+        item = self._made(found, row.seq, found.span.index(row.seq), row.args, row.args_blob)
+        resumed(item, row)
         return item
 
     def input_of(self, found: LiveMap, seq: int, index: int, args: bytes | None, blob: str | None) -> Input:
         """An input of a map, which is open from now on."""
+        item = self._made(found, seq, index, args, blob)
+        self.inputs[seq] = found.open[seq] = item
+        return item
+
+    def _made(self, found: LiveMap, seq: int, index: int, args: bytes | None, blob: str | None) -> Input:
         row = found.accepted
-        item = Input(
+        return Input(
             seq=seq,
             suffix=self._tags.suffix(seq),
             function_id=row.function_id,
@@ -275,8 +288,6 @@ class Heart:
             group=found,
             index=index,
         )
-        self.inputs[seq] = found.open[seq] = item
-        return item
 
     def _left(self, items: Sequence[Input]) -> None:
         """These are only in the store from now on."""
@@ -314,16 +325,16 @@ class Heart:
         else:
             self.end_orphan(item)
 
-    def expire_at(self, timer: Timer) -> None:
-        """Look at an input of an earlier life when the time in which it must begin is over."""
-        self.timers.arm(timer.seq, TimerKind.EXPIRE, max(0.0, timer.due_at - self._clock.now()))
-
     def bury(self, where: PendingRange) -> None:
         """End all pending calls of a range: their function is gone."""
-        self._background.run("end-orphans", self._bury(where))
+        self._background.run("end-orphans", self._bury(self.stored.range(where)))
 
-    async def _bury(self, where: PendingRange) -> None:
-        async for items in self.stored.range(where):
+    def bury_held_back(self, function_id: str) -> None:
+        """End all calls that wait for a time of their own: their function is gone."""
+        self._background.run("end-orphans", self._bury(self.stored.held_back(function_id)))
+
+    async def _bury(self, batches: AsyncGenerator[list[Input]]) -> None:
+        async for items in batches:
             for item in items:
                 self.end_orphan(item)
 
@@ -338,54 +349,51 @@ class Heart:
         if item.group is not None:
             item.group.after_end(item, result)
 
-    async def fire_timers(self) -> float | None:
-        """Let a batch of what is due happen; returns when there is more, on the monotonic clock.
+    async def fetch(self, seqs: Sequence[int]) -> list[Input]:
+        """Bring inputs that have not ended into memory, of calls and of maps, but for those that are there.
+
+        Each must be told to `taken`, and ended, queued or `put_back`, before anything else is awaited.
 
         Raises:
-            Unavailable: the store cannot be read; it goes on with the next batch.
+            Unavailable: the store cannot be read.
         """
-        absent: dict[int, TimerKind] = {}
-        for seq, kind in self.timers.due(TIMER_BATCH):
-            item = self.inputs.get(seq)
-            if item is None:
-                absent[seq] = kind
-            else:
-                self._fire(item, kind)
-        expiring = [seq for seq, kind in absent.items() if kind is TimerKind.EXPIRE]
-        if expiring:
-            await self._expire_stored(expiring)
-        return self.timers.next()
+        items: list[Input] = []
+        for found in list(self.maps.open.values()):
+            mine = [seq for seq in seqs if seq in found.span]
+            if mine:
+                items += await self.stored.fetch_of_map(found, mine)
+        return items + await self.stored.fetch(seqs)
 
-    def _fire(self, item: Input, kind: TimerKind) -> None:
-        pool = self.pools.get(item.function_id)
-        if pool is None:
-            return
-        if kind is TimerKind.START:
-            pool.unpark(item)
-        else:
-            pool.overdue(item)
-
-    async def _expire_stored(self, seqs: Sequence[int]) -> None:
-        """Look at inputs that are overdue, and only in the store."""
-        try:
-            items = await self.stored.fetch(seqs)
-        except Unavailable as error:
-            log.warning("expiries_postponed", inputs=len(seqs), reason=str(error))
-            for seq in seqs:
-                self.timers.arm(seq, TimerKind.EXPIRE, LOOK_AGAIN_S)
-            return
-        for item in items:
-            pool = self._taken(item)
-            if pool is not None:
-                pool.overdue(item)
-                pool.enqueue(item)
-
-    def _taken(self, item: Input) -> Pool | None:
+    def taken(self, item: Input) -> Pool | None:
         """An input was fetched from the store: it is not one of those that its pool has there any more."""
         pool = self.pools.get(item.function_id)
-        if pool is not None and (item.group is not None or item.seq <= self.stored.newest):
+        if pool is not None and item.start_at is not None:
+            pool.held_back = max(0, pool.held_back - 1)
+        elif pool is not None and (item.group is not None or item.seq <= self.stored.newest):
             pool.queue.taken(item)
         return pool
+
+    def put_back(self, pool: Pool, item: Input) -> None:
+        """An input was fetched from the store for nothing."""
+        if item.ending:
+            return
+        if item.start_at is not None:
+            pool.held_back += 1
+            self.timers.keep(Timer(item.seq, TimerKind.START, item.start_at))  # it may have been due meanwhile
+            self._left((item,))
+        else:
+            pool.enqueue(item)
+
+    async def held_back(self, pool: Pool) -> AsyncGenerator[list[Input]]:
+        """Calls of a function that wait in the store for a time of their own; those that are not ended go on so."""
+        async for items in self.stored.held_back(pool.live.function_id):
+            for item in items:
+                self.taken(item)
+            try:
+                yield items
+            finally:
+                for item in items:
+                    self.put_back(pool, item)
 
     async def waiting(self, function_id: str) -> AsyncGenerator[list[Input]]:
         """The inputs of a function that no container holds, those of maps apart: queued, delayed, to be retried.
@@ -400,6 +408,8 @@ class Heart:
         yield [item for item in (*pool.queue, *parked) if item.group is None]
         async for items in self.stored.walk(pool, places):
             yield [item for item in items if item.member is None]
+        async for items in self.held_back(pool):
+            yield items
 
     async def cancel_stored(self, seq: int, by: str) -> Input | None:
         """End a call that has not ended, wherever it is, as cancelled; None where it has ended, or is none.
@@ -409,7 +419,7 @@ class Heart:
         """
         if seq not in self.inputs:
             for item in await self.stored.fetch([seq]):
-                self._taken(item)
+                self.taken(item)
         found = self.inputs.get(seq)
         if found is not None:
             self.cancel(found, by)
@@ -442,19 +452,14 @@ class Heart:
             Unavailable: the store cannot be read.
         """
         absent = [held.seq for held in holds if held.seq not in self.inputs]
-        if not absent:
-            return
-        items = await self.stored.fetch(absent)
-        for found in list(self.maps.open.values()):
-            mine = [seq for seq in absent if seq in found.span]
-            if mine:
-                items += await self.stored.fetch_of_map(found, mine)
-        for item in items:
-            home = self._taken(item)
-            if home is not None:
-                home.recovering[item.seq] = item
-            else:
+        for item in await self.fetch(absent) if absent else ():
+            home = self.taken(item)
+            if home is None:
                 self.end_orphan(item)
+            elif item.start_at is not None:
+                self.put_back(home, item)
+            else:
+                home.recovering[item.seq] = item
 
     def cancel(self, item: Input, by: str) -> bool:
         """End an input as cancelled; False if it is already ending."""
@@ -549,9 +554,10 @@ class Heart:
                 await self._clock.sleep(0)
         for member in list(pool.members.values()):
             self.lives.drain(pool, member, by, grace_s=STOP_GRACE_S)
-        async for items in self.stored.walk(pool, places):
-            for item in items:
-                pool.cancel(item, by, grace_s=self.lives.cancel_grace_s)
+        for batches in (self.stored.walk(pool, places), self.held_back(pool)):
+            async for items in batches:
+                for item in items:
+                    pool.cancel(item, by, grace_s=self.lives.cancel_grace_s)
 
     def containers_running(self, function_id: str) -> int:
         """How many containers of the function live."""

@@ -1,13 +1,13 @@
 """An accepted input while it has not ended: what the heart holds of it in memory."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from yurt.domain.blame import History
-from yurt.domain.changes import Change, Save
-from yurt.domain.records import Claim, Progress, Result, Timer, TimerKind
+from yurt.domain.changes import Change
+from yurt.domain.records import Claim, Result, Timer, TimerKind
 from yurt.domain.timing import Timing
-from yurt.ports import PendingInput
+from yurt.ports import PendingInput, WaitingInput
 
 UNTRIED = History()
 """Of an input whose first attempt has not ended."""
@@ -63,7 +63,6 @@ class Input:
     Attributes:
         ending: how it ends is decided; nothing can change that.
         over: its end is committed.
-        expires_at: until when its first attempt must begin, seconds since 1970.
         queued: it is in the queue of its function, and in memory.
         timed: the store may have timers of it.
         start_at: when it may run, seconds since 1970, while it is held back until then.
@@ -80,7 +79,6 @@ class Input:
         "created_at",
         "dispatched_at",
         "ending",
-        "expires_at",
         "function_id",
         "group",
         "history",
@@ -141,7 +139,6 @@ class Input:
         self.started_at: float | None = None
         self.runs_since = 0.0
         self.start_at: float | None = None
-        self.expires_at: float | None = None
         self.timed = False
         self.queued = False
         self.claim: Claim | None = None
@@ -161,7 +158,7 @@ class Input:
         return member is not None and (self.ending or self.started_at is not None or member.has_slot(self))
 
 
-def restore(pending: PendingInput, suffix: str, timers: Iterable[Timer] = ()) -> Input:
+def restore(pending: PendingInput, suffix: str) -> Input:
     """An input of an earlier life, as the store knows it."""
     call = pending.call
     item = Input(
@@ -177,38 +174,29 @@ def restore(pending: PendingInput, suffix: str, timers: Iterable[Timer] = ()) ->
         args=call.args.data,
         blob=call.args.blob,
     )
-    item.timed = pending.timed
-    timed_by(item, timers)
-    resumed(item, pending.progress, pending.claim)
+    resumed(item, pending)
     return item
 
 
-def timed_by(item: Input, timers: Iterable[Timer]) -> None:
-    """Give an input of an earlier life its timers."""
-    for timer in timers:
-        item.timed = True
-        if timer.kind == TimerKind.START:
-            item.start_at = timer.due_at
+def resumed(item: Input, row: PendingInput | WaitingInput) -> None:
+    """Give an input from the store what is known there of its attempts and its times."""
+    if row.progress is not None:
+        item.history = History(row.progress.number, row.progress.user_failures, row.progress.losses)
+        item.min_token = row.progress.min_token
+    item.claim = row.claim
+    item.claimed = row.claim is not None
+    item.timed = row.timed
+    item.start_at = row.start_at
 
 
-def resumed(item: Input, progress: Progress | None, claim: Claim | None) -> None:
-    """Give an input of an earlier life what is known of its attempts."""
-    if progress is not None:
-        item.history = History(progress.number, progress.user_failures, progress.losses)
-        item.min_token = progress.min_token
-    item.claim = claim
-    item.claimed = claim is not None
-
-
-def timers_of(item: Input, timing: Timing) -> list[Change]:
-    """Note in a new input when it may start and expires; returns what the store is to know of that."""
-    eligible = item.created_at + timing.delay_s
-    changes: list[Change] = []
+def timers_of(item: Input, timing: Timing, now: float) -> list[Timer]:
+    """The timers of a new input, which is told when it may start."""
+    timers = []
     item.timed = True
+    eligible = now + timing.delay_s
     if timing.delay_s:
         item.start_at = eligible
-        changes.append(Save(Timer(item.seq, TimerKind.START, eligible)))
+        timers.append(Timer(item.seq, TimerKind.START, eligible))
     if timing.queue_timeout_s is not None:
-        item.expires_at = eligible + timing.queue_timeout_s
-        changes.append(Save(Timer(item.seq, TimerKind.EXPIRE, item.expires_at)))
-    return changes
+        timers.append(Timer(item.seq, TimerKind.EXPIRE, eligible + timing.queue_timeout_s))
+    return timers

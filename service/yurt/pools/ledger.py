@@ -8,7 +8,7 @@ import structlog
 from msgspec import structs
 
 from yurt.domain.blame import History
-from yurt.domain.changes import Accept, Change, Complete, Remove, Save
+from yurt.domain.changes import Accept, AcceptCall, Change, Complete, Remove, Save
 from yurt.domain.endings import Ending, describe
 from yurt.domain.errors import Unavailable
 from yurt.domain.records import AttemptRecord, Claim, Outcome, Payload, Progress, Result, Timer, TimerKind
@@ -38,12 +38,13 @@ class Ledger:
         self._late: deque[tuple[Sequence[Change], Done | None]] = deque()
 
     def accept(self, item: Input, more: Sequence[Change], done: Done) -> None:
-        """Write that the input is pending, together with `more`.
+        """Write that the input is pending, or held back if it has a time to start, together with `more`.
 
         Raises:
             Unavailable: the journal takes nothing now.
         """
-        row = Accept(
+        kind = Accept if item.start_at is None else AcceptCall
+        row = kind(
             item.seq,
             item.function_id,
             item.app_id,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from yurt.domain.changes import AcceptMap, Change
+from yurt.domain.changes import AcceptCall, Change
 from yurt.domain.maps import Counts
 from yurt.domain.records import Call, Map, Payload, Result
 from yurt.pools.inputs import Input
@@ -82,7 +82,7 @@ class LiveMap:
         "suffix",
     )
 
-    def __init__(self, accepted: AcceptMap, suffix: str, record: Map, keeper: Keeper) -> None:
+    def __init__(self, accepted: AcceptCall, suffix: str, record: Map, keeper: Keeper) -> None:
         self.accepted = accepted
         self.suffix = suffix
         self.record = record

@@ -7,7 +7,7 @@ from dataclasses import replace
 import msgspec
 import structlog
 
-from yurt.domain.changes import AcceptInputs, AcceptMap, Change, Complete, MapInput, Save
+from yurt.domain.changes import AcceptCall, AcceptInputs, Change, Complete, MapInput, Save
 from yurt.domain.endings import cancelled
 from yurt.domain.errors import Unavailable
 from yurt.domain.functions import LiveFunction
@@ -83,7 +83,7 @@ class Maps:
         """
         self._full(live.function_id)
         seq = self._numbers.next()
-        row = AcceptMap(
+        row = AcceptCall(
             seq,
             live.function_id,
             live.app_id,
@@ -159,7 +159,7 @@ class Maps:
         found.tell()
         self._look(found)
 
-    def restore(self, row: AcceptMap, record: Map) -> LiveMap:
+    def restore(self, row: AcceptCall, record: Map) -> LiveMap:
         """A map of an earlier life, as the store knows it; its blocks, counts and inputs are the caller's to add."""
         found = LiveMap(row, self._tags.suffix(row.seq), record, self)
         found.committed = True

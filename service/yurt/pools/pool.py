@@ -7,7 +7,7 @@ from functools import partial
 import structlog
 
 from yurt.domain.blame import History, Verdict, container_lost, runs_alone
-from yurt.domain.changes import Change, Save
+from yurt.domain.changes import Change, HoldBack, Save
 from yurt.domain.endings import Ending, cancelled, expired
 from yurt.domain.errors import NotFound, Unavailable
 from yurt.domain.functions import LiveFunction
@@ -83,7 +83,8 @@ class Pool:
         startup: how the starts of the current revision went.
         start_error: the ending of the last failed start, while starts fail.
         refusal: code, message and since when the engine has refused to start a container.
-        parked: inputs that may not run yet, by seq.
+        parked: inputs that may not run yet, for a moment, by seq.
+        held_back: how many others wait in the store for a time of their own.
         recovering: inputs of an earlier life that a container may hold, until that is known.
     """
 
@@ -95,6 +96,7 @@ class Pool:
         self.free: dict[str, Member] = {}
         self.recovering: dict[int, Input] = {}
         self.parked: set[int] = set()
+        self.held_back = 0
         self.startup = Startup()
         self.start_error: Ending | None = None
         self.refusal: tuple[str, str, float] | None = None
@@ -134,21 +136,6 @@ class Pool:
         self._hand_out(item, member)
         return True
 
-    def admit(self, item: Input) -> None:
-        """Take a committed input that has a time to start or to expire."""
-        now = self.desk.clock.now()
-        self.watch_expiry(item)
-        if item.start_at is not None and item.start_at > now:
-            self.park(item, item.start_at - now)
-        else:
-            item.start_at = None
-            self.enqueue(item)
-
-    def watch_expiry(self, item: Input) -> None:
-        """Have an input that must begin in time looked at when that is over."""
-        if item.expires_at is not None and item.history.number == 1:
-            self.desk.timers.arm(item.seq, TimerKind.EXPIRE, max(0.0, item.expires_at - self.desk.clock.now()))
-
     def overdue(self, item: Input) -> None:
         """The time in which an input's first attempt must begin is over."""
         if item.ending or item.history.number > 1 or item.running or item.claimed:
@@ -164,7 +151,7 @@ class Pool:
         self._end(item, expired())
 
     def park(self, item: Input, in_s: float) -> None:
-        """Hold a committed input back for so many seconds; it then takes its place in the queue."""
+        """Hold a committed input back for a moment; it then takes its place in the queue."""
         if item.ending or self.retired_by is not None:
             self.enqueue(item)
             return
@@ -177,10 +164,25 @@ class Pool:
         """The time of a parked input has come."""
         if item.seq in self.parked:
             self.parked.discard(item.seq)
-            item.start_at = None
-            item.queued_at = self.desk.clock.now()
-            self.desk.followers.changed(item.seq)
+            self.begin(item)
+
+    def begin(self, item: Input) -> None:
+        """An input that was held back may run."""
+        item.start_at = None
+        item.queued_at = self.desk.clock.now()
+        self.desk.followers.changed(item.seq)
+        self.enqueue(item)
+
+    def hold_back(self, item: Input, timer: Timer) -> None:
+        """Leave a committed input to the store until its time comes."""
+        if item.ending or self.retired_by is not None:
             self.enqueue(item)
+            return
+        item.start_at = timer.due_at
+        self.held_back += 1
+        self.desk.timers.keep(timer)
+        self.desk.left((item,))
+        self.desk.followers.changed(item.seq)
 
     def pump(self) -> None:
         """Hand out inputs while somebody has room; ask for more containers if some are left."""
@@ -327,17 +329,23 @@ class Pool:
         token, said = item.token, f"{ending.error.get('type')}: {ending.error.get('message')}"[:MAX_REASON]
         if item.started_at is None and ending.run_s is not None:
             item.started_at = self.desk.clock.now() - ending.run_s
-        done = partial(self._retried, item, token, again.delay_s)
+        timer: Timer | None = None
         first: tuple[Change, ...] = ()
         if again.delay_s > SHORT_DELAY_S:
             item.timed = True
-            first = (Save(Timer(item.seq, TimerKind.START, self.desk.clock.now() + again.delay_s)),)
+            timer = Timer(item.seq, TimerKind.START, self.desk.timers.now() + again.delay_s)
+            first = (Save(timer), *self._out_of_queue(item))
+        done = partial(self._retried, item, token, timer or again.delay_s)
         self.desk.ledger.again([(item, again.history)], ending.outcome, said, first, done)
         item.history, item.min_token = again.history, token + 1
         item.member, item.started_at, item.claimed = None, None, False
         self.desk.followers.changed(item.seq)
 
-    def _retried(self, item: Input, token: int, delay_s: float, error: Exception | None) -> None:
+    @staticmethod
+    def _out_of_queue(item: Input) -> tuple[Change, ...]:
+        return () if item.group is not None else (HoldBack(item.seq, item.function_id, item.caller, item.priority),)
+
+    def _retried(self, item: Input, token: int, pause: Timer | float, error: Exception | None) -> None:
         """The failed attempt is committed, or was refused by a closing store."""
         if error is not None:
             log.error("retry_refused", input_id="in-" + item.suffix, error=str(error))
@@ -345,8 +353,10 @@ class Pool:
         answered = self._settling.pop((item.seq, token), None)
         if answered is not None:
             self._acknowledge(answered, item.seq, token)
-        if delay_s:
-            self.park(item, delay_s)
+        if isinstance(pause, Timer):
+            self.hold_back(item, pause)
+        elif pause:
+            self.park(item, pause)
         else:
             self.enqueue(item)
 

@@ -154,11 +154,9 @@ class Queue:
             self._alone.append(item)
             return True
         stream = self.stream(item.caller, -item.priority, item.group)
-        room = self._room()
-        item.queued = stream.arrive(item, room)
+        item.queued = stream.arrive(item, self._room())
         self._note(stream)
-        if len(stream) > 2 * room:
-            self._evict(stream, room)
+        self._bound(stream)
         return item.queued
 
     def leave(self, found: LiveMap, count: int, first: int) -> None:
@@ -195,11 +193,13 @@ class Queue:
     def _room(self) -> int:
         return self._window.room(len(self._streams))
 
-    def _evict(self, stream: Stream, room: int) -> None:
-        sent = stream.evict(room)
-        for item in sent:
-            item.queued = False
-        self._left(sent)
+    def _bound(self, stream: Stream) -> None:
+        room = self._room()
+        if len(stream) > 2 * room:
+            sent = stream.evict(room)
+            for item in sent:
+                item.queued = False
+            self._left(sent)
 
     def _note(self, stream: Stream) -> None:
         """The stream may have another next input; its caller takes part in the turns."""
@@ -307,6 +307,7 @@ class Queue:
         stream.taken(len(apart))
         stream.fill([item for item in items if not runs_alone(item.history)], reached, over=over)
         self._size += len(stream) + stream.beyond + len(apart) - waited
+        self._bound(stream)
         self._note(stream)
         self.look(stream)
 

@@ -32,10 +32,6 @@ class Recovery:
 
     def hold(self, pool: Pool, item: Input) -> None:
         """Keep an input of an earlier life back, unless no container could hold it."""
-        if item.claim is None and item.start_at is not None and item.start_at > self._clock.now():
-            pool.park(item, item.start_at - self._clock.now())
-            return
-        item.start_at = None
         if pool.members:
             pool.recovering[item.seq] = item
         else:

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mappin
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 
 import structlog
 
@@ -33,11 +33,14 @@ log = structlog.get_logger(__name__)
 Row: TypeAlias = PendingInput | WaitingInput
 
 
+R = TypeVar("R", PendingInput, WaitingInput)
+
+
 @dataclass(frozen=True, slots=True)
-class Page:
+class Page(Generic[R]):
     """What one read found, and up to which number it is all that there was."""
 
-    rows: Sequence[Row]
+    rows: Sequence[R]
     reached: int
 
 
@@ -134,27 +137,30 @@ class Stored:
             return
         if not stream.reading:
             return  # it was closed meanwhile
-        items = self.fresh(self._map_of(stream), page.rows, gone)
+        rows = [row for row in page.rows if row.start_at is None]
+        items = self.fresh(self._map_of(stream), rows, gone)
         for item in self._taken(pool, [item for item in items if item.claim is not None]):
             pool.recovering[item.seq] = item
         fresh = [item for item in items if item.claim is None]
         pool.queue.fill(stream, fresh, page.reached, over=page.reached >= last)
         pool.pump()
 
-    async def _page(self, pool: Pool, stream: Stream, after: int, last: int, limit: int) -> Page:
+    async def _page(
+        self, pool: Pool, stream: Stream, after: int, last: int, limit: int
+    ) -> Page[PendingInput] | Page[WaitingInput]:
         if stream.found is not None:
             found = self._map_of(stream)
             return Page((), last) if found is None else await self.page_of_map(found, after, last, limit)
         where = PendingRange(pool.live.function_id, stream.caller, stream.rank, after + 1, last, 0)
         return await self.page_of_calls(where, limit)
 
-    async def page_of_calls(self, where: PendingRange, limit: int) -> Page:
+    async def page_of_calls(self, where: PendingRange, limit: int) -> Page[PendingInput]:
         """The first pending calls of a range."""
         rows = await self._reads.waiting(where, limit=limit)
         self._weigh(len(row.call.args.data or b"") for row in rows)
         return Page(rows, rows[-1].seq if len(rows) == limit else where.last)
 
-    async def page_of_map(self, found: LiveMap, after: int, last: int, limit: int) -> Page:
+    async def page_of_map(self, found: LiveMap, after: int, last: int, limit: int) -> Page[WaitingInput]:
         """The first inputs of a map behind a number that have not ended."""
         first = found.span.following_seq(after)
         if first is None or first > last:
@@ -231,7 +237,8 @@ class Stored:
                 except Unavailable as error:
                     await self._again(pool.live.function_id, error)
                     continue
-                fresh = self._taken(pool, self.fresh(self._map_of(stream), page.rows, gone))
+                rows = [row for row in page.rows if row.start_at is None]
+                fresh = self._taken(pool, self.fresh(self._map_of(stream), rows, gone))
                 try:
                     yield [item for row in page.rows if (item := self._inputs.get(row.seq)) is not None]
                 finally:
@@ -269,6 +276,22 @@ class Stored:
                 continue
             yield self.fresh(None, page.rows, gone)
             place = page.reached
+            await self._ledger.flush()
+
+    async def held_back(self, function_id: str) -> AsyncGenerator[list[Input]]:
+        """All calls of a function that wait for a time of their own, a page at a time; see `fetch`."""
+        place = 0
+        while True:
+            try:
+                with self.watched() as gone:
+                    rows = await self._reads.held_back(function_id, after=place, limit=self.page)
+            except Unavailable as error:
+                await self._again(function_id, error)
+                continue
+            if not rows:
+                return
+            yield self.fresh(None, rows, gone)
+            place = rows[-1].seq
             await self._ledger.flush()
 
     async def _again(self, function_id: str, error: Unavailable) -> None:

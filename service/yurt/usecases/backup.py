@@ -52,7 +52,7 @@ def back_up(rows: Rows, blobs: Blobs) -> frozenset[str]:
     """Copy rows and blobs so that they belong together.
 
     Returns:
-        The blobs that the store itself has lost: its rows name them still after they were missed.
+        The blobs that the store itself has lost: its rows name them still, or again, after they were missed.
 
     Raises:
         BackupFailed: they cannot be copied, or calls expire faster than they are copied.

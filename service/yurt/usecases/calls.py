@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 import msgspec
+from msgspec import structs
 
 from yurt.domain.changes import Change, Save
 from yurt.domain.errors import CallExpired, NotCancellable, NotFound, Unavailable
@@ -24,9 +25,7 @@ from yurt.domain.records import (
     Map,
     Outcome,
     Payload,
-    Progress,
     Result,
-    Timer,
     status_of,
 )
 from yurt.domain.retention import KEYS_KEPT_S
@@ -373,9 +372,8 @@ class Calls:
 
     async def _left_in_store(self, call: Call) -> Input:
         """An input that waits and is not in memory, with its place in time."""
-        progress = await self._store.records.get(Progress, call.seq)
-        timers = await self._store.records.find(Timer, {"seq": call.seq})
-        item = restore(PendingInput(call, progress, None), self._tags.suffix(call.seq), timers)
+        found = await self._store.maps.pending([call.seq])
+        item = restore(found[0] if found else PendingInput(call, None, None), self._tags.suffix(call.seq))
         if item.start_at is not None and item.start_at <= self._clock.now():
             item.start_at = None
         return item
@@ -383,7 +381,8 @@ class Calls:
     async def _view_of_map(self, stored: StoredCall) -> View:
         found = self._heart.maps.open.get(stored.call.seq)
         if found is not None:
-            return self.view_of_map(found)
+            view = self.view_of_map(found)
+            return view if found.open else structs.replace(view, pending_reason=await self._reason_of(found))
         known = await self._store.maps.get(stored.call.seq)
         if known is None:
             raise _expired(self._tags.call_id(stored.call.seq))
@@ -391,6 +390,16 @@ class Calls:
         counts = Counts(record.success, record.failure, record.terminated)
         inputs = MapView(record, Span(blocks).size, counts)
         return View(stored.call, stored.result, inputs=inputs)
+
+    async def _reason_of(self, found: LiveMap) -> PendingReason | None:
+        """Why the first open input of a map waits, of which nothing is in memory."""
+        place, last = 0, found.span.last_seq
+        while place < last:
+            page = await self._heart.stored.page_of_map(found, place, last, 1)
+            if page.rows:
+                return self._heart.pending_reason(self._heart.seen_of_row(found, page.rows[0]))
+            place = page.reached
+        return None
 
     def view_of_map(self, found: LiveMap) -> View:
         """An open map as it stands."""

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 
-from yurt.domain.changes import AcceptMap, Save
+from yurt.domain.changes import AcceptCall, Save
 from yurt.domain.errors import CallExpired, YurtError
 from yurt.domain.functions import LiveFunction
 from yurt.domain.ids import Tags
@@ -163,7 +163,7 @@ class MapDesk:
             call_id = self._tags.call_id(seq)
             raise CallExpired(f"{call_id} has ended, and its results were kept as long as this server keeps them.")
         (record, blocks), call = known, stored.call
-        row = AcceptMap(
+        row = AcceptCall(
             seq,
             call.function_id,
             call.app_id,

@@ -16,12 +16,13 @@ from tests.waiting import until
 from yurt.domain.changes import Save
 from yurt.domain.functions import LiveFunction, Scaling
 from yurt.domain.ids import Tags
-from yurt.domain.records import App, Container, Function, Result, Revision
+from yurt.domain.records import App, CallKind, Container, Function, Result, Revision
 from yurt.outbound.store import open_store
 from yurt.outbound.store.store import SqliteStore
 from yurt.pools.background import Background
 from yurt.pools.heart import Heart, Limits, NewCall
 from yurt.pools.inputs import Input
+from yurt.pools.later import Later
 from yurt.pools.ledger import Ledger
 from yurt.pools.lives import Lives
 from yurt.pools.members import Member
@@ -29,6 +30,7 @@ from yurt.pools.numbers import Numbers
 from yurt.pools.pool import Pool
 from yurt.pools.queue import Window
 from yurt.pools.sessions import Sessions
+from yurt.ports import CallFilter
 from yurt.usecases.callbacks import Callbacks
 from yurt.usecases.calls import Calls
 from yurt.usecases.environments import Environments
@@ -161,6 +163,7 @@ class Rig:
             cancel_grace_s=5,
         )
         self.heart.attach(self.lives)
+        self.later = Later(self.heart, ledger, self.store.maps)
         self.heart.scale_wanted = lambda: None
         await self.engine.open(self.lives.ended)
         self.sessions = Sessions(
@@ -246,10 +249,11 @@ class Rig:
         """Let time pass, in one go, and the loop look once."""
         self.clock.advance(seconds)
         await self.settle()
+        await self.later.fire()
+        await self.settle()
         self.lives.tick(self.clock.monotonic(), renew=renew)
         for pool in list(self.heart.pools.values()):
             self.heart.recovery.release(pool)
-        await self.heart.fire_timers()
         await self.scale()
 
     async def greet(
@@ -313,5 +317,6 @@ class Rig:
 
     async def open_calls(self) -> list[int]:
         """The numbers of the calls of one input that have not ended, as the store knows them."""
-        reads = self.store.maps
-        return [row.seq for where in await reads.ranges() for row in await reads.waiting(where, limit=10_000)]
+        wanted = CallFilter(statuses=("pending",))
+        rows = await self.store.calls.find(wanted, before=None, limit=10_000, values=False)
+        return [row.call.seq for row in rows if row.call.kind != CallKind.MAP]

@@ -19,7 +19,7 @@ async def test_what_waits_ends_and_what_runs_goes_on(rig: Rig) -> None:
     assert await Backlog(rig.heart, rig.clock).cancel("fu-1") == 4
     for item in (retried, *waiting):
         assert (await rig.result(item)).outcome == "cancelled"
-    assert (len(pool.queue), len(pool.parked)) == (0, 0)
+    assert (len(pool.queue), pool.held_back) == (0, 0)
     box.answer(box.inputs[-1])
     assert (await rig.result(running)).outcome == "success"
     assert await Backlog(rig.heart, rig.clock).cancel("fu-1") == 0

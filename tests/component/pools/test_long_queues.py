@@ -8,6 +8,7 @@ from tests.component.pools.rig import Played, Rig
 from tests.waiting import until
 from yurt.domain.errors import TooManyPending
 from yurt.domain.records import CallKind, Role
+from yurt.domain.retry import RetryPolicy
 from yurt.domain.timing import Timing
 from yurt.pools.inputs import Input
 from yurt.pools.live_map import LiveMap, NewMap
@@ -15,6 +16,7 @@ from yurt.pools.queue import Window
 from yurt.usecases.backlog import Backlog
 from yurt.usecases.calls import Envelope
 from yurt.usecases.principals import Principal
+from yurt_runner import wire
 
 SMALL = Window(stream=4, queue=8, least=2)
 ANYBODY = Principal("tk-1", Role.ADMIN, None)
@@ -232,3 +234,68 @@ async def test_a_map_goes_on_in_the_next_life(rig: Rig) -> None:
     order = await work(rig, await rig.boot())
     assert len(order) == 45 - done
     assert again.counts.success == 45
+
+
+async def delayed(rig: Rig, count: int, delay_s: float) -> list[int]:
+    """So many calls that begin later; their results will be in `results`."""
+    desk, live = rig.desk(), rig.heart.pools["fu-1"].live
+    envelope = Envelope(b"{}", timing=Timing(delay_s))
+    seqs = [(await desk.begin(ANYBODY, live, envelope, CallKind.SPAWN)).seq for _ in range(count)]
+    for seq in seqs:
+        rig.heart.followers.wait(seq, partial(rig.results.__setitem__, seq))
+    await rig.settle()
+    return seqs
+
+
+async def test_calls_with_a_delay_are_only_in_the_store_and_run_in_their_order(rig: Rig) -> None:
+    await rig.deploy(max_containers=0)
+    seqs = await delayed(rig, 30, 30)
+    now = await rig.call()
+    assert rig.heart.inputs.keys() == {now.seq}
+    await rig.tick(29)
+    assert rig.heart.inputs.keys() == {now.seq}
+    await rig.tick(2)
+    assert len(rig.heart.inputs) <= 2 * SMALL.stream
+    assert await work(rig, await open_box(rig)) == [*seqs, now.seq]
+
+
+async def test_calls_with_a_delay_are_cancelled_with_the_backlog_and_with_their_function(rig: Rig) -> None:
+    pool = await rig.deploy(max_containers=0)
+    first = await delayed(rig, 10, 30)
+    assert await Backlog(rig.heart, rig.clock).cancel("fu-1") == 10
+    assert rig.results.keys() == set(first)
+    second = await delayed(rig, 10, 30)
+    rig.heart.retire("fu-1", by="function_deleted")
+    await until(lambda: rig.results.keys() == {*first, *second}, "all are cancelled")
+    assert pool.held_back == 0
+
+
+async def test_calls_with_a_delay_count_in_the_limit_and_outlive_the_server(rig: Rig) -> None:
+    await rig.deploy(max_containers=0)
+    seqs = await delayed(rig, 100, 60)
+    with pytest.raises(TooManyPending):
+        await rig.call()
+    pool = await rig.reopen(rig.heart.pools["fu-1"])  # 30 s go by
+    assert (pool.held_back, rig.heart.inputs) == (100, {})
+    await rig.tick(31)
+    assert pool.held_back == 0
+    assert await work(rig, await open_box(rig)) == seqs
+
+
+async def test_inputs_of_a_map_wait_in_the_store_for_their_next_attempt(rig: Rig) -> None:
+    await rig.deploy(max_containers=0, retries=RetryPolicy(1, initial_delay_s=10))
+    found = await a_map(rig, 6, return_exceptions=True)
+    await rig.deploy(2, max_containers=1, retries=RetryPolicy(1, initial_delay_s=10))
+    box = await rig.container()
+    for place in range(6):
+        await until(lambda place=place: len(box.inputs) > place, "the next input")  # type: ignore[misc]
+        box.fail(box.inputs[place], "user_error")
+    await until(lambda: not found.open, "all wait in the store")
+    view, _ = await rig.desk().get(ANYBODY, rig.tags.call_id(found.seq))
+    assert view.pending_reason is not None
+    assert view.pending_reason.code == "retry_backoff"
+    box.say(wire.BEAT)
+    await rig.tick(11)
+    order = await work(rig, box)
+    assert sorted(order[6:]) == sorted(order[:6])
+    assert found.counts.success == 6

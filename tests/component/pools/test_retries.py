@@ -138,7 +138,7 @@ async def test_who_follows_a_call_is_told_that_it_waits_for_its_retry(rig: Rig) 
     codes: list[str | None] = []
 
     def look() -> None:
-        reason = rig.heart.pending_reason(item)
+        reason = rig.heart.pending_reason(rig.heart.inputs.get(item.seq, item))
         codes.append(None if reason is None else reason.code)
 
     with rig.heart.followers.watching(item.seq, look):

@@ -119,7 +119,8 @@ async def test_what_has_begun_does_not_expire_nor_does_its_retry(rig: Rig) -> No
 async def test_a_delayed_call_is_cancelled_at_once(rig: Rig) -> None:
     box = await warm(rig)
     item = await spawn(rig, Timing(delay_s=30))
-    assert rig.heart.cancel(item, "token")
+    assert item.seq not in rig.heart.inputs, "it is only in the store"
+    assert await rig.heart.cancel_stored(item.seq, "token")
     assert (await rig.result(item)).outcome == "cancelled"
     await rig.tick(31, renew=True)
     assert box.inputs == []
@@ -127,14 +128,14 @@ async def test_a_delayed_call_is_cancelled_at_once(rig: Rig) -> None:
 
 async def test_the_due_time_of_a_retry_outlives_the_server(rig: Rig) -> None:
     pool = await rig.deploy(retries=RetryPolicy(1, initial_delay_s=60))
-    item = await rig.call()
+    await rig.call()
     box = await rig.container()
     box.fail(box.inputs[0], "user_error")
     await rig.settle()
     rig.engine.alive.clear()
     pool = await rig.reopen(pool)  # 30 s go by
     await rig.tick(29)
-    assert (pool.parked, len(pool.queue)) == ({item.seq}, 0)
+    assert (pool.held_back, len(pool.queue)) == (1, 0)
     await rig.tick(2)
     box = await rig.boot()
     assert json.loads(box.inputs[0].meta)["number"] == 2

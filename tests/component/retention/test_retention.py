@@ -11,7 +11,7 @@ import pytest
 from tests.clocks import FreeClock
 from tests.contract.store.making import accept, app, complete, function
 from tests.fakes.blobs import FakeBlobs
-from yurt.domain.changes import AcceptInputs, AcceptMap, Change, Complete, Expire, MapInput, Remove, Save
+from yurt.domain.changes import AcceptCall, AcceptInputs, Change, Complete, Expire, MapInput, Remove, Save
 from yurt.domain.ids import ulid
 from yurt.domain.records import App, Block, Callback, Container, Function, IdempotencyKey, Map, Revision
 from yurt.domain.retention import ROWS, SLICE_BYTES
@@ -193,7 +193,7 @@ async def test_blobs_go_when_no_row_knows_them_for_an_hour(house: House) -> None
 
 
 async def test_a_map_goes_with_its_inputs_and_their_blobs(house: House) -> None:
-    call = AcceptMap(100, "fu-1", "ap-1", "map", "tk-1", 0, house.old, None)
+    call = AcceptCall(100, "fu-1", "ap-1", "map", "tk-1", 0, house.old, None)
     blob = await house.blobs.put(b"large")
     rows = (MapInput(101, 100, b"{}", None), MapInput(102, 100, None, blob))
     await house.store.journal.write(call, Save(Map(100, True)), AcceptInputs(rows), Save(Block(100, 0, 101, 2)))

@@ -1,11 +1,11 @@
 """Maps, and what waits, as every store reads them."""
 
 from tests.contract.store.making import LIFE, accept, complete
-from yurt.domain.changes import AcceptInputs, AcceptMap, Complete, MapInput, Record, Save
-from yurt.domain.records import Block, Claim, Map, Outcome, Payload, Progress
+from yurt.domain.changes import AcceptCall, AcceptInputs, Complete, HoldBack, MapInput, Ready, Record, Remove, Save
+from yurt.domain.records import Block, Claim, Map, Outcome, Payload, Progress, Timer, TimerKind
 from yurt.ports import PendingRange, Store
 
-CALL = AcceptMap(100, "fu-1", "ap-1", "map", "tk-1", 0, 1.0, None)
+CALL = AcceptCall(100, "fu-1", "ap-1", "map", "tk-1", 0, 1.0, None)
 
 
 def rows(first: int, count: int) -> AcceptInputs:
@@ -91,3 +91,45 @@ async def test_inputs_that_have_begun_are_found_by_number(store: Store) -> None:
     wanted = [LIFE + 1, LIFE + 4, 201, LIFE + 999]
     assert [row.call.seq - LIFE for row in await store.maps.pending(wanted)] == [1]
     assert await store.maps.pending([]) == []
+
+
+def later(number: int, **more: object) -> AcceptCall:
+    return AcceptCall(*accept(number, **more))  # type: ignore[arg-type]
+
+
+async def test_timers_are_read_in_the_order_in_which_they_are_due(store: Store) -> None:
+    start, expire = TimerKind.START, TimerKind.EXPIRE
+    timers = [Timer(3, start, 5.0), Timer(1, start, 7.0), Timer(2, expire, 5.0), Timer(2, start, 5.0)]
+    await store.journal.write(*map(Save, timers))
+    everything = await store.maps.timers((float("-inf"), 0, ""), limit=10)
+    assert everything == [Timer(2, expire, 5.0), Timer(2, start, 5.0), Timer(3, start, 5.0), Timer(1, start, 7.0)]
+    assert await store.maps.timers((5.0, 2, "expire"), limit=2) == everything[1:3]
+    assert await store.maps.timers((7.0, 1, "start"), limit=2) == []
+
+
+async def test_what_is_held_back_is_not_among_what_waits_until_it_is_ready(store: Store) -> None:
+    start = Timer(LIFE + 1, TimerKind.START, 9.0)
+    await store.journal.write(later(1), Save(start))
+    await store.journal.write(accept(2))
+    (waiting,) = await store.maps.ranges()
+    assert (waiting.first, waiting.count) == (LIFE + 2, 1)
+    (held,) = await store.maps.held_back("fu-1", after=0, limit=10)
+    assert (held.seq, held.start_at, held.timed) == (LIFE + 1, 9.0, True)
+    assert await store.maps.held_back("fu-1", after=LIFE + 1, limit=10) == []
+    assert await store.maps.count_held_back() == {"fu-1": 1}
+    assert [row.start_at for row in await store.maps.pending([LIFE + 1, LIFE + 2])] == [9.0, None]
+    await store.journal.write(Remove(Timer, (LIFE + 1, TimerKind.START)), Ready(LIFE + 1, "fu-1", "tk-1", 0))
+    (waiting,) = await store.maps.ranges()
+    assert (waiting.first, waiting.count) == (LIFE + 1, 2)
+    assert await store.maps.count_held_back() == {}
+    await store.journal.write(HoldBack(LIFE + 1, "fu-1", "tk-1", 0), Save(start))
+    assert [one.count for one in await store.maps.ranges()] == [1]
+    await store.journal.write(complete(accept(1)), complete(accept(2)))
+    assert await store.maps.pending([LIFE + 1, LIFE + 2]) == []
+
+
+async def test_what_becomes_ready_and_ends_in_one_group_has_ended(store: Store) -> None:
+    await store.journal.write(later(1))
+    store.journal.add((Ready(LIFE + 1, "fu-1", "tk-1", 0),))
+    await store.journal.write(complete(accept(1), outcome=Outcome.CANCELLED))
+    assert await store.maps.ranges() == []

@@ -17,7 +17,7 @@ from tests.contract.store.conftest import PostgresStores, SqliteStores
 from tests.contract.store.making import accept, any_record, app, complete, pending
 from tests.contract.store.test_store_records import key_of
 from tests.postgres import PostgresServer
-from yurt.domain.changes import AcceptInputs, AcceptMap, MapInput, Record, Save
+from yurt.domain.changes import AcceptCall, AcceptInputs, MapInput, Record, Save
 from yurt.domain.records import App, Callback, Environment, Function, Progress, Timer
 from yurt.outbound.store import StoreRefused, open_chosen, open_store
 from yurt.outbound.store.errors import StoreMissing
@@ -76,7 +76,7 @@ async def test_everything_is_there_and_goes_on(
     await before.journal.write(*calls, Save(app("ap-1")), Save(Callback(calls[9].seq, "main", "https://a/", "a")))
     await before.journal.write(*map(complete, calls[:20]), Save(Progress(calls[30].seq, 2, 1, 0, 7)))
     await before.journal.write(Save(Timer(calls[40].seq, "eligible", 5.0)))
-    mapped = AcceptMap(*accept(60, kind="map"))
+    mapped = AcceptCall(*accept(60, kind="map"))
     await before.journal.write(mapped, AcceptInputs((MapInput(calls[0].seq + 61, mapped.seq, b"[1]", None),)))
     waiting = await pending(before)
     found = [await before.calls.get(call.seq) for call in calls]

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.contract.store.making import LIFE, accept, complete
-from yurt.domain.changes import AcceptInputs, AcceptMap, Complete, MapInput, Save
+from yurt.domain.changes import AcceptCall, AcceptInputs, Complete, MapInput, Save
 from yurt.domain.records import Block, Map, Outcome, Redrive
 from yurt.outbound.store import redrives
 from yurt.ports import Failed, Store
@@ -15,7 +15,7 @@ async def a_map(store: Store, outcomes: str, first: int = 201) -> Block:
     """A map whose inputs ended well (.), failed (x) or were cancelled (c)."""
     rows = tuple(MapInput(first + n, 100, b'{"args":[%d]}' % n, None) for n in range(len(outcomes)))
     block = Block(100, 0, first, len(outcomes))
-    await store.journal.write(AcceptMap(100, "fu-1", "ap-1", "map", "tk-1", 0, 1.0, None), Save(Map(100, True)))
+    await store.journal.write(AcceptCall(100, "fu-1", "ap-1", "map", "tk-1", 0, 1.0, None), Save(Map(100, True)))
     await store.journal.write(AcceptInputs(rows), Save(block))
     ends = {".": Outcome.SUCCESS, "x": Outcome.TIMEOUT, "c": Outcome.CANCELLED}
     for row, how in zip(rows, outcomes, strict=True):

@@ -74,7 +74,8 @@ def test_every_blob_that_the_copy_names_is_in_it_or_was_lost_before(story: list[
     lost = back_up(rows, blobs)
 
     assert rows.copied - blobs.copied == lost
-    assert lost <= {blob for event, blob in story if event == "lose"}
+    # One that a further call named and let go while it was missed looks as a lost one does.
+    assert lost <= {blob for event, blob in story if event in {"lose", "accept"}}
 
 
 def test_rows_are_copied_once_where_nothing_expires() -> None:

@@ -14,6 +14,7 @@ from yurt.domain.records import (
     Payload,
     Progress,
     Result,
+    TimerKind,
 )
 from yurt.outbound.store.readers import Rows
 from yurt.outbound.store.shapes import Row, compile_query, shape_of
@@ -137,17 +138,21 @@ def _stored(row: Row) -> StoredCall:
 
 
 def pending_of(row: Row) -> PendingInput:
-    """A row of `calls`, one of `progress` and one of `claims`, joined, and whether it has `timers`."""
-    call, rest = row[:_CALL_COLUMNS], row[_CALL_COLUMNS:-1]
+    """A row of `calls`, one of `progress` and one of `claims`, joined, and what `in_time` says."""
+    call, rest = row[:_CALL_COLUMNS], row[_CALL_COLUMNS:-2]
     made, held = rest[:_PROGRESS_COLUMNS], rest[_PROGRESS_COLUMNS:]
     return PendingInput(
         call=call_of(call),
         progress=None if made[0] is None else shape_of(Progress).make(made),
         claim=None if held[0] is None else shape_of(Claim).make(held),
-        timed=bool(row[-1]),
+        timed=bool(row[-2]),
+        start_at=row[-1],
     )
 
 
-def timed(seq: sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
-    """Whether an input has timers."""
-    return sa.exists(sa.select(sa.literal_column("1")).where(timers.c.seq == seq)).label("timed")
+def in_time(seq: sa.ColumnElement[int]) -> tuple[sa.ColumnElement[Any], ...]:
+    """Two columns: whether an input has timers, and until when it is held back."""
+    its = timers.alias("its_timers")
+    start = sa.select(its.c.due_at).where(its.c.seq == seq, its.c.kind == TimerKind.START.value)
+    timed = sa.exists(sa.select(sa.literal_column("1")).select_from(its).where(its.c.seq == seq))
+    return timed.label("timed"), start.scalar_subquery().label("start_at")

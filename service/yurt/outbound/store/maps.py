@@ -1,16 +1,16 @@
 """`yurt.ports.Maps`: reads of maps, and of what waits, a range at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
-from yurt.domain.records import Block, Claim, Map, Outcome, Payload, Progress, Result
-from yurt.outbound.store.calls import call_of, pending_of, result_of, timed
+from yurt.domain.records import Block, CallKind, Claim, Map, Outcome, Payload, Progress, Result, Timer, TimerKind
+from yurt.outbound.store.calls import call_of, in_time, pending_of, result_of
 from yurt.outbound.store.readers import Rows
 from yurt.outbound.store.shapes import Row, compile_query, shape_of
-from yurt.outbound.store.tables import blocks, calls, claims, inputs, maps, pending, progress, results
-from yurt.ports import OpenMap, PendingInput, PendingRange, WaitingInput
+from yurt.outbound.store.tables import blocks, calls, claims, inputs, maps, pending, progress, results, timers
+from yurt.ports import OpenMap, PendingInput, PendingRange, TimerKey, WaitingInput
 
 _CALL_COLUMNS = len(calls.columns)
 _PROGRESS_COLUMNS = len(progress.columns)
@@ -56,7 +56,7 @@ _OPEN_BLOCKS = compile_query(
     .limit(_LIMIT)
 )
 _INPUTS = compile_query(
-    sa.select(inputs.c.seq, inputs.c.args, inputs.c.args_blob, progress, claims, timed(inputs.c.seq))
+    sa.select(inputs.c.seq, inputs.c.args, inputs.c.args_blob, progress, claims, *in_time(inputs.c.seq))
     .select_from(
         inputs.outerjoin(results, results.c.seq == inputs.c.seq)
         .outerjoin(progress, progress.c.seq == inputs.c.seq)
@@ -90,7 +90,7 @@ _WITH_ATTEMPTS = (
     .outerjoin(claims, claims.c.seq == pending.c.seq)
 )
 _WAITING = compile_query(
-    sa.select(calls, progress, claims, timed(calls.c.seq))
+    sa.select(calls, progress, claims, *in_time(calls.c.seq))
     .select_from(_WITH_ATTEMPTS)
     .where(
         pending.c.function_id == sa.bindparam("function_id"),
@@ -100,6 +100,36 @@ _WAITING = compile_query(
     )
     .order_by(pending.c.seq)
     .limit(_LIMIT)
+)
+_OPEN_CALLS = (
+    sa.select(calls, progress, claims, *in_time(calls.c.seq))
+    .select_from(
+        calls.outerjoin(results, results.c.seq == calls.c.seq)
+        .outerjoin(progress, progress.c.seq == calls.c.seq)
+        .outerjoin(claims, claims.c.seq == calls.c.seq)
+    )
+    .where(results.c.seq.is_(None), calls.c.kind != CallKind.MAP.value)
+)
+_TIMER_KEY = (timers.c.due_at, timers.c.seq, timers.c.kind)
+_TIMERS = compile_query(
+    sa.select(timers)
+    .where(sa.tuple_(*_TIMER_KEY) > sa.tuple_(*(sa.bindparam(one.name, type_=one.type) for one in _TIMER_KEY)))
+    .order_by(*_TIMER_KEY)
+    .limit(_LIMIT)
+)
+_STARTS = timers.join(calls, calls.c.seq == timers.c.seq)
+_IS_START = timers.c.kind == TimerKind.START.value
+_HELD_BACK = compile_query(
+    sa.select(calls, progress, claims, *in_time(calls.c.seq))
+    .select_from(
+        _STARTS.outerjoin(progress, progress.c.seq == calls.c.seq).outerjoin(claims, claims.c.seq == calls.c.seq)
+    )
+    .where(_IS_START, timers.c.seq >= _FIRST, calls.c.function_id == sa.bindparam("function_id"))
+    .order_by(timers.c.seq)
+    .limit(_LIMIT)
+)
+_COUNT_HELD_BACK = compile_query(
+    sa.select(calls.c.function_id, sa.func.count()).select_from(_STARTS).where(_IS_START).group_by(calls.c.function_id)
 )
 BLOCKS_A_READ = 200
 """Blocks whose results are counted in one read: some 100,000 results, about 50 ms of a thread."""
@@ -180,31 +210,31 @@ class SqliteMaps:
         return await self._these(sa.select(begun.c.seq))
 
     async def pending(self, seqs: Sequence[int]) -> list[PendingInput]:
-        """Those of `seqs` that are pending, but for maps."""
+        """Those of `seqs` that have not ended, but for maps; those that are held back too."""
         return await self._these(list(seqs)) if seqs else []
 
     async def _these(self, seqs: Any) -> list[PendingInput]:
-        """By call, and then by the pending row's whole key: by seq alone no index would find it."""
-        found = (
-            calls.join(
-                pending,
-                sa.and_(
-                    pending.c.function_id == calls.c.function_id,
-                    pending.c.caller == calls.c.caller,
-                    pending.c.rank == -calls.c.priority,
-                    pending.c.seq == calls.c.seq,
-                ),
-            )
-            .outerjoin(progress, progress.c.seq == calls.c.seq)
-            .outerjoin(claims, claims.c.seq == calls.c.seq)
-        )
-        columns = (calls, progress, claims, timed(calls.c.seq))
-        query = compile_query(sa.select(*columns).select_from(found).where(calls.c.seq.in_(seqs)))
+        query = compile_query(_OPEN_CALLS.where(calls.c.seq.in_(seqs)))
         return list(map(pending_of, await self._readers.rows(query.sql, query.bind())))
+
+    async def timers(self, after: TimerKey, *, limit: int) -> list[Timer]:
+        """Timers in the order in which they are due, from behind `after` on."""
+        due_at, seq, kind = after
+        rows = await self._readers.rows(_TIMERS.sql, _TIMERS.bind(due_at=due_at, seq=seq, kind=kind, limit_rows=limit))
+        return [Timer(seq, TimerKind(kind), due_at) for seq, kind, due_at in rows]
+
+    async def held_back(self, function_id: str, *, after: int, limit: int) -> list[PendingInput]:
+        """Calls of one input that wait for a time of their own, by seq, from behind `after` on."""
+        bound = _HELD_BACK.bind(function_id=function_id, first=after + 1, limit_rows=limit)
+        return list(map(pending_of, await self._readers.rows(_HELD_BACK.sql, bound)))
+
+    async def count_held_back(self) -> Mapping[str, int]:
+        """How many those are, by function."""
+        return {row[0]: int(row[1]) for row in await self._readers.rows(_COUNT_HELD_BACK.sql, _COUNT_HELD_BACK.bind())}
 
 
 def _waiting(row: Row) -> WaitingInput:
-    (seq, args, blob), rest = row[:3], row[3:-1]
+    (seq, args, blob), rest = row[:3], row[3:-2]
     made, held = rest[:_PROGRESS_COLUMNS], rest[_PROGRESS_COLUMNS:]
     return WaitingInput(
         seq,
@@ -212,5 +242,6 @@ def _waiting(row: Row) -> WaitingInput:
         blob,
         None if made[0] is None else shape_of(Progress).make(made),
         None if held[0] is None else shape_of(Claim).make(held),
-        bool(row[-1]),
+        bool(row[-2]),
+        row[-1],
     )

@@ -17,11 +17,14 @@ INSERT_CALL = "INSERT INTO calls VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10
 INSERT_PENDING = "INSERT INTO pending VALUES (?2, ?5, -?6, ?1)"
 """Bound to the first six fields of an `Accept`."""
 
+INSERT_READY = "INSERT OR IGNORE INTO pending VALUES (?2, ?3, -?4, ?1)"
+"""Bound to a `Ready`."""
+
 INSERT_INPUT = "INSERT INTO inputs VALUES (?1, ?2, ?3, ?4)"
 """Bound to a `MapInput`."""
 
 DELETE_PENDING = "DELETE FROM pending WHERE function_id = ?2 AND caller = ?3 AND rank = -?4 AND seq = ?1"
-"""Bound to the first four fields of a `Complete`."""
+"""Bound to the first four fields of a `Complete`, or to a `HoldBack`."""
 
 INSERT_RESULT = "INSERT OR IGNORE INTO results VALUES (?1, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
 """Bound to a `Complete`. IGNORE: an input has one visible end, and it never changes."""

@@ -86,6 +86,7 @@ blocks = _of(records.Block, "blocks", ("call_seq", "first_idx"))
 
 _live_name(apps, "environment", "name", live="stopped_at")
 _live_name(functions, "app_id", "name", live="deleted_at")
+sa.Index("timers_due", timers.c.due_at, timers.c.seq, timers.c.kind)
 sa.Index("containers_function", containers.c.function_id)
 sa.Index("redrives_of", redrives.c.of_seq)
 _only_set("callbacks_due", callbacks.c.due_at)

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
-from yurt.domain.changes import Accept, AcceptInputs, AcceptMap, Change, Complete, Expire, Save
+from yurt.domain.changes import Accept, AcceptCall, AcceptInputs, Change, Complete, Expire, HoldBack, Ready, Save
 from yurt.domain.records import Callback, Claim, Progress
 from yurt.outbound.store import statements
 from yurt.outbound.store.errors import StoreAway, is_away, refusal
@@ -140,8 +140,12 @@ class SqliteWriter:
                 self._save(change)
             elif isinstance(change, AcceptInputs):
                 self._db.executemany(statements.INSERT_INPUT, map(tuple, change.rows))
-            elif isinstance(change, AcceptMap):
+            elif isinstance(change, AcceptCall):
                 self._db.execute(statements.INSERT_CALL, tuple(change))
+            elif isinstance(change, Ready):
+                self._db.execute(statements.INSERT_READY, tuple(change))
+            elif isinstance(change, HoldBack):
+                self._db.execute(statements.DELETE_PENDING, tuple(change))
             elif isinstance(change, Expire):
                 self._expire(change.seqs)
             else:

@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from yurt.domain.changes import Accept, AcceptInputs, AcceptMap, Complete, Expire, Remove, Save
+from yurt.domain.changes import Accept, AcceptCall, AcceptInputs, Complete, Expire, HoldBack, Ready, Remove, Save
 from yurt.outbound.store.shapes import shape_of
 from yurt.outbound.store.tables import TABLES, attempts, callbacks, calls, inputs, maps, redrives, results
 
@@ -113,22 +113,39 @@ ACCEPT = Part(
     ),
     _one,
 )
-ACCEPT_MAP = Part("mapped", _typed(calls.columns), ("INSERT INTO calls SELECT * FROM mapped {once}",), _one)
+ACCEPT_CALL = Part("mapped", _typed(calls.columns), ("INSERT INTO calls SELECT * FROM mapped {once}",), _one)
 ACCEPT_INPUTS = Part(
     "map_inputs",
     _typed(inputs.columns),
     ("INSERT INTO inputs SELECT * FROM map_inputs {once}",),
     lambda change: change.rows,
 )
+_HELD: tuple[tuple[str, str], ...] = (
+    ("seq", "bigint"),
+    ("function_id", "text"),
+    ("caller", "text"),
+    ("priority", "bigint"),
+)
+READY = Part(
+    "ready",
+    _HELD,
+    ("INSERT INTO pending SELECT function_id, caller, -priority, seq FROM ready ON CONFLICT DO NOTHING",),
+    _one,
+)
+HOLD_BACK = Part(
+    "held_back",
+    _HELD,
+    (
+        (
+            "DELETE FROM pending p USING held_back h WHERE p.function_id = h.function_id AND p.caller = h.caller"
+            " AND p.rank = -h.priority AND p.seq = h.seq"
+        ),
+    ),
+    _one,
+)
 COMPLETE = Part(
     "ended",
-    (
-        ("seq", "bigint"),
-        ("function_id", "text"),
-        ("caller", "text"),
-        ("priority", "bigint"),
-        *_typed(results.columns)[1:],
-    ),
+    (*_HELD, *_typed(results.columns)[1:]),
     (
         (
             "DELETE FROM pending p USING ended e WHERE p.function_id = e.function_id AND p.caller = e.caller"
@@ -166,8 +183,10 @@ SAVES = {kind: _save(table) for kind, table in TABLES.items()}
 REMOVES = {kind: _remove(table) for kind, table in TABLES.items()}
 PARTS: dict[type, Callable[[Any], Part]] = {
     Accept: lambda _: ACCEPT,
-    AcceptMap: lambda _: ACCEPT_MAP,
+    AcceptCall: lambda _: ACCEPT_CALL,
     AcceptInputs: lambda _: ACCEPT_INPUTS,
+    Ready: lambda _: READY,
+    HoldBack: lambda _: HOLD_BACK,
     Complete: lambda _: COMPLETE,
     Save: lambda change: SAVES[type(change.record)],
     Remove: lambda change: REMOVES[change.kind],

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from yurt.domain.changes import Accept, Change, Complete, Record, Remove, Save
+from yurt.domain.changes import Accept, Change, Complete, Ready, Record, Remove, Save
 from yurt.domain.records import Callback, Claim, Progress
 from yurt.outbound.store.postgres.parts import PARTS, TRACKED, Part, Rows
 from yurt.outbound.store.shapes import shape_of
@@ -50,6 +50,8 @@ class Steps:
                 continue
             rows = part.rows(change)
             self._put(self._place(change, rows), part, rows)
+            if isinstance(change, Ready):
+                self._written.add(change.seq)
             seq = opens(change)
             if seq is not None:
                 self._written.add(seq)
