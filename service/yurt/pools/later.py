@@ -105,14 +105,17 @@ class Later:
             pool.begin(item)
 
     async def _expire(self, seqs: Sequence[int]) -> None:
-        """Look at inputs that are overdue, and only in the store."""
+        """Look at inputs that are overdue, and were only in the store."""
         if not seqs:
             return
         for item in await self._heart.fetch(seqs):
             pool = self._heart.taken(item)
             if pool is None:
                 self._heart.end_orphan(item)
-                continue
-            if item.start_at is None:
+            else:
                 pool.overdue(item)
-            self._heart.put_back(pool, item)
+                self._heart.put_back(pool, item)
+        for seq in seqs:
+            found = self._heart.inputs.get(seq)
+            if found is not None:  # meanwhile somebody else has brought it into memory
+                self._fire(found, TimerKind.EXPIRE)

@@ -160,3 +160,12 @@ async def test_a_retry_that_waits_longer_than_the_queue_timeout_does_not_expire(
     await rig.tick(3)
     box.answer(box.inputs[1])
     assert (await rig.result(item)).outcome == "success"
+
+
+async def test_what_was_to_start_and_expired_while_the_server_was_away_never_runs(rig: Rig) -> None:
+    await rig.deploy(max_containers=0)
+    item = await spawn(rig, Timing(delay_s=5, queue_timeout_s=5))
+    pool = await rig.reopen(rig.heart.pools["fu-1"])  # 30 s go by
+    await rig.tick(0)
+    assert (await rig.result(item)).outcome == "expired"
+    assert (len(pool.queue), pool.held_back) == (0, 0)
