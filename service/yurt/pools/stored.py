@@ -226,11 +226,12 @@ class Stored:
     async def walk(self, pool: Pool, places: Iterable[Place]) -> AsyncGenerator[list[Input]]:
         """What is in the store behind `places`, a page at a time: whoever is given inputs may end them.
 
-        Those that were not ended are queued. The next page is read when the ends are committed.
+        Those that were not ended are queued. The next page is read when the ends are committed. What a refill brings
+        into memory meanwhile is among what is given, for it was in the store when the walk began.
         """
         for stream, after in places:
             last, place = self._last(stream), after
-            while stream.more and place < last:
+            while place < last:
                 try:
                     with self.watched() as gone:
                         page = await self._page(pool, stream, place, last, self.page)

@@ -27,6 +27,7 @@ class Reopening:
         self._store = store
         self._heart = heart
         self._tags = tags
+        self._seen: set[int] = set()
         self._known: Counter[_Stream] = Counter()
 
     async def run(self) -> None:
@@ -61,8 +62,9 @@ class Reopening:
                 self._heart.bury_held_back(function_id)
 
     def _call(self, row: PendingInput) -> None:
-        if row.seq in self._heart.inputs:
-            return
+        if row.seq in self._seen:
+            return  # though it may have been left to the store again, it is counted
+        self._seen.add(row.seq)
         call = row.call
         self._known[call.function_id, call.caller, -call.priority] += 1
         item = restore(row, self._tags.suffix(row.seq))

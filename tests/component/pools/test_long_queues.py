@@ -299,3 +299,16 @@ async def test_inputs_of_a_map_wait_in_the_store_for_their_next_attempt(rig: Rig
     order = await work(rig, box)
     assert sorted(order[6:]) == sorted(order[:6])
     assert found.counts.success == 6
+
+
+@pytest.mark.parametrize("retired", [False, True])
+@pytest.mark.parametrize("count", [12, 16, 20, 60])
+async def test_the_whole_backlog_of_many_callers_ends(rig: Rig, retired: bool, count: int) -> None:
+    """While one caller's is read, what of the others is read into memory in their turn is not passed over."""
+    await rig.deploy(max_containers=0)
+    items = [await rig.call(f"tk-{place % 4}") for place in range(count)]
+    if retired:
+        rig.heart.retire("fu-1", by="function_deleted")
+    else:
+        assert await Backlog(rig.heart, rig.clock).cancel("fu-1") == count
+    await until(lambda: rig.results.keys() == {item.seq for item in items}, "all are cancelled")

@@ -365,7 +365,8 @@ class World:
             assert seq > stream.cursor, f"the input {seq} is open, and before {stream.cursor}"
         if not self.held and not any(stream.reading for stream in streams.values()):
             stored = there.keys() - self.rig.heart.inputs.keys()
-            assert sum(stream.beyond for stream in streams.values()) == len(stored), "those in the store are miscounted"
+            counted = {name: stream.beyond for name, stream in streams.items() if stream.more}
+            assert sum(counted.values()) == len(stored), f"those in the store, {stored}, are miscounted: {counted}"
 
     @staticmethod
     def _check_member(member: Member) -> None:
@@ -395,7 +396,7 @@ class World:
         self.rig.heart.rescale("fu-1", Scaling(max_containers=2, scaledown_window_s=5))
         await self.settle_tasks()
         for _ in range(ROUNDS):
-            if not self.rig.heart.inputs and not len(self.pool.queue):
+            if not (self.rig.heart.inputs or len(self.pool.queue) or self.pool.held_back):
                 break
             await self._good_round()
         left = {seq: vars_of(item) for seq, item in self.rig.heart.inputs.items()}
