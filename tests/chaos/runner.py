@@ -126,13 +126,21 @@ async def _calm(client: Client, asker: Asker, recorder: Recorder) -> None:
     """See every call at its end, those too of which no client heard."""
     deadline = time.monotonic() + ENDS_WITHIN_S
     await client.look_at_all()
-    ended = {sight.call_id for sight in recorder.sights if sight.terminal}
-    waiting = {sight.call_id for sight in recorder.sights} | {r.call_id for r in recorder.requests if r.accepted}
-    for call_id in sorted(waiting - ended):
-        while time.monotonic() < deadline and not await client.get(call_id, wait=10):
-            await asyncio.sleep(0.05)
-    await client.look_at_all()
+    while waiting := _seen_open(recorder):
+        for call_id in sorted(waiting):
+            while time.monotonic() < deadline and not await client.get(call_id, wait=10):
+                await asyncio.sleep(0.05)
+        if time.monotonic() > deadline:
+            break
+        await client.look_at_all()  # a request whose client was cut off may have been accepted since the last look
     await read_all_maps(asker, recorder)
+
+
+def _seen_open(recorder: Recorder) -> set[str]:
+    """What is known to be accepted, or was seen, and not at its end."""
+    ended = {sight.call_id for sight in recorder.sights if sight.terminal and sight.index < 0}
+    known = {sight.call_id for sight in recorder.sights} | {r.call_id for r in recorder.requests if r.accepted}
+    return known - ended
 
 
 async def _rest(place: World, asker: Asker, recorder: Recorder) -> None:
