@@ -1,5 +1,6 @@
 """Inputs of a map as they come: lines of NDJSON, or a JSON list; split and checked, hardly decoded."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 
 import msgspec
@@ -10,7 +11,9 @@ from yurt.inbound.rest.envelope import read_envelope
 from yurt.usecases.calls import Envelope
 
 BLOCK_LINES = 250
-"""Inputs that are accepted at once: some 5 ms of the loop, for which others wait."""
+"""Inputs that are accepted at once: one or two milliseconds of the loop, for which others wait."""
+REST_S = 0.001
+"""How long an upload rests after so many, in seconds: the requests of others get their turns in between."""
 BLOCK_BYTES = 4 << 20
 """The same in bytes."""
 
@@ -57,6 +60,7 @@ async def blocks_of_list(envelopes: Sequence[bytes]) -> AsyncIterator[Sequence[b
     """Inputs that are all there, in portions."""
     for block in _portions(envelopes):
         yield block
+        await asyncio.sleep(REST_S)
 
 
 def _portions(envelopes: Sequence[bytes]) -> Iterator[list[bytes]]:
@@ -101,6 +105,7 @@ async def blocks_of_lines(chunks: AsyncIterator[bytes], limit_bytes: int) -> Asy
             size += len(envelope)
             if len(block) >= BLOCK_LINES or size >= BLOCK_BYTES:
                 yield block
+                await asyncio.sleep(REST_S)
                 block, size = [], 0
         if block:
             yield block
