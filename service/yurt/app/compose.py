@@ -120,7 +120,7 @@ def compose(settings: Settings, outside: Outside, *, url: str, log_stream: TextI
         blobs=outside.blobs,
         logs=outside.logs,
         clock=clock,
-        meet=heart.meet,
+        meet=heart.reach.meet,
         adopt=heart.recovery.adopt,
         heard=heart.hurry,
     )

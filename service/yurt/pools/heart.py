@@ -27,12 +27,12 @@ from yurt.pools.members import Member
 from yurt.pools.numbers import Numbers
 from yurt.pools.pool import Desk, Pool
 from yurt.pools.queue import WINDOW, Window
+from yurt.pools.reach import Reach
 from yurt.pools.recovery import Recovery
 from yurt.pools.scaling import rescale, scale
-from yurt.pools.sessions import Held
 from yurt.pools.stored import Place, Stored
 from yurt.pools.timers import Timers
-from yurt.ports import Blobs, Clock, PendingRange, WaitingInput
+from yurt.ports import Blobs, Clock, WaitingInput
 from yurt.ports import Maps as StoredMaps
 
 CANCEL_BATCH = 500
@@ -65,6 +65,7 @@ class Heart:
     Attributes:
         inputs: every input that has not ended and is in memory, by seq.
         stored: brings the others there.
+        reach: reaches those whose turn it is not, wherever they are.
         maps: every map that has not ended.
         followers: who waits for inputs, also for those that are only in the store.
         timers: what is due later.
@@ -122,6 +123,17 @@ class Heart:
             background=background,
             page=limits.window.stream,
         )
+        self.reach = Reach(
+            inputs=self.inputs,
+            maps=self.maps.open,
+            pools=self.pools,
+            stored=self.stored,
+            timers=self.timers,
+            background=background,
+            left=self._left,
+            cancel=self.cancel,
+            end_orphan=self.end_orphan,
+        )
         self._desk = Desk(
             ledger=ledger,
             blobs=blobs,
@@ -133,7 +145,7 @@ class Heart:
             window=limits.window,
             refill=self.stored.refill,
             left=self._left,
-            rest=self._fail_rest,
+            rest=self.reach.fail_rest,
             scale=self._want_scale,
             forget=self._forget,
             retire=self._retire_member,
@@ -296,6 +308,9 @@ class Heart:
             if item.group is not None:
                 item.group.left(item)
 
+    def _rest_of_map(self, found: LiveMap) -> AsyncGenerator[list[Input]]:
+        return self.reach.rest_of_map(found)
+
     def state_of_map(self, found: LiveMap) -> tuple[int, PendingReason | None]:
         """How many inputs of a map run, and where none does why its first open one waits."""
         pool = self.pools.get(found.accepted.function_id)
@@ -325,19 +340,6 @@ class Heart:
         else:
             self.end_orphan(item)
 
-    def bury(self, where: PendingRange) -> None:
-        """End all pending calls of a range: their function is gone."""
-        self._background.run("end-orphans", self._bury(self.stored.range(where)))
-
-    def bury_held_back(self, function_id: str) -> None:
-        """End all calls that wait for a time of their own: their function is gone."""
-        self._background.run("end-orphans", self._bury(self.stored.held_back(function_id)))
-
-    async def _bury(self, batches: AsyncGenerator[list[Input]]) -> None:
-        async for items in batches:
-            for item in items:
-                self.end_orphan(item)
-
     def end_orphan(self, item: Input) -> None:
         """End an input of a function that is gone."""
         if not item.ending:
@@ -348,118 +350,6 @@ class Heart:
         self.followers.ended(item.seq, result)
         if item.group is not None:
             item.group.after_end(item, result)
-
-    async def fetch(self, seqs: Sequence[int]) -> list[Input]:
-        """Bring inputs that have not ended into memory, of calls and of maps, but for those that are there.
-
-        Each must be told to `taken`, and ended, queued or `put_back`, before anything else is awaited.
-
-        Raises:
-            Unavailable: the store cannot be read.
-        """
-        items: list[Input] = []
-        for found in list(self.maps.open.values()):
-            mine = [seq for seq in seqs if seq in found.span]
-            if mine:
-                items += await self.stored.fetch_of_map(found, mine)
-        return items + await self.stored.fetch(seqs)
-
-    def taken(self, item: Input) -> Pool | None:
-        """An input was fetched from the store: it is not one of those that its pool has there any more."""
-        pool = self.pools.get(item.function_id)
-        if pool is not None and item.start_at is not None:
-            pool.held_back = max(0, pool.held_back - 1)
-        elif pool is not None and (item.group is not None or item.seq <= self.stored.newest):
-            pool.queue.taken(item)
-        return pool
-
-    def put_back(self, pool: Pool, item: Input) -> None:
-        """An input was fetched from the store for nothing."""
-        if item.ending:
-            return
-        if item.start_at is not None:
-            pool.held_back += 1
-            self.timers.keep(Timer(item.seq, TimerKind.START, item.start_at))  # it may have been due meanwhile
-            self._left((item,))
-        else:
-            pool.enqueue(item)
-
-    async def held_back(self, pool: Pool) -> AsyncGenerator[list[Input]]:
-        """Calls of a function that wait in the store for a time of their own; those that are not ended go on so."""
-        async for items in self.stored.held_back(pool.live.function_id):
-            for item in items:
-                self.taken(item)
-            try:
-                yield items
-            finally:
-                for item in items:
-                    self.put_back(pool, item)
-
-    async def waiting(self, function_id: str) -> AsyncGenerator[list[Input]]:
-        """The inputs of a function that no container holds, those of maps apart: queued, delayed, to be retried.
-
-        They come in batches. Who takes a batch ends what it wants to end before it asks for the next one.
-        """
-        pool = self.pools.get(function_id)
-        if pool is None:
-            return
-        places = self.stored.places(stream for stream in pool.queue.streams if stream.found is None)
-        parked = (self.inputs[seq] for seq in pool.parked)
-        yield [item for item in (*pool.queue, *parked) if item.group is None]
-        async for items in self.stored.walk(pool, places):
-            yield [item for item in items if item.member is None]
-        async for items in self.held_back(pool):
-            yield items
-
-    async def cancel_stored(self, seq: int, by: str) -> Input | None:
-        """End a call that has not ended, wherever it is, as cancelled; None where it has ended, or is none.
-
-        Raises:
-            Unavailable: the store cannot be read.
-        """
-        if seq not in self.inputs:
-            for item in await self.stored.fetch([seq]):
-                self.taken(item)
-        found = self.inputs.get(seq)
-        if found is not None:
-            self.cancel(found, by)
-        return found
-
-    def _fail_rest(self, pool: Pool, ending: Ending) -> None:
-        """End what is in the store now and waits in the queue of `pool`."""
-        places = self.stored.places(pool.queue.streams)
-        if places:
-            self._background.run("fail-queued", self._fail_stored(pool, places, ending))
-
-    async def _fail_stored(self, pool: Pool, places: Sequence[Place], ending: Ending) -> None:
-        async for items in self.stored.walk(pool, places):
-            for item in items:
-                pool.fail(item, ending)
-
-    async def _rest_of_map(self, found: LiveMap) -> AsyncGenerator[list[Input]]:
-        """What has not ended of a map that was ended as a whole; nothing of it is handed out any more."""
-        pool = self.pools.get(found.accepted.function_id)
-        if pool is not None:
-            pool.queue.close(found)
-        yield list(found.open.values())
-        async for items in self.stored.rest_of_map(found):
-            yield items
-
-    async def meet(self, holds: Sequence[Held]) -> None:
-        """Bring what a reconnecting container says that it holds into memory, so that it can be adopted.
-
-        Raises:
-            Unavailable: the store cannot be read.
-        """
-        absent = [held.seq for held in holds if held.seq not in self.inputs]
-        for item in await self.fetch(absent) if absent else ():
-            home = self.taken(item)
-            if home is None:
-                self.end_orphan(item)
-            elif item.start_at is not None:
-                self.put_back(home, item)
-            else:
-                home.recovering[item.seq] = item
 
     def cancel(self, item: Input, by: str) -> bool:
         """End an input as cancelled; False if it is already ending."""
@@ -554,7 +444,7 @@ class Heart:
                 await self._clock.sleep(0)
         for member in list(pool.members.values()):
             self.lives.drain(pool, member, by, grace_s=STOP_GRACE_S)
-        for batches in (self.stored.walk(pool, places), self.held_back(pool)):
+        for batches in (self.stored.walk(pool, places), self.reach.held_back(pool)):
             async for items in batches:
                 for item in items:
                     pool.cancel(item, by, grace_s=self.lives.cancel_grace_s)

@@ -83,9 +83,9 @@ class Later:
         """Let inputs begin that waited in the store."""
         if not seqs:
             return
-        items = await self._heart.fetch(seqs)
+        items = await self._heart.reach.fetch(seqs)
         for item in items:
-            pool = self._heart.taken(item)
+            pool = self._heart.reach.taken(item)
             if pool is None:
                 self._heart.end_orphan(item)
             elif item.start_at is None:
@@ -108,13 +108,13 @@ class Later:
         """Look at inputs that are overdue, and were only in the store."""
         if not seqs:
             return
-        for item in await self._heart.fetch(seqs):
-            pool = self._heart.taken(item)
+        for item in await self._heart.reach.fetch(seqs):
+            pool = self._heart.reach.taken(item)
             if pool is None:
                 self._heart.end_orphan(item)
             else:
                 pool.overdue(item)
-                self._heart.put_back(pool, item)
+                self._heart.reach.put_back(pool, item)
         for seq in seqs:
             found = self._heart.inputs.get(seq)
             if found is not None:  # meanwhile somebody else has brought it into memory

@@ -204,14 +204,11 @@ class Stored:
             rows = await self._reads.pending(seqs)
         return self.fresh(None, rows, gone)
 
-    async def fetch_of_map(self, found: LiveMap, seqs: Sequence[int]) -> list[Input]:
-        """The same of inputs of a map."""
-        items: list[Input] = []
-        for first, last in _runs(seqs):
-            with self.watched() as gone:
-                rows = await self._reads.inputs(found.seq, first, last, limit=last - first + 1)
-            items += self.fresh(found, rows, gone)
-        return items
+    async def fetch_of_map(self, found: LiveMap, first: int, last: int) -> list[Input]:
+        """The same of inputs of a map, from the number `first` to `last`."""
+        with self.watched() as gone:
+            rows = await self._reads.inputs(found.seq, first, last, limit=last - first + 1)
+        return self.fresh(found, rows, gone)
 
     @staticmethod
     def _taken(pool: Pool, items: list[Input]) -> list[Input]:
@@ -300,7 +297,7 @@ class Stored:
         await self._clock.sleep(RETRY_S)
 
 
-def _runs(seqs: Iterable[int]) -> Iterator[tuple[int, int]]:
+def runs(seqs: Iterable[int]) -> Iterator[tuple[int, int]]:
     """Numbers in a row, as the first and the last one of each."""
     first = last = None
     for seq in sorted(seqs):

@@ -32,7 +32,7 @@ class Backlog:
         """
         until = self._clock.now() if before is None else before
         count = 0
-        async with aclosing(self._heart.waiting(function_id)) as batches:
+        async with aclosing(self._heart.reach.waiting(function_id)) as batches:
             async for items in batches:
                 wanted = [item for item in items if item.created_at <= until]
                 for start in range(0, len(wanted), CANCEL_BATCH):

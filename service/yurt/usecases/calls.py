@@ -518,14 +518,14 @@ class Calls:
         item = self._heart.inputs.get(seq)
         if item is not None and terminate is not None and item.running:
             terminate(item)
-        if await self._heart.cancel_stored(seq, "token") is None:
+        if await self._heart.reach.cancel(seq, "token") is None:
             return  # it has ended
         if seq in self._heart.inputs and await self.wait(seq, COMMIT_TIMEOUT_S) is None:
             raise not_committed()
 
     async def disconnected(self, seq: int) -> None:
         """The caller of an invocation went away and had asked that this cancels it."""
-        await self._heart.cancel_stored(seq, "disconnect")
+        await self._heart.reach.cancel(seq, "disconnect")
 
 
 def call_of(item: Input) -> Call:

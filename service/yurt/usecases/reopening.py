@@ -59,7 +59,7 @@ class Reopening:
             if pool is not None:
                 pool.held_back = count
             else:
-                self._heart.bury_held_back(function_id)
+                self._heart.reach.bury_held_back(function_id)
 
     def _call(self, row: PendingInput) -> None:
         if row.seq in self._seen:
@@ -75,7 +75,7 @@ class Reopening:
         heart = self._heart
         pool = heart.pools.get(where.function_id)
         if pool is None:
-            heart.bury(where)
+            heart.reach.bury(where)
             return
         page = await heart.stored.page_of_calls(where, heart.stored.page)
         for row in page.rows:

@@ -172,7 +172,7 @@ class Rig:
             blobs=self.blobs,
             logs=self.logs,
             clock=self.clock,
-            meet=self.heart.meet,
+            meet=self.heart.reach.meet,
             adopt=self.heart.recovery.adopt,
             heard=self.heart.hurry,
         )

@@ -120,7 +120,7 @@ async def test_a_delayed_call_is_cancelled_at_once(rig: Rig) -> None:
     box = await warm(rig)
     item = await spawn(rig, Timing(delay_s=30))
     assert item.seq not in rig.heart.inputs, "it is only in the store"
-    assert await rig.heart.cancel_stored(item.seq, "token")
+    assert await rig.heart.reach.cancel(item.seq, "token")
     assert (await rig.result(item)).outcome == "cancelled"
     await rig.tick(31, renew=True)
     assert box.inputs == []

@@ -248,7 +248,7 @@ class World:
     async def cancel(self) -> None:
         open_now = sorted(self.open - self.rig.results.keys())
         if open_now:
-            await self.rig.heart.cancel_stored(self.rng.choice(open_now), "token")
+            await self.rig.heart.reach.cancel(self.rng.choice(open_now), "token")
 
     async def cancel_waiting(self) -> None:
         self.let_go()
