@@ -314,6 +314,7 @@ class Queue:
     def retry(self, stream: Stream) -> None:
         """A read came to nothing: ask again, if it is still wanted."""
         stream.fail()
+        self._bound(stream)
         self.look(stream)
 
     def hold(self) -> None:
