@@ -23,6 +23,7 @@ Record: TypeAlias = (
     | records.IdempotencyKey
     | records.Callback
     | records.CallbackSecret
+    | records.Secret
     | records.Map
     | records.Block
     | records.Timer

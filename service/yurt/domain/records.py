@@ -355,6 +355,26 @@ class CallbackSecret:
 
 
 @dataclass(frozen=True, slots=True)
+class Secret:
+    """Variables that functions of an environment may ask for. Key: id. In an environment one bears a name.
+
+    Args:
+        keys_json: the names of the variables; what they say is in `sealed` alone.
+        key_id: tells which key sealed it (`yurt.domain.secrets.MasterKey.id`).
+        sealed: the encrypted names and values.
+    """
+
+    id: str
+    environment: str
+    name: str
+    keys_json: str
+    key_id: str
+    sealed: bytes = field(repr=False)
+    created_at: float
+    updated_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Map:
     """What a call of several inputs has beside its call. Key: seq, the call's.
 

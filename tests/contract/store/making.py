@@ -74,6 +74,7 @@ _VALUES: dict[type, st.SearchStrategy[Any]] = {
     int: INTEGERS,
     float: st.floats(allow_nan=False, allow_infinity=False),
     bool: st.booleans(),
+    bytes: st.binary(max_size=40),
 }
 
 

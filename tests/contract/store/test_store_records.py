@@ -25,6 +25,7 @@ from yurt.domain.records import (
     Progress,
     Redrive,
     Revision,
+    Secret,
     Timer,
     Token,
 )
@@ -44,6 +45,7 @@ KEYS: dict[type[Record], tuple[str, ...]] = {
     IdempotencyKey: ("token_id", "function_id", "key"),
     Callback: ("seq",),
     CallbackSecret: ("environment", "number"),
+    Secret: ("id",),
     Map: ("seq",),
     Block: ("call_seq", "first_idx"),
     Timer: ("seq", "kind"),

@@ -79,6 +79,7 @@ keys = _of(records.IdempotencyKey, "keys", ("token_id", "function_id", "key"))
 
 callbacks = _of(records.Callback, "callbacks", ("seq",), rowid=True)
 callback_secrets = _of(records.CallbackSecret, "callback_secrets", ("environment", "number"))
+secrets = _of(records.Secret, "secrets", ("id",))
 maps = _of(records.Map, "maps", ("seq",), rowid=True)
 redrives = _of(records.Redrive, "redrives", ("seq",), rowid=True)
 timers = _of(records.Timer, "timers", ("seq", "kind"))
@@ -90,6 +91,7 @@ sa.Index("timers_due", timers.c.due_at, timers.c.seq, timers.c.kind)
 sa.Index("containers_function", containers.c.function_id)
 sa.Index("redrives_of", redrives.c.of_seq)
 _only_set("callbacks_due", callbacks.c.due_at)
+sa.Index("secrets_name", secrets.c.environment, secrets.c.name, unique=True)
 
 calls = _table(
     "calls",
@@ -171,6 +173,7 @@ TABLES: dict[type, sa.Table] = {
     records.IdempotencyKey: keys,
     records.Callback: callbacks,
     records.CallbackSecret: callback_secrets,
+    records.Secret: secrets,
     records.Map: maps,
     records.Block: blocks,
     records.Timer: timers,
