@@ -17,6 +17,7 @@ from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from yurt.domain.callbacks import Network
+from yurt.domain.secrets import read_keys
 
 PREFIX = "YURT_"
 
@@ -136,6 +137,14 @@ class Settings(BaseSettings):
     """Where the store is: `postgresql://user@host:port/database`; by default in SQLite, in the data directory. A
     password is safer in YURT_STORE or in ~/.pgpass than in a flag, which others on this machine can read."""
 
+    secret_key: SecretStr | None = None
+    """What secrets are encrypted with: 32 random bytes in base64 (`openssl rand -base64 32`); several with commas
+    between while one takes over, the new one first. By default the server makes a key of its own and keeps it in
+    `secret-key` in the data directory."""
+
+    secret_key_file: HumanPath | None = None
+    """A file with what YURT_SECRET_KEY would hold."""
+
     durability: Literal["process", "power"] | None = None
     """What an accepted call survives in SQLite: `process` (the default) the death of the server, `power` also that of
     the machine, for about twice the time a call. PostgreSQL always promises what `power` does."""
@@ -199,6 +208,19 @@ class Settings(BaseSettings):
         if store is not None:
             check_store_url(store.get_secret_value())
         return store
+
+    @field_validator("secret_key")
+    @classmethod
+    def _check_secret_key(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None:
+            read_keys(key.get_secret_value())
+        return key
+
+    @model_validator(mode="after")
+    def _check_one_secret_key(self) -> "Settings":
+        if self.secret_key is not None and self.secret_key_file is not None:
+            raise ValueError("secret_key and secret_key_file both give the key of secrets. Leave out one of the two")
+        return self
 
     @model_validator(mode="after")
     def _check_durability(self) -> "Settings":

@@ -27,7 +27,7 @@ from yurt.pools.ledger import Ledger
 from yurt.pools.lives import Lives
 from yurt.pools.numbers import Numbers
 from yurt.pools.sessions import Sessions
-from yurt.ports import Clock, Store
+from yurt.ports import Clock, Sealer, Store
 from yurt.settings import Settings
 from yurt.usecases.apps import Apps
 from yurt.usecases.awakening import Awakening
@@ -45,6 +45,7 @@ from yurt.usecases.places import Places
 from yurt.usecases.redrives import Redrives
 from yurt.usecases.registry import Registry
 from yurt.usecases.retention import Retention
+from yurt.usecases.secrets import Secrets
 from yurt.usecases.tokens import Tokens
 
 
@@ -80,6 +81,7 @@ class Outside:
     blobs: FileBlobs
     logs: FileLogs
     engine: LocalEngine
+    sealer: Sealer
 
 
 def make_engine(settings: Settings, installation: str) -> LocalEngine:
@@ -122,6 +124,7 @@ def compose(settings: Settings, outside: Outside, *, url: str, log_stream: TextI
         clock=clock,
         meet=heart.reach.meet,
         adopt=heart.recovery.adopt,
+        variables=services.secrets.variables,
         heard=heart.hurry,
     )
     for route in SessionDoor(sessions, lives).routes():
@@ -215,6 +218,7 @@ def _services(
         apps=Apps(registry),
         functions=Functions(registry),
         bundles=Bundles(registry),
+        secrets=Secrets(registry, outside.sealer),
         calls=calls,
         maps=maps,
         redrives=Redrives(calls, maps, store, tags),

@@ -17,6 +17,7 @@ from aiohttp import web
 
 from yurt.app.compose import Outside, Parts, compose, deliveries, make_engine, retention
 from yurt.clock import SystemClock
+from yurt.domain.records import Secret
 from yurt.inbound.rest.readiness import Phase
 from yurt.inbound.rest.server import DoorRunner
 from yurt.logging import configure
@@ -29,7 +30,9 @@ from yurt.outbound.admin_token import FILE_NAME, write_admin_token
 from yurt.outbound.blobs import FileBlobs
 from yurt.outbound.engines.local import InterpreterUnusable, RunDirRefused
 from yurt.outbound.logs import FileLogs
+from yurt.outbound.sealing import KeyRing, SecretKeyRefused, open_ring
 from yurt.outbound.store import StoreRefused, open_chosen
+from yurt.ports import Store
 from yurt.settings import Settings
 
 RUNNING_GRACE_S = 30.0
@@ -59,7 +62,7 @@ async def serve(settings: Settings) -> int:
             stack.push_async_callback(_say_goodbye, supervisor)
             stop.clear()
             await _drain(parts, stop, grace_s=0 if supervisor.failure else RUNNING_GRACE_S)
-    except (StoreRefused, RunDirRefused, InterpreterUnusable, OSError) as error:
+    except (StoreRefused, SecretKeyRefused, RunDirRefused, InterpreterUnusable, OSError) as error:
         sys.stderr.write(f"yurt cannot start: {error}\n")
         return 1
     return 1 if supervisor.failure else 0
@@ -106,7 +109,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Supe
     await logs.open()
     stack.push_async_callback(logs.close)
     engine = make_engine(settings, store.identity.installation)
-    outside = Outside(clock, store, blobs, logs, engine)
+    outside = Outside(clock, store, blobs, logs, engine, await _keys(settings, store))
     parts = compose(settings, outside, url=_url(listener), log_stream=sys.stderr)
     stack.push_async_callback(parts.background.close)
     supervisor = Supervisor()
@@ -124,6 +127,12 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Supe
     await _open_doors(parts, listener, stack)
     stack.push_async_callback(_stop_engine, parts)
     return parts, supervisor
+
+
+async def _keys(settings: Settings, store: Store) -> KeyRing:
+    needed = {secret.key_id for secret in await store.records.find(Secret, {})}
+    given = settings.secret_key.get_secret_value() if settings.secret_key is not None else None
+    return open_ring(settings.data_dir, given=given, file=settings.secret_key_file, needed=needed)
 
 
 def _settle_memory() -> None:

@@ -18,6 +18,7 @@ _FLAGS = {
     "engine": "NAME",
     "python": "PATH",
     "run_dir": "DIR",
+    "secret_key_file": "PATH",
     "container_user": "USER",
     "max_containers": "N",
     "grace_s": "SECONDS",

@@ -23,15 +23,16 @@ from pydantic import (
 from yurt.domain import gpu, later
 from yurt.domain.bundle import path_problem, tree_problem
 from yurt.domain.errors import FieldError, Invalid, NotSupported
-from yurt.domain.naming import did_you_mean, pointer, shown
+from yurt.domain.naming import NAME_PATTERN, did_you_mean, name_problem, pointer, shown
 from yurt.domain.retry import RetryPolicy
 from yurt.domain.validation import broken_key, broken_rule, field_errors, type_name
+from yurt.domain.variables import ENV_BYTES, size_bytes, variable_problem
 
 INLINE_SOURCE_BYTES = 1 << 20
 """Paths and contents of inline files together; more travels as a bundle."""
 
-ENV_BYTES = 64 << 10
-"""Names and values of `env` together; the kernel gives a process a few times that for arguments and environment."""
+MAX_SECRETS = 16
+"""Each has 64 KiB at most, so that all of them leave room in the arguments and environment of a process."""
 
 MAX_CONTAINERS = 1000
 """A bound against slips of the finger."""
@@ -40,7 +41,6 @@ MAX_GPU_CHOICES = 16
 
 ENTRYPOINT_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$"
 
-_RESERVED_ENV = "YURT_"
 MAX_RETRIES = 10
 
 _ENTRYPOINT = re.compile(ENTRYPOINT_PATTERN[:-1] + r"\Z")
@@ -58,10 +58,8 @@ def _entrypoint(text: str) -> str:
 
 
 def _env_name(name: str) -> str:
-    if not name or "=" in name or "\0" in name:
-        raise broken_key("the name of a variable must not be empty, nor contain = or NUL")
-    if name.startswith(_RESERVED_ENV):
-        raise broken_key(f"names that begin with {_RESERVED_ENV} are the server's own")
+    if problem := variable_problem(name):
+        raise broken_key(problem)
     return name
 
 
@@ -72,10 +70,21 @@ def _env_value(value: str) -> str:
 
 
 def _env(env: dict[str, str]) -> dict[str, str]:
-    size = sum(len(name.encode()) + len(value.encode()) + 2 for name, value in env.items())
+    size = size_bytes(env)
     if size > ENV_BYTES:
         raise broken_rule(f"must be at most {ENV_BYTES >> 10} KiB in all, is {size} bytes")
     return env
+
+
+def _secrets(names: list[str]) -> list[str]:
+    if len(names) > MAX_SECRETS:
+        raise broken_rule(f"must name at most {MAX_SECRETS} secrets, names {len(names)}")
+    for place, name in enumerate(names):
+        if problem := name_problem(name):
+            raise broken_rule(problem.removesuffix("."), place)
+        if name in names[:place]:
+            raise broken_rule(f"names {name} twice", place)
+    return names
 
 
 def _file_path(path: str) -> str:
@@ -188,6 +197,9 @@ _GPU_SCHEMA = {
 }
 
 Seconds: TypeAlias = Annotated[int, Field(ge=1, le=86_400), BeforeValidator(whole)]
+Secrets: TypeAlias = Annotated[
+    list[Annotated[str, WithJsonSchema({"type": "string", "pattern": NAME_PATTERN})]], AfterValidator(_secrets)
+]
 Mebibytes: TypeAlias = Annotated[int, Field(ge=32, le=1 << 20), BeforeValidator(whole)]
 Containers: TypeAlias = Annotated[int, Field(ge=0, le=MAX_CONTAINERS), BeforeValidator(whole)]
 Window: TypeAlias = Annotated[int, Field(ge=2, le=1200), BeforeValidator(whole)]
@@ -262,6 +274,13 @@ class FunctionDefinition(_Strict):
     scaledown_window: Window = Field(60, description="Seconds for which an idle container is kept.")
     env: Annotated[dict[EnvName, EnvValue], AfterValidator(_env)] = Field(
         default_factory=dict, description="Environment variables, 64 KiB in all; names beginning with `YURT_` are ours."
+    )
+    secrets: Secrets = Field(
+        default_factory=list,
+        description="Names of secrets of the environment, whose values become environment variables. Later ones win "
+        "over earlier ones, and `env` over all of them.",
+        json_schema_extra={"maxItems": MAX_SECRETS, "uniqueItems": True},
+        examples=[["openai"]],
     )
     single_use_containers: bool = Field(default=False, description="Each container runs one input and ends.")
 

@@ -33,6 +33,7 @@ class LiveFunction:
         startup_timeout_s: the limit from a container's start to `ready`, in seconds.
         memory_mib: the limit of a container, in MiB.
         cpu: the request of a container, in cores.
+        secrets: names of secrets whose values are variables, the later winning; `env` wins over all of them.
         slots: inputs that one container runs at once.
         retries: which failed attempts are made again, and when.
         scaling: the effective scaling: default, then definition, then override.
@@ -54,6 +55,7 @@ class LiveFunction:
     gpu: tuple[str, ...] = ()
     image: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
     single_use_containers: bool = False
     slots: int = 1
     retries: RetryPolicy = NO_RETRIES

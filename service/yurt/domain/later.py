@@ -53,7 +53,6 @@ LATER: Mapping[str, LaterKey] = {
     "batching": _NOTHING,
     "schedule": _NOTHING,
     "concurrency": _ONE_INPUT,
-    "secrets": _EMPTY_LIST,
     "requirements": _EMPTY_LIST,
     "enter": _EMPTY_LIST,
     "exit": _EMPTY_LIST,

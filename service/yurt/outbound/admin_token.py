@@ -1,11 +1,9 @@
 """The file that holds the administrator's token."""
 
 import asyncio
-import os
-import tempfile
 from pathlib import Path
 
-from yurt.outbound.disk import sync_directory
+from yurt.outbound.disk import write_private
 
 FILE_NAME = "admin-token"
 
@@ -18,18 +16,4 @@ async def write_admin_token(data_dir: Path, word: str) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    await asyncio.to_thread(_write, data_dir, word)
-
-
-def _write(data_dir: Path, word: str) -> None:
-    handle, name = tempfile.mkstemp(dir=data_dir, prefix=f".{FILE_NAME}-")  # mkstemp makes it 0600
-    try:
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(word + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(data_dir / FILE_NAME)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    sync_directory(data_dir)
+    await asyncio.to_thread(write_private, data_dir / FILE_NAME, word + "\n")

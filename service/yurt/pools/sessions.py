@@ -12,12 +12,13 @@ import structlog
 from yurt.domain.changes import Save
 from yurt.domain.endings import Ending
 from yurt.domain.errors import NotFound, Unauthenticated
+from yurt.domain.functions import LiveFunction
 from yurt.domain.records import ContainerState, Outcome
 from yurt.pools.lives import Lives, sha256_hex
 from yurt.pools.members import Link, Member
 from yurt.pools.outputs import read_error, read_meta, seconds
 from yurt.pools.pool import Pool
-from yurt.ports import Blobs, Clock, Journal, LogLine, Logs
+from yurt.ports import Blobs, Clock, Journal, LogLine, Logs, SecretUnusable
 from yurt_runner import wire
 
 INLINE_SOURCE_BYTES = 1 << 20
@@ -56,6 +57,7 @@ class Sessions:
     Args:
         meet: brings what a reconnecting container holds into memory.
         adopt: what to do with it.
+        variables: the environment variables of a function's containers, its secrets' values among them.
         heard: called when all frames of a message have been acted on.
     """
 
@@ -69,6 +71,7 @@ class Sessions:
         clock: Clock,
         meet: Callable[[Sequence[Held]], Awaitable[None]],
         adopt: Callable[[Pool, Member, Iterable[Held]], None],
+        variables: Callable[[LiveFunction], Awaitable[Mapping[str, str]]],
         heard: Callable[[], None],
     ) -> None:
         self._lives = lives
@@ -78,6 +81,7 @@ class Sessions:
         self._clock = clock
         self._meet = meet
         self._adopt = adopt
+        self._variables = variables
         self._heard = heard
 
     def authenticate(self, container_id: str, credential: str) -> tuple[Pool, Member]:
@@ -100,7 +104,8 @@ class Sessions:
         """Open a session: bind the runner's instance, welcome it, take over what it holds.
 
         Raises:
-            SessionRefused: another protocol, a malformed hello, or another instance while the lease lives.
+            SessionRefused: another protocol, a malformed hello, another instance while the lease lives, or a secret
+                of the function that cannot be had.
         """
         instance = said.get("instance")
         if said.get("protocol") != wire.PROTOCOL:
@@ -111,7 +116,12 @@ class Sessions:
         if member.record.instance not in {None, instance}:
             raise SessionRefused("Another instance of this container holds the session.")
         token = await self._bind(member, instance, credential)
-        welcome = await self._welcome(member, token)
+        try:
+            welcome = await self._welcome(member, token)
+        except SecretUnusable as error:
+            told = {"type": "SecretUnusable", "message": str(error)}
+            self._start_failed(pool, member, Ending(Outcome.INIT_FAILURE, error=told))
+            raise SessionRefused(str(error)) from error
         await self._meet(holds)
         if member.record.fenced or member.ended is not None or member.state is ContainerState.ENDED:
             raise SessionRefused("This container was given up, or has ended.")
@@ -154,6 +164,8 @@ class Sessions:
             source = {"sha256": function.source_bundle, "size": len(data)}
             if len(data) <= INLINE_SOURCE_BYTES and not member.ready:
                 payload = data
+        # A worker that is ready has its variables: secrets are sent only to one that starts.
+        env = function.env if member.ready else await self._variables(function)
         head = wire.meta(
             reconnect_token=token,
             environment=function.environment,
@@ -166,7 +178,7 @@ class Sessions:
             timeout_s=function.timeout_s,
             startup_timeout_s=function.startup_timeout_s,
             memory_mib=function.memory_mib,
-            env=dict(function.env),
+            env=dict(env),
             source=source,
             slots=function.slots,
             interpreter_hint="--python",
@@ -214,11 +226,14 @@ class Sessions:
         said = read_meta(frame)
         error = read_error(frame.payload) or {"type": "Error", "message": "The container did not say why."}
         outcome = Outcome.TIMEOUT if said.get("outcome") == Outcome.TIMEOUT else Outcome.INIT_FAILURE
-        now = self._clock.now()
+        self._start_failed(pool, member, Ending(outcome, error=error))
+
+    def _start_failed(self, pool: Pool, member: Member, ending: Ending) -> None:
+        error, now = ending.error, self._clock.now()
         told = [f"The container could not start: {error['type']}: {error['message']}"]
         told += str(error.get("traceback", "")).splitlines()
         self._logs.append([self._line(member, now, "system", 0, 0, line) for line in told])
-        self._lives.start_failed(pool, member, Ending(outcome, error=error))
+        self._lives.start_failed(pool, member, ending)
 
     def _beat(self, member: Member, frame: wire.Frame) -> None:
         said = read_meta(frame)

@@ -17,7 +17,8 @@ from yurt.domain.definitions import FunctionDefinition, changed_keys, check_defi
 from yurt.domain.errors import FieldError, NotFound, RevisionMoved
 from yurt.domain.naming import name_problem, pointer, shown
 from yurt.domain.overrides import Override
-from yurt.domain.records import App, Bundle, Function, Revision
+from yurt.domain.records import App, Bundle, Function, Revision, Secret
+from yurt.domain.secrets import missing
 from yurt.domain.source_tree import SourceError, SourceTree
 from yurt.usecases.principals import Principal
 from yurt.usecases.registry import FunctionView, Registry
@@ -125,6 +126,8 @@ class Deploys:
                     await registry.blobs.put(one.packed)
         async with registry.changing():
             app = await registry.live_app(principal, app.id, None)
+            if errors := await self._missing_secrets(app, {one.name: one.definition for one in wanted}, at):
+                raise refusal(errors)  # deleted since they were read
             steps = [await self._plan(principal, app, one, if_match) for one in wanted]
             pruned = (
                 [] if not prune else [f for f in registry.catalog.functions_of(app.id) if f.name not in definitions]
@@ -139,11 +142,16 @@ class Deploys:
 
         Raises:
             NotFound: there is no such revision.
+            Invalid: it names secrets that are not there any more.
         """
         old = await self._registry.store.records.get(Revision, view.function.id, number)
         if old is None:
             raise NotFound(f"{view.live.address} has no revision {number}; the latest is {view.function.revision}.")
         wanted = Wanted(view.function.name, parse_stored(old.definition_json), old.definition_json, old.bundle)
+        gone = await self._missing_secrets(view.app, {wanted.name: wanted.definition}, lambda _: ())
+        if gone:
+            message = f"needs what is gone: {gone[0].message}"
+            raise refusal([FieldError("/revision", message)])
         step = Step(self._next(principal, view, wanted, rollback_of=number), ("rollback",))
         await self._apply(view.app, [], [step], [])
         return step.view
@@ -181,6 +189,7 @@ class Deploys:
                 bundles[name] = await self._source(app, definition, trees)
             except SourceError as error:
                 errors.append(_source_error(error, definition, at(name)))
+        errors += await self._missing_secrets(app, read, at)
         if errors:
             raise refusal(errors)
         wanted = [
@@ -188,6 +197,20 @@ class Deploys:
             for name, definition in read.items()
         ]
         return wanted, [warned for name, one in read.items() for warned in self._warnings(name, one, at(name))]
+
+    async def _missing_secrets(
+        self, app: App, definitions: Mapping[str, FunctionDefinition], at: Callable[[str], tuple[str, ...]]
+    ) -> list[FieldError]:
+        """One error for each secret that a definition names and the app's environment does not have."""
+        if not any(definition.secrets for definition in definitions.values()):
+            return []
+        found = await self._registry.store.records.find(Secret, {"environment": app.environment})
+        known = {secret.name for secret in found}
+        return [
+            error
+            for name, definition in definitions.items()
+            for error in missing(definition.secrets, known, app.environment, (*at(name), "secrets"))
+        ]
 
     async def _source(
         self, app: App, definition: FunctionDefinition, trees: dict[str, SourceTree]

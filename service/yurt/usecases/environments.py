@@ -3,7 +3,7 @@
 from yurt.domain.changes import Remove, Save
 from yurt.domain.errors import FieldError, Forbidden, InUse, Invalid, NotFound
 from yurt.domain.naming import name_problem, shown
-from yurt.domain.records import App, Environment, Role
+from yurt.domain.records import App, Environment, Role, Secret
 from yurt.ports import Clock, Store
 from yurt.usecases.principals import Principal
 
@@ -72,11 +72,11 @@ class Environments:
         return await self._make(name), True
 
     async def delete(self, principal: Principal, name: str) -> None:
-        """Remove an environment without live apps.
+        """Remove an environment without live apps and secrets.
 
         Raises:
             NotFound: there is none of that name.
-            InUse: it has live apps, or it is `main`.
+            InUse: it has live apps or secrets, or it is `main`.
             Forbidden: the caller's token is bound to an environment.
         """
         self._must_see_all(principal)
@@ -86,19 +86,23 @@ class Environments:
         environment = self._known.pop(name)  # first, so that no new app resolves it while we look
         removed = False
         try:
-            await self._refuse_live_apps(name)
+            await self._refuse_in_use(name)
             await self._store.journal.write(Remove(Environment, (name,)))
             removed = True
         finally:
             if not removed:
                 self._known[name] = environment
 
-    async def _refuse_live_apps(self, name: str) -> None:
+    async def _refuse_in_use(self, name: str) -> None:
         await self._store.journal.flush()
         apps = await self._store.records.find(App, {"environment": name, "stopped_at": None}, limit=3)
         if apps:
             names = ", ".join(app.name for app in apps)
             raise InUse(f"The environment {name} has live apps, such as {names}. Stop them first.")
+        secrets = await self._store.records.find(Secret, {"environment": name}, limit=3)
+        if secrets:
+            names = ", ".join(secret.name for secret in secrets)
+            raise InUse(f"The environment {name} has secrets, such as {names}. Delete them first.")
 
     async def _make(self, name: str) -> Environment:
         environment = Environment(name=name, created_at=self._clock.now())

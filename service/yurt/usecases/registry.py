@@ -135,6 +135,7 @@ class Registry:
             gpu=definition.gpu,
             image=definition.image,
             env=definition.env,
+            secrets=tuple(definition.secrets),
             single_use_containers=definition.single_use_containers,
             retries=definition.retries.policy(),
         )

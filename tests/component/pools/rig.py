@@ -30,7 +30,7 @@ from yurt.pools.numbers import Numbers
 from yurt.pools.pool import Pool
 from yurt.pools.queue import Window
 from yurt.pools.sessions import Sessions
-from yurt.ports import CallFilter
+from yurt.ports import CallFilter, SecretUnusable
 from yurt.usecases.callbacks import Callbacks
 from yurt.usecases.calls import Calls
 from yurt.usecases.environments import Environments
@@ -134,6 +134,7 @@ class Rig:
         self.logs = FakeLogs()
         self.results: dict[int, Result] = {}
         self.limits = Limits(pending=100)
+        self.no_secret: str | None = None
 
     async def open(self) -> "Rig":
         """Begin a life of the server, the first or a further one."""
@@ -175,8 +176,15 @@ class Rig:
             meet=self.heart.reach.meet,
             adopt=self.heart.recovery.adopt,
             heard=self.heart.hurry,
+            variables=self.variables,
         )
         return self
+
+    async def variables(self, function: LiveFunction) -> Mapping[str, str]:
+        """The variables of a container; a test may forbid it a secret."""
+        if self.no_secret is not None:
+            raise SecretUnusable(self.no_secret)
+        return dict.fromkeys(function.secrets, "hush") | dict(function.env)
 
     async def close(self) -> None:
         """End this life, as a kill would: nothing is drained."""

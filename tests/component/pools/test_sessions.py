@@ -121,3 +121,35 @@ async def test_why_a_container_could_not_start_stands_in_its_log(rig: Rig) -> No
     box.say(wire.FAILED, payload=json.dumps(error).encode(), outcome="init_failure")
     texts = [line.text for line in rig.logs.lines if line.stream == "system"]
     assert texts == ["The container could not start: ImportError: no such thing", "File main.py", "  line 1"]
+
+
+async def test_secrets_are_sent_only_to_a_worker_that_starts(rig: Rig) -> None:
+    await rig.deploy(min_containers=1, secrets=("KEY",), env={"A": "b"})
+    await rig.scale()
+    assert "hush" not in repr(rig.engine.started)
+    box = await rig.boot(ready=False)
+    assert json.loads(box.talk.of(wire.WELCOME)[0].meta)["env"] == {"KEY": "hush", "A": "b"}
+    starting = await box.reconnect()
+    assert json.loads(starting.of(wire.WELCOME)[0].meta)["env"] == {"KEY": "hush", "A": "b"}
+    box.talk = starting
+    box.say(wire.READY, slots=1, startup_s=0.1)
+    await rig.settle()
+    ready = await box.reconnect()
+    assert json.loads(ready.of(wire.WELCOME)[0].meta)["env"] == {"A": "b"}
+
+
+async def test_without_its_secret_a_container_does_not_start(rig: Rig) -> None:
+    pool = await rig.deploy(secrets=("KEY",))
+    item = await rig.call()
+    rig.no_secret = "There is no secret KEY in environment main any more."
+    for _ in range(3):
+        await rig.tick(5)
+        with pytest.raises(SessionRefused, match="no secret KEY"):
+            await rig.boot(ready=False)
+        rig.engine.end(rig.engine.started[-1].container_id)
+        await rig.settle()
+    result = await rig.result(item)
+    assert result.outcome == "init_failure"
+    assert json.loads(result.error_json or b"")["message"] == rig.no_secret
+    assert any(rig.no_secret in line.text for line in rig.logs.lines)
+    assert pool.start_error is not None

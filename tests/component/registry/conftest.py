@@ -13,6 +13,7 @@ from tests.clocks import FreeClock
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.deployments import FakeDeployments
 from yurt.domain.records import Role
+from yurt.outbound.sealing import open_ring
 from yurt.outbound.store import open_store
 from yurt.usecases.apps import Apps
 from yurt.usecases.bundles import Bundles
@@ -21,6 +22,7 @@ from yurt.usecases.environments import Environments
 from yurt.usecases.functions import Functions
 from yurt.usecases.principals import Principal
 from yurt.usecases.registry import Registry
+from yurt.usecases.secrets import Secrets
 
 ROOT = Principal("tk-root", Role.ADMIN, None)
 """Sees everything."""
@@ -44,6 +46,7 @@ class House:
     apps: Apps
     functions: Functions
     bundles: Bundles
+    secrets: Secrets
     catalog: Catalog
     blobs: FakeBlobs
     pools: FakeDeployments
@@ -77,7 +80,15 @@ def open_house(tmp_path: Path) -> Open:
             pools = registry.deployments
             assert isinstance(pools, FakeDeployments)
             house = House(
-                registry, Apps(registry), Functions(registry), Bundles(registry), registry.catalog, blobs, pools, clock
+                registry,
+                Apps(registry),
+                Functions(registry),
+                Bundles(registry),
+                Secrets(registry, open_ring(tmp_path, given=None, file=None, needed=())),
+                registry.catalog,
+                blobs,
+                pools,
+                clock,
             )
             await environments.put(ROOT, "staging")
             yield house

@@ -14,7 +14,7 @@ from tests.component.registry.conftest import CODE, House, plain
 from yurt.domain import bundle
 from yurt.domain.endings import Ending
 from yurt.domain.records import Outcome, Role
-from yurt.inbound.rest import apps, bundles, deploys, docs, functions, registry_shapes
+from yurt.inbound.rest import apps, bundles, deploys, docs, functions, registry_shapes, secrets
 from yurt.inbound.rest.answers import cursor
 from yurt.inbound.rest.context import Services
 from yurt.inbound.rest.door import Door as RestDoor
@@ -27,9 +27,17 @@ from yurt.usecases.bundles import Bundles
 from yurt.usecases.environments import Environments
 from yurt.usecases.functions import Functions
 from yurt.usecases.principals import Principal
+from yurt.usecases.secrets import Secrets
 from yurt.usecases.tokens import Tokens
 
-OPERATIONS = (*apps.OPERATIONS, *functions.OPERATIONS, *deploys.OPERATIONS, *bundles.OPERATIONS, *docs.OPERATIONS)
+OPERATIONS = (
+    *apps.OPERATIONS,
+    *functions.OPERATIONS,
+    *deploys.OPERATIONS,
+    *bundles.OPERATIONS,
+    *secrets.OPERATIONS,
+    *docs.OPERATIONS,
+)
 
 
 @dataclass
@@ -40,6 +48,7 @@ class DoorServices:
     apps: Apps
     functions: Functions
     bundles: Bundles
+    secrets: Secrets
     metrics: Metrics = field(default_factory=Metrics)
     pages: Pages = field(default_factory=Pages)
 
@@ -61,6 +70,7 @@ class Door:
 
     client: TestClient[Any, Any]
     tokens: dict[str, str]
+    lines: list[str]
 
     async def ask(self, method: str, path: str, body: object = None, *, by: str = "root", **options: Any) -> Answered:
         headers = {"Authorization": f"Bearer {self.tokens[by]}"} | options.pop("headers", {})
@@ -76,8 +86,11 @@ async def door(house: House) -> AsyncIterator[Door]:
     tokens = Tokens(registry.store, house.clock, registry.random_bytes, registry.environments)
     health = Health({}, ())
     health.phase = Phase.SERVING
-    services = DoorServices(registry.environments, tokens, health, house.apps, house.functions, house.bundles)
-    log = RequestLog(lambda _: None)
+    services = DoorServices(
+        registry.environments, tokens, health, house.apps, house.functions, house.bundles, house.secrets
+    )
+    lines: list[str] = []
+    log = RequestLog(lines.append)
     running = asyncio.create_task(log.run(), name="request-log")
     rest = RestDoor(cast("Services", services), log, operations=OPERATIONS)
     client: TestClient[Any, Any] = TestClient(RawTestServer(rest, access_log=None))
@@ -87,7 +100,7 @@ async def door(house: House) -> AsyncIterator[Door]:
     for name, (role, environment) in roles.items():
         new = await tokens.create(Principal("tk-test", Role.ADMIN, None), name=name, role=role, environment=environment)
         made[name] = f"{new.token.id}:{new.secret}"
-    yield Door(client, made)
+    yield Door(client, made, lines)
     await client.close()
     running.cancel()
     with suppress(asyncio.CancelledError):
@@ -403,3 +416,108 @@ async def test_the_document_has_every_operation_of_the_contract(door: Door) -> N
     found = {row["operationId"] for row in rows}
     assert {"listApps", "createApp", "getApp", "stopApp", "listFunctions", "getFunction"} <= found
     assert {row.operation_id for row in OPERATIONS} <= found
+
+
+HUSH = "hush-hush-hush"
+
+
+async def test_a_secret_from_its_making_to_its_end(door: Door, house: House) -> None:
+    path = "/v1/secrets/openai"
+    made = await door.ask("PUT", path, {"values": {"KEY": HUSH, "ORG": "x"}})
+    assert (made.status, made.json["keys"], made.json["environment"]) == (201, ["KEY", "ORG"], "main")
+    assert secrets.Secret.model_validate_json(made.text).secret_id.startswith("st-")
+    house.clock.advance(1)
+    again = await door.ask("PUT", path, {"values": {"KEY": HUSH}})
+    assert (again.status, again.json["keys"], again.json["secret_id"]) == (200, ["KEY"], made.json["secret_id"])
+    shown = await door.ask("GET", path, by="reader")
+    assert shown.json == again.json
+    await door.ask("POST", "/v1/apps", {"name": "thumbs"})
+    put = await door.ask("PUT", "/v1/apps/thumbs/functions/resize", plain(secrets=["openai"]))
+    assert (put.status, put.json["definition"]["secrets"]) == (201, ["openai"])
+    used = await door.ask("DELETE", path)
+    assert (used.status, used.json["code"]) == (409, "in_use")
+    assert "thumbs:resize" in used.json["detail"]
+    rotated = await door.ask("POST", "/v1/secret-key/rotate")
+    assert (rotated.status, rotated.json["made"], rotated.json["secrets"]) == (200, True, 1)
+    await door.ask("DELETE", "/v1/apps/thumbs")
+    gone = await door.ask("DELETE", path)
+    assert (gone.status, gone.text) == (204, "")
+    assert (await door.ask("DELETE", path)).status == 404
+    answers = (made, again, shown, put, used, rotated)
+    assert HUSH not in "".join(answer.text for answer in answers)
+
+
+async def test_secrets_page_by_cursor(door: Door, house: House) -> None:
+    for name in ("a", "b", "c"):
+        await door.ask("PUT", f"/v1/secrets/{name}", {"values": {"KEY": HUSH}})
+        house.clock.advance(1)
+    await door.ask("PUT", "/v1/secrets/d?environment=staging", {"values": {"KEY": HUSH}})
+    first = await door.ask("GET", "/v1/secrets?limit=2&environment=main")
+    assert [one["name"] for one in first.json["data"]] == ["c", "b"]
+    second = await door.ask("GET", f"/v1/secrets?limit=2&environment=main&cursor={first.json['next_cursor']}")
+    assert ([one["name"] for one in second.json["data"]], "next_cursor" in second.json) == (["a"], False)
+    assert [one["name"] for one in (await door.ask("GET", "/v1/secrets", by="staging")).json["data"]] == ["d"]
+    assert len((await door.ask("GET", "/v1/secrets")).json["data"]) == 4
+    assert (await door.ask("GET", f"/v1/secrets?cursor={cursor('apps', 'x')}")).status == 404
+    assert (await door.ask("GET", "/v1/secrets?environment=none")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "at"),
+    [
+        ({}, ["/values"]),
+        ({"values": HUSH}, ["/values"]),
+        ({"values": {}}, ["/values"]),
+        ({"valeus": {"A": HUSH}}, ["/valeus", "/values"]),
+        ({"values": {"A": HUSH}, "name": HUSH}, ["/name"]),
+        ({"values": {"A": 7, "B": [HUSH], "YURT_A": HUSH, "C": HUSH}}, ["/values/YURT_A", "/values/A", "/values/B"]),
+        ({"values": {"A": HUSH * 9999}}, ["/values"]),
+    ],
+)
+async def test_wrong_values_are_named_and_never_repeated(door: Door, body: object, at: list[str]) -> None:
+    refused = await door.ask("PUT", "/v1/secrets/openai", body)
+    assert (refused.status, pointers(refused)) == (422, at)
+    assert HUSH not in refused.text
+    assert HUSH not in "".join(door.lines)
+
+
+@pytest.mark.parametrize(
+    ("data", "status"), [(f'"{HUSH}"', 422), (f'["{HUSH}"]', 422), (f'{{"values": {{"A": "{HUSH}"', 400), ("", 400)]
+)
+async def test_what_is_no_body_of_a_secret(door: Door, data: str, status: int) -> None:
+    refused = await door.ask("PUT", "/v1/secrets/openai", data=data, headers={"Content-Type": "application/json"})
+    assert refused.status == status
+    assert HUSH not in refused.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "by", "status"),
+    [
+        ("PUT", "/v1/secrets/openai", "reader", 403),
+        ("DELETE", "/v1/secrets/openai", "reader", 403),
+        ("POST", "/v1/secret-key/rotate", "staging", 403),
+        ("GET", "/v1/secrets/openai?environment=main", "staging", 404),
+        ("PUT", "/v1/secrets/openai?environment=main", "staging", 404),
+        ("DELETE", "/v1/secrets/openai?environment=main", "staging", 404),
+        ("GET", "/v1/secrets?environment=main", "staging", 404),
+        ("PUT", "/v1/secrets/a%20b", "root", 422),
+        ("GET", "/v1/secrets/a%20b", "root", 404),
+        ("PUT", "/v1/secrets/openai?colour=red", "root", 422),
+    ],
+)
+async def test_who_may_do_what_with_secrets(door: Door, method: str, path: str, by: str, status: int) -> None:
+    await door.ask("PUT", "/v1/secrets/openai", {"values": {"KEY": HUSH}})
+    body = {"values": {"KEY": "other"}} if method == "PUT" else None
+    refused = await door.ask(method, path, body, by=by)
+    assert refused.status == status, refused.text
+    nobody = await door.ask(method, path.partition("?")[0], body, headers={"Authorization": ""})
+    assert nobody.status == 401
+
+
+async def test_a_deploy_names_the_secret_that_is_not_there(door: Door) -> None:
+    await door.ask("POST", "/v1/apps", {"name": "thumbs"})
+    await door.ask("PUT", "/v1/secrets/openai", {"values": {"KEY": HUSH}})
+    refused = await door.ask("PUT", "/v1/apps/thumbs/functions/resize", plain(secrets=["opnai"]))
+    assert (refused.status, pointers(refused)) == (422, ["/secrets/0"])
+    assert 'no secret "opnai"' in refused.text.replace("\\", "")
+    assert "Did you mean openai?" in refused.text

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 
 from tests.contract.store.making import any_record, app, function
 from yurt.domain.changes import Record, Remove, Save
+from yurt.domain.errors import AlreadyExists
 from yurt.domain.records import (
     App,
     AttemptRecord,
@@ -143,3 +144,13 @@ async def test_a_page_below_a_cursor_that_is_gone(store: Store) -> None:
 async def test_an_unknown_field_is_a_mistake(store: Store) -> None:
     with pytest.raises(KeyError):
         await store.records.find(App, {"colour": "red"})
+
+
+async def test_one_secret_of_an_environment_bears_a_name(store: Store) -> None:
+    def secret(id_: str, environment: str) -> Secret:
+        return Secret(id_, environment, "openai", "[]", "0", b"\0\xff", 1.0, 1.0)
+
+    await store.journal.write(Save(secret("st-1", "main")), Save(secret("st-2", "staging")))
+    with pytest.raises(AlreadyExists):
+        await store.journal.write(Save(secret("st-3", "main")))
+    assert await store.records.find(Secret, {"environment": "main", "name": "openai"}) == [secret("st-1", "main")]

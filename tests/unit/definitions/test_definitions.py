@@ -200,7 +200,6 @@ def test_min_above_max_is_refused_with_either_maximum() -> None:
         ("schedule", {"cron": "* * * * *"}),
         ("concurrency", {"max_inputs": 2}),
         ("concurrency", {"max_inputs": True}),
-        ("secrets", ["openai"]),
         ("requirements", ["pillow"]),
         ("enter", ["load"]),
         ("methods", ["embed"]),
@@ -221,6 +220,22 @@ def test_a_feature_of_later_is_refused_and_never_ignored(key: str, value: object
 def test_what_asks_for_nothing_is_accepted(key: str) -> None:
     for value in LATER[key].accepted:
         assert parse_definition(PLAIN | {key: value}) == parse_definition(PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("secrets", "at"),
+    [
+        ("openai", "/secrets"),
+        (None, "/secrets"),
+        ([7], "/secrets/0"),
+        (["openai", "a/b"], "/secrets/1"),
+        (["openai", "aws", "openai"], "/secrets/2"),
+        ([f"s{number}" for number in range(17)], "/secrets"),
+    ],
+)
+def test_secrets_are_a_short_list_of_names(secrets: object, at: str) -> None:
+    assert list(refused(PLAIN | {"secrets": secrets})) == [at]
+    assert parse_definition(PLAIN | {"secrets": ["openai", "aws"]}).secrets == ["openai", "aws"]
 
 
 def test_an_unknown_kind_is_invalid_rather_than_not_supported() -> None:

@@ -25,6 +25,7 @@ from yurt.usecases.functions import Functions
 from yurt.usecases.maps import MapDesk
 from yurt.usecases.principals import Principal
 from yurt.usecases.redrives import Redrives
+from yurt.usecases.secrets import Secrets
 from yurt.usecases.tokens import Tokens
 
 Q_co = TypeVar("Q_co", covariant=True)
@@ -40,6 +41,7 @@ class Services:
     apps: Apps
     functions: Functions
     bundles: Bundles
+    secrets: Secrets
     calls: Calls
     backlog: Backlog
     maps: MapDesk

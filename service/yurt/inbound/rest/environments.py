@@ -113,7 +113,8 @@ OPERATIONS: tuple[Operation, ...] = (
         tag=_TAG,
         summary="Delete an environment",
         description=(
-            "Removes an environment without live apps. `main` is always there. Needs a token for all environments."
+            "Removes an environment without live apps and secrets. `main` is always there. Needs a token for all "
+            "environments."
         ),
         role=Role.ADMIN,
         handler=_delete,

@@ -14,6 +14,7 @@ from yurt.inbound.rest import (
     logs,
     maps,
     redrives,
+    secrets,
     stats,
     tokens,
 )
@@ -28,6 +29,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *functions.OPERATIONS,
     *deploys.OPERATIONS,
     *bundles.OPERATIONS,
+    *secrets.OPERATIONS,
     *stats.OPERATIONS,
     *containers.OPERATIONS,
     *logs.OPERATIONS,
