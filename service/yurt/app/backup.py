@@ -3,14 +3,17 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from yurt.domain.secrets import MasterKey, unreadable
 from yurt.outbound.admin_token import FILE_NAME
 from yurt.outbound.blobs.copying import BlobCopies
 from yurt.outbound.disk import sync_directory
+from yurt.outbound.sealing import FILE_NAME as KEY_FILE
+from yurt.outbound.sealing import read_own_keys, write_keys
 from yurt.outbound.store.backup import SqliteRows
 from yurt.outbound.store.choosing import mark_of
 from yurt.outbound.store.opening import FILE
@@ -27,6 +30,7 @@ class Copied:
         rows_bytes: of the database.
         blobs: how many.
         blobs_bytes: of all of them.
+        secret_key: whether it has the key of its secrets; None where it has no secrets.
         lost: blobs that rows name, and that the data directory itself has no longer, or not whole.
     """
 
@@ -34,11 +38,12 @@ class Copied:
     rows_bytes: int
     blobs: int
     blobs_bytes: int
+    secret_key: bool | None
     lost: frozenset[str]
 
 
 def copy_directory(source: Path, destination: Path, *, logs: bool, tell: Tell) -> Copied:
-    """Copy all that a server needs to go on from what `source` is now: rows, blobs, the administrator's token.
+    """Copy all that a server needs to go on from what `source` is now: rows, blobs, its key, the administrator's token.
 
     Args:
         source: a data directory, whether its server runs or not.
@@ -55,16 +60,33 @@ def copy_directory(source: Path, destination: Path, *, logs: bool, tell: Tell) -
         with _appearing(destination) as place:
             rows = SqliteRows(source / FILE, place / FILE, tell)
             blobs = BlobCopies(source / "blobs", place / "blobs", tell)
+            keys = read_own_keys(source)
             lost = back_up(rows, blobs)
+            keys = tuple(dict.fromkeys((*read_own_keys(source), *keys)))  # one may have taken over meanwhile
+            if keys:
+                write_keys(place / KEY_FILE, keys)
             _copy_file(source / FILE_NAME, place / FILE_NAME)
             if logs:
                 _copy_tree(source / "logs", place / "logs")
-            return Copied(rows.installation(), rows.size_bytes, blobs.count, blobs.size_bytes, lost)
+            return Copied(
+                installation=rows.installation(),
+                rows_bytes=rows.size_bytes,
+                blobs=blobs.count,
+                blobs_bytes=blobs.size_bytes,
+                secret_key=_fits(rows.secret_keys(), keys),
+                lost=lost,
+            )
+    except ValueError as error:
+        raise BackupFailed(f"{source / KEY_FILE} {error}", "Put the file back from an earlier copy.") from error
     except OSError as error:
         raise BackupFailed(
             f"the copy could not be made: {error}",
             "Make room, or run this as the user of the server, with a destination that this user may write to.",
         ) from error
+
+
+def _fits(needed: frozenset[str], keys: Sequence[MasterKey]) -> bool | None:
+    return not unreadable(needed, [key.id for key in keys]) if needed else None
 
 
 def _refuse_elsewhere(source: Path) -> None:
@@ -73,7 +95,7 @@ def _refuse_elsewhere(source: Path) -> None:
         raise BackupFailed(
             f"the store of {source} is in PostgreSQL (installation {installation}), which this command does not copy",
             f"Copy {source / 'blobs'}, then run pg_dump, then copy the blobs again, within one hour: those that the"
-            " dump names are then in the copy. See docs/stores.md.",
+            f" dump names are then in the copy. Copy {KEY_FILE}, too. See docs/stores.md.",
         )
 
 

@@ -28,6 +28,7 @@ COMMANDS = {
     "callback-secrets": ("yurt.cli.callbacks:callback_secrets", "Print what callbacks are signed with."),
     "stop": ("yurt.cli.apps:stop", "Stop an app and its containers."),
     "token": ("yurt.cli.token:token", "Make, list and revoke tokens."),
+    "secret": ("yurt.cli.secret:secret", "Set, list and delete secrets: variables for functions."),
     "login": ("yurt.cli.login:login", "Remember a server and a token for it."),
     "store": ("yurt.cli.store:store", "Back the server's data up, or move it to PostgreSQL."),
     "serve": ("yurt.cli.serve:serve", "Run the server."),

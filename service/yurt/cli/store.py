@@ -33,6 +33,9 @@ _data_dir: Callable[[Callable[..., None]], Callable[..., None]] = click.option(
 )
 
 
+_KEY_TOLD = {None: "", True: ", with the key of secrets", False: ", without the key of secrets"}
+
+
 @click.group()
 def store() -> None:
     """Back the server's data up, or move it to PostgreSQL.
@@ -50,7 +53,8 @@ def backup(destination: Path, data_dir: Path, *, logs: bool, as_json: bool) -> N
     """Copy a server's data, while it runs, to DESTINATION, which must not exist.
 
     The copy holds every call that was accepted before the command began. It is a data directory itself: to restore it,
-    start a server on it (yurt serve --data-dir DESTINATION) in place of the one that was lost, never beside it.
+    start a server on it (yurt serve --data-dir DESTINATION) in place of the one that was lost, never beside it. The key
+    that encrypts secrets is in it, unless the server was given that key by YURT_SECRET_KEY or --secret-key-file.
     """
     _refuse_destination(destination, data_dir)
     try:
@@ -62,12 +66,18 @@ def backup(destination: Path, data_dir: Path, *, logs: bool, as_json: bool) -> N
         raise _refused(error) from error
     for name in sorted(copied.lost):
         output.notice(f"Warning: blob {name} is named by the rows, and the server itself has lost it")
+    if copied.secret_key is False:
+        output.notice(
+            "The copy has secrets and not the key that they are encrypted with: start a server on it with the"
+            " YURT_SECRET_KEY or --secret-key-file of this one"
+        )
     facts: dict[str, Any] = {
         "destination": str(destination),
         "installation": copied.installation,
         "rows_bytes": copied.rows_bytes,
         "blobs": copied.blobs,
         "blobs_bytes": copied.blobs_bytes,
+        "secret_key": copied.secret_key,
         "lost_blobs": sorted(copied.lost),
         "logs": logs,
     }
@@ -77,6 +87,7 @@ def backup(destination: Path, data_dir: Path, *, logs: bool, as_json: bool) -> N
         click.echo(
             f"{destination}: {copied.rows_bytes / 2**20:,.1f} MiB of rows, {copied.blobs:,} blobs of"
             f" {copied.blobs_bytes / 2**20:,.1f} MiB, {'with' if logs else 'without'} logs"
+            f"{_KEY_TOLD[copied.secret_key]}"
         )
 
 

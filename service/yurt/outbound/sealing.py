@@ -125,8 +125,8 @@ def open_ring(data_dir: Path, *, given: str | None, file: Path | None, needed: C
 
 
 def _own_ring(own: Path, needed: Collection[str]) -> KeyRing:
-    if own.exists():
-        return KeyRing(read_keys(own.read_text("ascii")), own)
+    if kept := read_own_keys(own.parent):
+        return KeyRing(kept, own)
     if needed:
         raise SecretKeyRefused(
             f"The store has secrets, and the key that they are encrypted with is not there: {own}. Put that file back"
@@ -146,6 +146,19 @@ def _refuse_unknown(ring: KeyRing, source: str, needed: Collection[str], own: Pa
             f" {', '.join(ring.ids)}. Add the missing key behind a comma, then replace it with: yurt secret"
             f" rotate-key.{older}"
         )
+
+
+def read_own_keys(data_dir: Path) -> tuple[MasterKey, ...]:
+    """The keys that the server of a data directory made for itself; none where it was given them.
+
+    Raises:
+        ValueError: the file holds something else.
+        OSError: it cannot be read.
+    """
+    try:
+        return read_keys((data_dir / FILE_NAME).read_text("ascii"))
+    except FileNotFoundError:
+        return ()
 
 
 def write_keys(file: Path, keys: Sequence[MasterKey]) -> None:

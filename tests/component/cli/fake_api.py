@@ -40,6 +40,7 @@ class FakeApi:
     bundles: dict[str, bytes] = field(default_factory=dict)
     calls: dict[str, Json] = field(default_factory=dict)
     tokens: dict[str, Json] = field(default_factory=dict)
+    secrets: dict[str, dict[str, str]] = field(default_factory=dict)
     endings: dict[str, Json] = field(default_factory=dict)
     waits: dict[str, list[str]] = field(default_factory=dict)
     lines: dict[str, list[Json]] = field(default_factory=dict)
@@ -78,6 +79,10 @@ class FakeApi:
             ("GET", "/v1/tokens", self.list_tokens),
             ("POST", "/v1/tokens", self.create_token),
             ("DELETE", "/v1/tokens/{token}", self.revoke_token),
+            ("GET", "/v1/secrets", self.list_secrets),
+            ("PUT", "/v1/secrets/{name}", self.put_secret),
+            ("DELETE", "/v1/secrets/{name}", self.delete_secret),
+            ("POST", "/v1/secret-key/rotate", self.rotate_secret_key),
         ]
         for method, path, handler in routes:
             app.router.add_route(method, path, handler)
@@ -300,6 +305,31 @@ class FakeApi:
     async def revoke_token(self, request: web.Request) -> web.Response:
         self.tokens.pop(request.match_info["token"])
         return web.Response(status=204)
+
+    def shown_secret(self, name: str, place: str) -> Json:
+        return {
+            "name": name,
+            "environment": place,
+            "keys": sorted(self.secrets[name]),
+            "updated_at": "2026-11-22T10:15:30Z",
+        }
+
+    async def list_secrets(self, request: web.Request) -> web.Response:
+        return self.page(request, [self.shown_secret(name, "main") for name in self.secrets])
+
+    async def put_secret(self, request: web.Request) -> web.Response:
+        name, new = request.match_info["name"], request.match_info["name"] not in self.secrets
+        self.secrets[name] = (await self.body(request))["values"]
+        shown = self.shown_secret(name, request.query.get("environment", "main"))
+        return web.json_response(shown, status=201 if new else 200)
+
+    async def delete_secret(self, request: web.Request) -> web.Response:
+        if self.secrets.pop(request.match_info["name"], None) is None:
+            return problem(404, "not_found", "There is no such secret.")
+        return web.Response(status=204)
+
+    async def rotate_secret_key(self, request: web.Request) -> web.Response:
+        return web.json_response({"key_id": "5f0c", "made": False, "secrets": len(self.secrets)})
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from yurt.outbound.store.readers import uri_of
 from yurt.outbound.store.retention import BLOBS
 from yurt.outbound.store.schema import inspect
 from yurt.outbound.store.shapes import compile_query
+from yurt.outbound.store.tables import secrets
 from yurt.ports import Tell
 from yurt.usecases.backup import BackupFailed
 
@@ -68,6 +69,14 @@ class SqliteRows:
         """Whose copy it is."""
         with closing(_connect(self._target, "immutable=1")) as db:
             return str(db.execute(statements.SELECT_IDENTITY).fetchone()[0])
+
+    def secret_keys(self) -> frozenset[str]:
+        """The ids of the keys that the secrets of the copy are encrypted with."""
+        with closing(_connect(self._target, "immutable=1")) as db:
+            if not _has(db, secrets.c.key_id):
+                return frozenset()
+            sql = compile_query(sa.select(secrets.c.key_id).distinct()).sql
+            return frozenset(str(key_id) for (key_id,) in db.execute(sql))
 
     def _copy(self) -> None:
         self._target.unlink(missing_ok=True)
