@@ -112,9 +112,13 @@ async def test_a_secret_stands_nowhere_but_in_the_worker(server: Served) -> None
     assert (server.data / "secret-key").stat().st_mode & 0o777 == 0o600
 
 
-async def test_a_key_from_the_environment_reaches_no_container(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by_file", [False, True])
+async def test_a_key_that_was_given_reaches_no_container(tmp_path: Path, *, by_file: bool) -> None:
     key = MasterKey(b"k" * 32).text
-    served = Served(tmp_path, environment={"YURT_SECRET_KEY": key})
+    served = Served(tmp_path, environment={} if by_file else {"YURT_SECRET_KEY": key})
+    if by_file:
+        (tmp_path / "key").write_text(key + "\n")
+        served.flags = ("--secret-key-file", os.fspath(tmp_path / "key"))
     try:
         await served.start()
         await set_secret(served, "openai", {"KEY": HUSH})

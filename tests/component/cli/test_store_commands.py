@@ -10,9 +10,14 @@ import pytest
 from tests.clocks import FreeClock
 from tests.commands import Yurt
 from tests.contract.store.making import accept, complete
+from yurt.app import backup
+from yurt.domain.changes import Save
+from yurt.domain.records import Secret
 from yurt.outbound.blobs import FileBlobs
+from yurt.outbound.sealing import KeyRing, new_key, open_ring, write_keys
 from yurt.outbound.store import open_store
 from yurt.outbound.store.choosing import mark
+from yurt.usecases.backup import Blobs, Rows, back_up
 
 TEXT = b"yurt" * 100_000
 
@@ -142,3 +147,66 @@ def test_where_a_store_cannot_be_moved(yurt: Yurt, data: Path, monkeypatch: pyte
     assert "Nothing was changed" in ran.err
     assert "hush" not in ran.err
     assert "installation" not in below(data)
+
+
+async def keep_secret(directory: Path, ring: KeyRing) -> None:
+    """Write a secret that is encrypted with the first key of the ring."""
+    store = await open_store(directory, clock=FreeClock())
+    sealed = ring.seal(b"{}", b"")
+    await store.journal.write(Save(Secret("st-1", "main", "openai", "[]", sealed.key_id, sealed.data, 1.0, 1.0)))
+    await store.close()
+
+
+def test_the_key_of_secrets_is_in_the_copy_and_it_is_said(yurt: Yurt, data: Path, tmp_path: Path) -> None:
+    asyncio.run(keep_secret(data, open_ring(data, given=None, file=None, needed=())))
+
+    ran, told = yurt("store", "backup", tmp_path / "copy"), yurt("store", "backup", "--json", tmp_path / "other")
+
+    assert ran.out.endswith("without logs, with the key of secrets\n")
+    assert json.loads(told.out)["secret_key"] is True
+    assert (tmp_path / "copy" / "secret-key").read_text() == (data / "secret-key").read_text()
+    assert (tmp_path / "copy" / "secret-key").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("stale", [False, True])
+def test_a_key_that_was_given_is_not_in_the_copy_and_it_is_said(
+    yurt: Yurt, data: Path, tmp_path: Path, *, stale: bool
+) -> None:
+    asyncio.run(keep_secret(data, KeyRing([new_key()], None)))
+    if stale:  # the server's own key, from before it was given one
+        write_keys(data / "secret-key", [new_key()])
+
+    ran, told = yurt("store", "backup", tmp_path / "copy"), yurt("store", "backup", "--json", tmp_path / "other")
+
+    assert ran.out.endswith("without logs, without the key of secrets\n")
+    assert "start a server on it with the YURT_SECRET_KEY" in ran.err
+    assert json.loads(told.out)["secret_key"] is False
+
+
+def test_a_copy_made_while_keys_change_has_both(
+    yurt: Yurt, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ring = open_ring(data, given=None, file=None, needed=())
+    asyncio.run(keep_secret(data, ring))
+    before = ring.key_id
+
+    async def rotate() -> None:
+        await ring.renew()
+        await ring.forget()
+
+    def rotated(rows: Rows, blobs: Blobs) -> frozenset[str]:
+        lost = back_up(rows, blobs)
+        asyncio.run(rotate())
+        return lost
+
+    monkeypatch.setattr(backup, "back_up", rotated)
+    assert json.loads(yurt("store", "backup", "--json", tmp_path / "copy").out)["secret_key"] is True
+    assert open_ring(tmp_path / "copy", given=None, file=None, needed=[before]).ids == (ring.key_id, before)
+
+
+def test_a_damaged_key_is_not_copied(yurt: Yurt, data: Path, tmp_path: Path) -> None:
+    (data / "secret-key").write_text("nonsense")
+    ran = yurt("store", "backup", tmp_path / "copy")
+    assert (ran.code, (tmp_path / "copy").exists()) == (1, False)
+    assert f"{data / 'secret-key'} must be 32 random bytes" in ran.err
+    assert "nonsense" not in ran.err

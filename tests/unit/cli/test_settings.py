@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from yurt.cli.serve import serve
 from yurt.settings import Address, Settings, load
 
 
@@ -93,3 +94,20 @@ def test_a_level_of_durability_is_a_choice_of_sqlite() -> None:
     assert load(durability="power").durability == "power"
     with pytest.raises(ValueError, match="Leave out one of the two"):
         load(durability="process", store="postgresql://db/yurt")
+
+
+def test_the_key_of_secrets_is_checked_at_the_start_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = "a2V5" * 10 + "a2U="
+    monkeypatch.setenv("YURT_SECRET_KEY", key)
+    assert key not in repr(load())
+    with pytest.raises(ValueError, match="Leave out one of the two") as both:
+        load(secret_key_file="/srv/key")
+    monkeypatch.setenv("YURT_SECRET_KEY", "hush")
+    with pytest.raises(ValueError, match="32 random bytes in base64") as refused:
+        load()
+    assert key not in str(both.value)
+    assert "hush" not in str(refused.value)
+
+
+def test_the_key_of_secrets_is_no_flag() -> None:
+    assert [option.name for option in serve.params if "secret" in str(option.name)] == ["secret_key_file"]
