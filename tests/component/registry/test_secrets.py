@@ -110,15 +110,21 @@ async def test_a_secret_in_use_cannot_go(house: House) -> None:
     assert "openai" in refused.value.detail
 
 
-async def test_a_deploy_and_a_delete_at_once_do_not_both_win(house: House) -> None:
+async def test_a_secret_that_goes_while_a_deploy_is_under_way(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     await house.apps.create(ROOT, name="asks")
     await house.secrets.put(ROOT, "openai", {"KEY": "x"})
-    done = await asyncio.gather(
-        house.secrets.delete(ROOT, "openai"),
-        house.functions.put(ROOT, "asks", "resize", plain(secrets=["openai"])),
-        return_exceptions=True,
-    )
-    assert [type(one) for one in done if isinstance(one, Exception)] in ([InUse], [Invalid])
+    keep = house.blobs.put
+
+    async def slowly(data: bytes) -> str:
+        """The source is kept after the definition was found right, and before it is committed."""
+        await house.secrets.delete(ROOT, "openai")
+        return await keep(data)
+
+    monkeypatch.setattr(house.blobs, "put", slowly)
+    with pytest.raises(Invalid) as refused:
+        await house.functions.put(ROOT, "asks", "resize", plain(secrets=["openai"]))
+    assert [error.pointer for error in refused.value.errors] == ["/secrets/0"]
+    assert list(house.catalog.all()) == []
 
 
 async def test_an_environment_with_secrets_stays(house: House) -> None:
