@@ -23,9 +23,9 @@ def _path(name: str) -> str:
 
 @click.group()
 def secret() -> None:
-    """Set, list and delete secrets: variables for functions, which nobody can read back.
+    """Set, list and delete secrets: variables for functions.
 
-    A function has them if its definition names the secret: secrets = ["NAME"].
+    Nobody can read them back. A function has them if its definition names the secret: secrets = ["NAME"].
     """
 
 

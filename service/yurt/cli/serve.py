@@ -59,7 +59,10 @@ def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-@click.command()
+_EPILOG = f"By variable alone, since others on this machine can read flags. {_help('secret_key')}"
+
+
+@click.command(epilog=_EPILOG)
 @_options
 def serve(**flags: Any) -> None:
     """Run the server.

@@ -2,7 +2,6 @@ from pathlib import Path
 
 import pytest
 
-from yurt.cli.serve import serve
 from yurt.settings import Address, Settings, load
 
 
@@ -107,7 +106,3 @@ def test_the_key_of_secrets_is_checked_at_the_start_and_never_shown(monkeypatch:
         load()
     assert key not in str(both.value)
     assert "hush" not in str(refused.value)
-
-
-def test_the_key_of_secrets_is_no_flag() -> None:
-    assert [option.name for option in serve.params if "secret" in str(option.name)] == ["secret_key_file"]
