@@ -392,50 +392,6 @@ class Store(Protocol):
         """Commit what waits, and let go of the store. Safe to call twice."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sealed:
-    """Something encrypted, and the id of the key that it takes."""
-
-    key_id: str
-    data: bytes = field(repr=False)
-
-
-class SecretUnusable(Exception):
-    """A secret is gone, or cannot be decrypted; the message says which and why, and never what it holds."""
-
-
-class Sealer(Protocol):
-    """Encrypts what is to stay secret, under the first of its keys, and decrypts it under any of them."""
-
-    def seal(self, plain: bytes, about: bytes) -> Sealed:
-        """Encrypt. `about` is what it belongs to: decrypting needs the same."""
-
-    def unseal(self, sealed: Sealed, about: bytes) -> bytes:
-        """Decrypt.
-
-        Raises:
-            SecretUnusable: the key is unknown, the data is damaged, or belongs to something else.
-        """
-
-    async def renew(self) -> bool:
-        """Make a new first key, durably, and keep the others; False where keys are given and not ours to make.
-
-        Raises:
-            Unavailable: it cannot be kept.
-        """
-
-    async def forget(self) -> None:
-        """Nothing is encrypted under the other keys any more: keep none of those that are ours.
-
-        Raises:
-            Unavailable: the file cannot be written; they are kept.
-        """
-
-    @property
-    def key_id(self) -> str:
-        """The id of the first key."""
-
-
 class NotDelivered(Exception):
     """A callback did not reach its receiver.
 

@@ -27,7 +27,7 @@ from yurt.pools.ledger import Ledger
 from yurt.pools.lives import Lives
 from yurt.pools.numbers import Numbers
 from yurt.pools.sessions import Sessions
-from yurt.ports import Clock, Sealer, Store
+from yurt.ports import Clock, Store
 from yurt.settings import Settings
 from yurt.usecases.apps import Apps
 from yurt.usecases.awakening import Awakening
@@ -45,7 +45,7 @@ from yurt.usecases.places import Places
 from yurt.usecases.redrives import Redrives
 from yurt.usecases.registry import Registry
 from yurt.usecases.retention import Retention
-from yurt.usecases.secrets import Secrets
+from yurt.usecases.secrets import Sealer, Secrets
 from yurt.usecases.tokens import Tokens
 
 

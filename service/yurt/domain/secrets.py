@@ -38,6 +38,18 @@ class MasterKey:
         return base64.b64encode(self.raw).decode()
 
 
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """Something encrypted, and the id of the key that it takes."""
+
+    key_id: str
+    data: bytes = field(repr=False)
+
+
+class SecretUnusable(Exception):
+    """A secret is gone, or cannot be decrypted; the message says which and why, and never what it holds."""
+
+
 def read_keys(text: str) -> tuple[MasterKey, ...]:
     """Read master keys: 32 bytes each in base64, with commas or line breaks between; the first one encrypts.
 

@@ -13,9 +13,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from yurt.domain.errors import Unavailable
-from yurt.domain.secrets import KEY_BYTES, MasterKey, read_keys, unreadable
+from yurt.domain.secrets import KEY_BYTES, MasterKey, Sealed, SecretUnusable, read_keys, unreadable
 from yurt.outbound.disk import write_private
-from yurt.ports import Sealed, SecretUnusable
 
 FILE_NAME = "secret-key"
 """In the data directory."""
@@ -28,7 +27,7 @@ class SecretKeyRefused(Exception):
 
 
 class KeyRing:
-    """`yurt.ports.Sealer` over keys in memory.
+    """`yurt.usecases.secrets.Sealer` over keys in memory.
 
     Args:
         keys: the first one encrypts.
@@ -50,12 +49,12 @@ class KeyRing:
         return tuple(key.id for key in self._keys)
 
     def seal(self, plain: bytes, about: bytes) -> Sealed:
-        """See `yurt.ports.Sealer.seal`."""
+        """See `yurt.usecases.secrets.Sealer.seal`."""
         key, nonce = self._keys[0], os.urandom(_NONCE_BYTES)
         return Sealed(key.id, nonce + AESGCM(key.raw).encrypt(nonce, plain, about))
 
     def unseal(self, sealed: Sealed, about: bytes) -> bytes:
-        """See `yurt.ports.Sealer.unseal`."""
+        """See `yurt.usecases.secrets.Sealer.unseal`."""
         key = next((key for key in self._keys if key.id == sealed.key_id), None)
         if key is None:
             raise SecretUnusable(f"it is encrypted with the key {sealed.key_id}, which this server does not have")
@@ -66,7 +65,7 @@ class KeyRing:
             raise SecretUnusable("what is stored of it is damaged, or belongs to another secret") from error
 
     async def renew(self) -> bool:
-        """See `yurt.ports.Sealer.renew`."""
+        """See `yurt.usecases.secrets.Sealer.renew`."""
         if self._file is None:
             return False
         made = new_key()
@@ -75,7 +74,10 @@ class KeyRing:
         return True
 
     async def forget(self) -> None:
-        """See `yurt.ports.Sealer.forget`. In memory they stay: a container that starts now may have read before."""
+        """See `yurt.usecases.secrets.Sealer.forget`.
+
+        In memory they stay: a container that starts now may have read its secrets before.
+        """
         if self._file is not None:
             await self._keep(self._kept[:1])
 

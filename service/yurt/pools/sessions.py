@@ -14,11 +14,12 @@ from yurt.domain.endings import Ending
 from yurt.domain.errors import NotFound, Unauthenticated
 from yurt.domain.functions import LiveFunction
 from yurt.domain.records import ContainerState, Outcome
+from yurt.domain.secrets import SecretUnusable
 from yurt.pools.lives import Lives, sha256_hex
 from yurt.pools.members import Link, Member
 from yurt.pools.outputs import read_error, read_meta, seconds
 from yurt.pools.pool import Pool
-from yurt.ports import Blobs, Clock, Journal, LogLine, Logs, SecretUnusable
+from yurt.ports import Blobs, Clock, Journal, LogLine, Logs
 from yurt_runner import wire
 
 INLINE_SOURCE_BYTES = 1 << 20

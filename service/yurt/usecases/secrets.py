@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import structlog
 
@@ -13,12 +14,43 @@ from yurt.domain.errors import FieldError, Forbidden, InUse, Invalid, NotFound
 from yurt.domain.functions import LiveFunction
 from yurt.domain.naming import did_you_mean, name_problem, shown
 from yurt.domain.records import Secret
-from yurt.domain.secrets import check_values, merged
-from yurt.ports import Sealed, Sealer, SecretUnusable
+from yurt.domain.secrets import Sealed, SecretUnusable, check_values, merged
 from yurt.usecases.principals import Principal
 from yurt.usecases.registry import Registry
 
 _log = structlog.get_logger(__name__)
+
+
+class Sealer(Protocol):
+    """Encrypts what is to stay secret, under the first of its keys, and decrypts it under any of them."""
+
+    def seal(self, plain: bytes, about: bytes) -> Sealed:
+        """Encrypt. `about` is what it belongs to: decrypting needs the same."""
+
+    def unseal(self, sealed: Sealed, about: bytes) -> bytes:
+        """Decrypt.
+
+        Raises:
+            SecretUnusable: the key is unknown, the data is damaged, or belongs to something else.
+        """
+
+    async def renew(self) -> bool:
+        """Make a new first key, durably, and keep the others; False where keys are given and not ours to make.
+
+        Raises:
+            Unavailable: it cannot be kept.
+        """
+
+    async def forget(self) -> None:
+        """Nothing is encrypted under the other keys any more: keep none of those that are ours.
+
+        Raises:
+            Unavailable: the file cannot be written; they are kept.
+        """
+
+    @property
+    def key_id(self) -> str:
+        """The id of the first key."""
 
 
 @dataclass(frozen=True, slots=True)

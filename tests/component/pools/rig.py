@@ -17,6 +17,7 @@ from yurt.domain.changes import Save
 from yurt.domain.functions import LiveFunction, Scaling
 from yurt.domain.ids import Tags
 from yurt.domain.records import App, CallKind, Container, Function, Result, Revision
+from yurt.domain.secrets import SecretUnusable
 from yurt.outbound.store import open_store
 from yurt.outbound.store.store import SqliteStore
 from yurt.pools.background import Background
@@ -30,7 +31,7 @@ from yurt.pools.numbers import Numbers
 from yurt.pools.pool import Pool
 from yurt.pools.queue import Window
 from yurt.pools.sessions import Sessions
-from yurt.ports import CallFilter, SecretUnusable
+from yurt.ports import CallFilter
 from yurt.usecases.callbacks import Callbacks
 from yurt.usecases.calls import Calls
 from yurt.usecases.environments import Environments

@@ -9,7 +9,7 @@ from tests.component.registry.conftest import ROOT, STAGING, House, Make, Open, 
 from yurt.domain.changes import Save
 from yurt.domain.errors import Forbidden, InUse, Invalid, NotFound
 from yurt.domain.functions import LiveFunction
-from yurt.ports import SecretUnusable
+from yurt.domain.secrets import SecretUnusable
 
 HUSH = "hush-hush-hush"
 

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from yurt.domain.errors import Unavailable
-from yurt.domain.secrets import MasterKey
+from yurt.domain.secrets import MasterKey, SecretUnusable
 from yurt.outbound import sealing
 from yurt.outbound.sealing import FILE_NAME, KeyRing, SecretKeyRefused, open_ring
-from yurt.ports import SecretUnusable
 
 ONE, TWO = MasterKey(b"1" * 32), MasterKey(b"2" * 32)
 HUSH = b"hush-hush-hush"
