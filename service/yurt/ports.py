@@ -202,6 +202,9 @@ class Calls(Protocol):
     async def key(self, token_id: str, function_id: str, key: str) -> IdempotencyKey | None:
         """The call that a caller named so, or None. A key holds until it expires, and as long as its call is kept."""
 
+    async def has_open(self, function_id: str, caller: str) -> bool:
+        """Whether a call of one input that this caller made of the function has not ended."""
+
     async def attempts(self, seq: int) -> list[AttemptRecord]:
         """The attempts that did not end their input, by number upwards."""
 

@@ -1,7 +1,7 @@
 """What the journal is asked to write, as values. One `Journal.add` of several changes is atomic.
 
-`Accept` and `Complete` are the hot ones and are plain tuples in column order; everything else is a `Save` or a `Remove`
-of a record.
+`Accept` and `Complete` are the hot ones and are plain tuples in column order; everything else is a `Save`, an
+`Insert` or a `Remove` of a record.
 """
 
 from dataclasses import dataclass
@@ -28,6 +28,9 @@ Record: TypeAlias = (
     | records.Block
     | records.Timer
     | records.Redrive
+    | records.Schedule
+    | records.ScheduleMark
+    | records.Tick
 )
 """The records that are written one at a time; calls and results have changes of their own."""
 
@@ -129,6 +132,13 @@ class Save:
 
 
 @dataclass(frozen=True, slots=True)
+class Insert:
+    """Write a record that must be new: where there is one with its key, the whole add is refused (`AlreadyExists`)."""
+
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
 class Remove:
     """Delete the record of `kind` with that key, if it is there. `key` is in the order of the record's key."""
 
@@ -138,7 +148,7 @@ class Remove:
 
 @dataclass(frozen=True, slots=True)
 class Expire:
-    """Delete inputs that ended long ago, and all that is known of them: call, arguments, result, attempts, callback.
+    """Delete inputs that ended long ago, and all that is known of them: call, arguments, result, attempts, tick.
 
     Of a map this is the call's own part: its inputs and its blocks are deleted before it.
     """
@@ -146,4 +156,4 @@ class Expire:
     seqs: tuple[int, ...]
 
 
-Change: TypeAlias = Accept | AcceptCall | AcceptInputs | Ready | HoldBack | Complete | Save | Remove | Expire
+Change: TypeAlias = Accept | AcceptCall | AcceptInputs | Ready | HoldBack | Complete | Save | Insert | Remove | Expire

@@ -313,6 +313,62 @@ class Redrive:
 
 
 @dataclass(frozen=True, slots=True)
+class Schedule:
+    """When a live function is called by itself. Key: id; it goes when the function does, or has another schedule.
+
+    Args:
+        spec_json: a `yurt.domain.schedules.Schedule`.
+        anchor_at: what a period counts from.
+        after_at: ticks up to then are not run: when it was made, or resumed last.
+        paused_at: since when it is paused, if it is.
+    """
+
+    id: str
+    function_id: str
+    app_id: str
+    environment: str
+    spec_json: str
+    created_at: float
+    anchor_at: float
+    after_at: float
+    paused_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleMark:
+    """How far a schedule has come. Key: schedule_id. Written with each tick, and so apart from the schedule.
+
+    Args:
+        done_at: the last tick that was dealt with; 0 where there was none.
+        seq: of the last call that was made; 0 where there was none.
+        called_at: when.
+        skipped_at: the last tick at which a call was left out because of an earlier one.
+    """
+
+    schedule_id: str
+    done_at: float
+    seq: int
+    called_at: float | None = None
+    skipped_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A call that a schedule made. Key: (schedule_id, due_at, manual); inserted once, and so the tick is run once.
+
+    Args:
+        due_at: the tick; of a call that somebody asked for, when that was.
+        manual: somebody asked for it.
+        seq: of the call.
+    """
+
+    schedule_id: str
+    due_at: float
+    manual: bool
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
 class Callback:
     """Somebody to be told of a call's end. Key: seq. Written with the call; its end makes it due.
 

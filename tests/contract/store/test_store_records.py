@@ -26,7 +26,10 @@ from yurt.domain.records import (
     Progress,
     Redrive,
     Revision,
+    Schedule,
+    ScheduleMark,
     Secret,
+    Tick,
     Timer,
     Token,
 )
@@ -51,6 +54,9 @@ KEYS: dict[type[Record], tuple[str, ...]] = {
     Block: ("call_seq", "first_idx"),
     Timer: ("seq", "kind"),
     Redrive: ("seq",),
+    Schedule: ("id",),
+    ScheduleMark: ("schedule_id",),
+    Tick: ("schedule_id", "due_at", "manual"),
 }
 
 rounds = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])

@@ -18,7 +18,7 @@ from yurt.domain.records import (
 )
 from yurt.outbound.store.readers import Rows
 from yurt.outbound.store.shapes import Row, compile_query, shape_of
-from yurt.outbound.store.tables import apps, attempts, calls, keys, progress, results, timers
+from yurt.outbound.store.tables import apps, attempts, calls, keys, pending, progress, results, timers
 from yurt.ports import CallFilter, Clock, PendingInput, StoredCall
 
 _CALL_COLUMNS = len(calls.columns)
@@ -33,6 +33,11 @@ _NAMED = compile_query(
         *(column == sa.bindparam(column.name) for column in keys.primary_key.columns),
         sa.or_(keys.c.expires_at > sa.bindparam("now"), _CALL_KEPT),
     )
+)
+_OPEN = compile_query(
+    sa.select(pending.c.seq)
+    .where(pending.c.function_id == sa.bindparam("function_id"), pending.c.caller == sa.bindparam("caller"))
+    .limit(1)
 )
 _ATTEMPTS = compile_query(sa.select(attempts).where(attempts.c.seq == sa.bindparam("seq")).order_by(attempts.c.number))
 
@@ -63,6 +68,10 @@ class SqliteCalls:
         named = {"token_id": token_id, "function_id": function_id, "key": key}
         rows = await self._readers.rows(_NAMED.sql, _NAMED.bind(now=self._clock.now(), **named))
         return shape_of(IdempotencyKey).make(rows[0]) if rows else None
+
+    async def has_open(self, function_id: str, caller: str) -> bool:
+        """Whether a call of one input that this caller made of the function has not ended."""
+        return bool(await self._readers.rows(_OPEN.sql, _OPEN.bind(function_id=function_id, caller=caller)))
 
     async def attempts(self, seq: int) -> list[AttemptRecord]:
         """The attempts that did not end their input, by number upwards."""

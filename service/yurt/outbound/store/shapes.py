@@ -44,6 +44,7 @@ class Shape(Generic[R]):
         values: a record as a row.
         make: a row as a record.
         save: inserts a row, or replaces the one with its key.
+        insert: inserts a row.
         remove: deletes by key.
         get: selects by key.
     """
@@ -52,6 +53,7 @@ class Shape(Generic[R]):
     values: Callable[[R], Row]
     make: Callable[[Row], R]
     save: str
+    insert: str
     remove: str
     get: str
 
@@ -64,6 +66,7 @@ def _shape(kind: type[Any], table: sa.Table) -> Shape[Any]:
         values=attrgetter(*(field.name for field in fields(kind))),
         make=_maker(kind),
         save=compile_query(_upsert(table)).sql,
+        insert=compile_query(sqlite.insert(table)).sql,
         remove=compile_query(sa.delete(table).where(by_key)).sql,
         get=compile_query(sa.select(table).where(by_key)).sql,
     )

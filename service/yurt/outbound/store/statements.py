@@ -46,6 +46,7 @@ EXPIRE = (
     "DELETE FROM attempts WHERE seq = ?",
     "DELETE FROM callbacks WHERE seq = ?",
     "DELETE FROM redrives WHERE seq = ?",
+    "DELETE FROM ticks WHERE seq = ?",
     "DELETE FROM inputs WHERE seq = ?",
     "DELETE FROM maps WHERE seq = ?",
 )

@@ -83,6 +83,9 @@ secrets = _of(records.Secret, "secrets", ("id",))
 maps = _of(records.Map, "maps", ("seq",), rowid=True)
 redrives = _of(records.Redrive, "redrives", ("seq",), rowid=True)
 timers = _of(records.Timer, "timers", ("seq", "kind"))
+schedules = _of(records.Schedule, "schedules", ("id",))
+schedule_marks = _of(records.ScheduleMark, "schedule_marks", ("schedule_id",))
+ticks = _of(records.Tick, "ticks", ("schedule_id", "due_at", "manual"))
 blocks = _of(records.Block, "blocks", ("call_seq", "first_idx"))
 
 _live_name(apps, "environment", "name", live="stopped_at")
@@ -90,6 +93,7 @@ _live_name(functions, "app_id", "name", live="deleted_at")
 sa.Index("timers_due", timers.c.due_at, timers.c.seq, timers.c.kind)
 sa.Index("containers_function", containers.c.function_id)
 sa.Index("redrives_of", redrives.c.of_seq)
+sa.Index("ticks_call", ticks.c.seq)
 _only_set("callbacks_due", callbacks.c.due_at)
 sa.Index("secrets_name", secrets.c.environment, secrets.c.name, unique=True)
 
@@ -178,4 +182,7 @@ TABLES: dict[type, sa.Table] = {
     records.Block: blocks,
     records.Timer: timers,
     records.Redrive: redrives,
+    records.Schedule: schedules,
+    records.ScheduleMark: schedule_marks,
+    records.Tick: ticks,
 }

@@ -12,9 +12,20 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from yurt.domain.changes import Accept, AcceptCall, AcceptInputs, Complete, Expire, HoldBack, Ready, Remove, Save
+from yurt.domain.changes import (
+    Accept,
+    AcceptCall,
+    AcceptInputs,
+    Complete,
+    Expire,
+    HoldBack,
+    Insert,
+    Ready,
+    Remove,
+    Save,
+)
 from yurt.outbound.store.shapes import shape_of
-from yurt.outbound.store.tables import TABLES, attempts, callbacks, calls, inputs, maps, redrives, results
+from yurt.outbound.store.tables import TABLES, attempts, callbacks, calls, inputs, maps, redrives, results, ticks
 
 Rows = Sequence[Sequence[Any]]
 
@@ -70,7 +81,7 @@ def _one(change: Any) -> Rows:
     return (change,)
 
 
-def _saved(change: Save) -> Rows:
+def _saved(change: Save | Insert) -> Rows:
     return (tuple(map(plain, shape_of(type(change.record)).values(change.record))),)
 
 
@@ -89,6 +100,11 @@ def _save(table: sa.Table) -> Part:
         (f"INSERT INTO {table.name} SELECT * FROM {name} ON CONFLICT ({key}) DO {change}",),
         _saved,
     )
+
+
+def _insert(table: sa.Table) -> Part:
+    name = f"insert_{table.name}"
+    return Part(name, _typed(table.columns), (f"INSERT INTO {table.name} SELECT * FROM {name} {{once}}",), _saved)
 
 
 def _remove(table: sa.Table) -> Part:
@@ -174,12 +190,13 @@ EXPIRE = Part(
     (("seq", "bigint"),),
     tuple(
         f"DELETE FROM {table.name} t USING expired e WHERE t.seq = e.seq"
-        for table in (calls, results, attempts, callbacks, redrives, inputs, maps)
+        for table in (calls, results, attempts, callbacks, redrives, ticks, inputs, maps)
     ),
     lambda change: tuple((seq,) for seq in change.seqs),
 )
 
 SAVES = {kind: _save(table) for kind, table in TABLES.items()}
+INSERTS = {kind: _insert(table) for kind, table in TABLES.items()}
 REMOVES = {kind: _remove(table) for kind, table in TABLES.items()}
 PARTS: dict[type, Callable[[Any], Part]] = {
     Accept: lambda _: ACCEPT,
@@ -189,6 +206,7 @@ PARTS: dict[type, Callable[[Any], Part]] = {
     HoldBack: lambda _: HOLD_BACK,
     Complete: lambda _: COMPLETE,
     Save: lambda change: SAVES[type(change.record)],
+    Insert: lambda change: INSERTS[type(change.record)],
     Remove: lambda change: REMOVES[change.kind],
     Expire: lambda _: EXPIRE,
 }

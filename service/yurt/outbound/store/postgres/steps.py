@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from yurt.domain.changes import Accept, Change, Complete, Ready, Record, Remove, Save
+from yurt.domain.changes import Accept, Change, Complete, Insert, Ready, Record, Remove, Save
 from yurt.domain.records import Callback, Claim, Progress
 from yurt.outbound.store.postgres.parts import PARTS, TRACKED, Part, Rows
 from yurt.outbound.store.shapes import shape_of
@@ -60,7 +60,7 @@ class Steps:
 
     def _place(self, change: Change, rows: Rows) -> int:
         """Behind the step that touched the row, and not before a step of its table that does something else."""
-        if isinstance(change, Save):
+        if isinstance(change, Save | Insert):
             kind: type[Record] = type(change.record)
         elif isinstance(change, Remove):
             kind = change.kind
