@@ -45,6 +45,7 @@ from yurt.usecases.places import Places
 from yurt.usecases.redrives import Redrives
 from yurt.usecases.registry import Registry
 from yurt.usecases.retention import Retention
+from yurt.usecases.schedules import Schedules
 from yurt.usecases.secrets import Sealer, Secrets
 from yurt.usecases.tokens import Tokens
 
@@ -223,6 +224,7 @@ def _services(
         maps=maps,
         redrives=Redrives(calls, maps, store, tags),
         backlog=Backlog(heart, clock),
+        schedules=Schedules(registry, calls),
         body_limit_bytes=settings.body_limit_bytes,
         callbacks=callbacks,
         events=Events(calls, outside.logs),

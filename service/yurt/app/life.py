@@ -24,6 +24,7 @@ from yurt.logging import configure
 from yurt.loops.containers import watch_containers
 from yurt.loops.expiry import expire
 from yurt.loops.retention import delete_old
+from yurt.loops.scheduler import run_schedules
 from yurt.loops.supervisor import Supervisor
 from yurt.loops.timers import run_timers
 from yurt.outbound.admin_token import FILE_NAME, write_admin_token
@@ -120,6 +121,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Supe
     supervisor.run("containers", watch_containers(parts.heart, parts.lives, parts.numbers, clock))
     supervisor.run("expiry", expire(clock, parts.services.apps))
     supervisor.run("timers", run_timers(parts.later, parts.heart.timers, clock))
+    supervisor.run("schedules", run_schedules(parts.services.schedules, clock))
     supervisor.run("retention", delete_old(retention(parts), clock))
     supervisor.run("callbacks", deliveries(parts).run())
     supervisor.run("request-log", parts.requests.run())

@@ -25,6 +25,7 @@ from yurt.domain.bundle import path_problem, tree_problem
 from yurt.domain.errors import FieldError, Invalid, NotSupported
 from yurt.domain.naming import NAME_PATTERN, did_you_mean, name_problem, pointer, shown
 from yurt.domain.retry import RetryPolicy
+from yurt.domain.schedules import SCHEDULE_SCHEMA, ScheduleSpec
 from yurt.domain.validation import broken_key, broken_rule, field_errors, type_name
 from yurt.domain.variables import ENV_BYTES, size_bytes, variable_problem
 
@@ -283,6 +284,7 @@ class FunctionDefinition(_Strict):
         examples=[["openai"]],
     )
     single_use_containers: bool = Field(default=False, description="Each container runs one input and ends.")
+    schedule: Annotated[ScheduleSpec | None, WithJsonSchema(SCHEDULE_SCHEMA)] = None
 
 
 _KEYS = (*FunctionDefinition.model_fields, *later.LATER)

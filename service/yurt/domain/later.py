@@ -51,7 +51,6 @@ _ONE_INPUT = LaterKey(
 LATER: Mapping[str, LaterKey] = {
     "kind": _only("function"),
     "batching": _NOTHING,
-    "schedule": _NOTHING,
     "concurrency": _ONE_INPUT,
     "requirements": _EMPTY_LIST,
     "enter": _EMPTY_LIST,

@@ -317,7 +317,7 @@ class Schedule:
     """When a live function is called by itself. Key: id; it goes when the function does, or has another schedule.
 
     Args:
-        spec_json: a `yurt.domain.schedules.Schedule`.
+        spec_json: a `yurt.domain.schedules.ScheduleSpec`.
         anchor_at: what a period counts from.
         after_at: ticks up to then are not run: when it was made, or resumed last.
         paused_at: since when it is paused, if it is.

@@ -61,14 +61,18 @@ class SourceError(Exception):
 
     Args:
         message: what is wrong and what would be right.
-        path: the file at fault, or None where it is the entrypoint.
+        path: the file at fault, or None where it is a key of the definition.
         supported: False where the code is right and the server does not have the feature.
+        key: which key of the definition, where no file is at fault.
     """
 
-    def __init__(self, message: str, *, path: str | None = None, supported: bool = True) -> None:
+    def __init__(
+        self, message: str, *, path: str | None = None, supported: bool = True, key: str = "entrypoint"
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.path = path
+        self.key = key
         self.supported = supported
 
 
@@ -113,6 +117,18 @@ class SourceTree:
             raise SourceError(
                 f"{entrypoint} is a generator; generators are not supported yet: return a list", supported=False
             )
+
+    def check_scheduled(self, entrypoint: str) -> None:
+        """Check that `module:name` can be called without arguments, as schedules do.
+
+        Raises:
+            SourceError: it cannot, or is not there.
+        """
+        module = self._module(entrypoint)
+        binding = None if module is None else module.bindings.get(entrypoint.partition(":")[2])
+        if binding is not None and binding.required:
+            required = _listed([*binding.required])
+            raise SourceError(f"{entrypoint} must do without arguments: give {required} a default", key="schedule")
 
     def _module(self, entrypoint: str) -> Module | None:
         """The parsed module of the entrypoint, or None where it cannot be read as text."""

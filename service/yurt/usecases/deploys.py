@@ -17,7 +17,7 @@ from yurt.domain.definitions import FunctionDefinition, changed_keys, check_defi
 from yurt.domain.errors import FieldError, NotFound, RevisionMoved
 from yurt.domain.naming import name_problem, pointer, shown
 from yurt.domain.overrides import Override
-from yurt.domain.records import App, Bundle, Function, Revision, Secret
+from yurt.domain.records import App, AppState, Bundle, Function, Revision, Secret
 from yurt.domain.secrets import missing
 from yurt.domain.source_tree import SourceError, SourceTree
 from yurt.usecases.principals import Principal
@@ -196,7 +196,7 @@ class Deploys:
             Wanted(name, definition, json.dumps(definitions[name], ensure_ascii=False), *bundles[name])
             for name, definition in read.items()
         ]
-        return wanted, [warned for name, one in read.items() for warned in self._warnings(name, one, at(name))]
+        return wanted, [warned for name, one in read.items() for warned in self._warnings(app, name, one, at(name))]
 
     async def _missing_secrets(
         self, app: App, definitions: Mapping[str, FunctionDefinition], at: Callable[[str], tuple[str, ...]]
@@ -226,14 +226,14 @@ class Deploys:
         if source.bundle is not None:
             if source.bundle not in trees:
                 trees[source.bundle] = await self._uploaded(app, source.bundle)
-            trees[source.bundle].check(definition.entrypoint)
+            _check_entrypoint(trees[source.bundle], definition)
             return source.bundle, None
         files = {path: text.encode() for path, text in (source.files or {}).items()}
         packed = await asyncio.to_thread(bundle.pack, files)
         sha256 = bundle.name_of(packed)
         if sha256 not in trees:
             trees[sha256] = self._tree({path: len(text) for path, text in files.items()}, files.__getitem__)
-        trees[sha256].check(definition.entrypoint)
+        _check_entrypoint(trees[sha256], definition)
         return sha256, packed
 
     async def _uploaded(self, app: App, sha256: str) -> SourceTree:
@@ -246,14 +246,17 @@ class Deploys:
     def _tree(self, sizes: Mapping[str, int], read: Callable[[str], bytes]) -> SourceTree:
         return SourceTree(sizes, read, self._registry.python())
 
-    def _warnings(self, name: str, definition: FunctionDefinition, at: tuple[str, ...]) -> Iterator[Warned]:
-        """What is accepted, and will not be as the definition says on this engine."""
+    def _warnings(self, app: App, name: str, definition: FunctionDefinition, at: tuple[str, ...]) -> Iterator[Warned]:
+        """What is accepted, and will not be as the definition says on this engine, or in this app."""
         if definition.image is not None and not self._registry.honours_image:
             message = "This engine ignores images: the function runs with the interpreter of its containers."
             yield Warned("image_ignored", name, pointer(*at, "image"), message)
         if definition.gpu and not self._registry.gpus:
             message = "This engine has no GPUs: calls of the function will wait until it is deployed without gpu."
             yield Warned("no_such_gpu", name, pointer(*at, "gpu"), message)
+        if definition.schedule is not None and app.state is AppState.EPHEMERAL:
+            message = "The app is ephemeral: its schedules run only when they are told to, with yurt schedule run."
+            yield Warned("schedule_inactive", name, pointer(*at, "schedule"), message)
 
     # ------------------------------------------------------------------ plan
 
@@ -298,6 +301,12 @@ class Deploys:
         changes += [Save(found) for found in await self._new_bundles(app, wanted)]
         if not changes:
             return
+        schedules = registry.schedules.deployed(
+            [(app, view.function.id, view.definition.schedule) for view in written],
+            gone=[function.id for function in gone],
+            now=registry.clock.now(),
+            random_bytes=registry.random_bytes,
+        )
 
         def then() -> None:
             for function in gone:
@@ -308,8 +317,9 @@ class Deploys:
             for view in written:
                 registry.catalog.put(view.live)
                 registry.deployments.deploy(view.live)
+            schedules.apply()
 
-        await registry.commit(changes, then)
+        await registry.commit((*changes, *schedules.changes), then)
         for view in written:
             _log.info(
                 "function_deployed",
@@ -348,9 +358,15 @@ def _check_match(app: App, name: str, current: Function | None, if_match: Collec
     )
 
 
+def _check_entrypoint(tree: SourceTree, definition: FunctionDefinition) -> None:
+    tree.check(definition.entrypoint)
+    if definition.schedule is not None:
+        tree.check_scheduled(definition.entrypoint)
+
+
 def _source_error(error: SourceError, definition: FunctionDefinition, at: tuple[str, ...]) -> FieldError:
     inline = definition.source is not None and definition.source.files is not None
-    where: tuple[str, ...] = ("entrypoint",)
+    where: tuple[str, ...] = (error.key,)
     if error.path is not None:
         where = ("source", "files", error.path) if inline else ("source", "bundle")
     return FieldError(pointer(*at, *where), error.message, "invalid" if error.supported else "not_supported")

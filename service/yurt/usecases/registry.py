@@ -7,17 +7,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from yurt.domain.changes import Change
+from yurt.domain.changes import Change, Remove
 from yurt.domain.definitions import FunctionDefinition, parse_stored
 from yurt.domain.errors import AppStopped, NotFound, Unavailable, YurtError
 from yurt.domain.functions import LiveFunction
 from yurt.domain.naming import did_you_mean, shown, split_address
 from yurt.domain.overrides import Override, defined_scaling, effective_scaling
-from yurt.domain.records import App, Function, Revision
+from yurt.domain.records import App, Function, Revision, Schedule, ScheduleMark
 from yurt.ports import Blobs, Clock, Deployments, Store
 from yurt.usecases.catalog import Catalog
 from yurt.usecases.environments import Environments
 from yurt.usecases.principals import Principal
+from yurt.usecases.schedule_book import ScheduleBook
 
 _LISTED = 8
 
@@ -43,6 +44,7 @@ class Registry:
     Args:
         random_bytes: a source of ids, such as `secrets.token_bytes`.
         deployments: told of every change after its commit.
+        schedules: those of live functions.
         default_max: `max_containers` of functions whose definition names none.
         honours_image: whether the engine runs the image that a definition names.
         gpus: whether the engine can ever have GPUs to offer.
@@ -56,6 +58,7 @@ class Registry:
     environments: Environments
     catalog: Catalog
     deployments: Deployments
+    schedules: ScheduleBook = field(default_factory=ScheduleBook)
     default_max: int = 10
     honours_image: bool = False
     gpus: bool = False
@@ -69,6 +72,22 @@ class Registry:
             self.catalog.put_app(app)
             for function in await self.store.records.find(Function, {"app_id": app.id, "deleted_at": None}):
                 self.catalog.put((await self.view(app, function)).live)
+        await self._load_schedules()
+
+    async def _load_schedules(self) -> None:
+        """Those of live functions; an older release may have left others."""
+        live = {function.function_id for function in self.catalog.all()}
+        marks = {mark.schedule_id: mark for mark in await self.store.records.find(ScheduleMark, {})}
+        left: list[Change] = []
+        for schedule in await self.store.records.find(Schedule, {}):
+            app = self.catalog.app_by_id(schedule.app_id)
+            if app is not None and schedule.function_id in live:
+                self.schedules.load(schedule, app.state, marks.pop(schedule.id, None), self.clock.now())
+            else:
+                left.append(Remove(Schedule, (schedule.id,)))
+        left += [Remove(ScheduleMark, (schedule_id,)) for schedule_id in marks]
+        if left:
+            await self.store.journal.write(*left)
 
     @asynccontextmanager
     async def changing(self) -> AsyncIterator[None]:

@@ -197,7 +197,6 @@ def test_min_above_max_is_refused_with_either_maximum() -> None:
     [
         ("kind", "class"),
         ("batching", {"max_batch_size": 2, "wait_ms": 1}),
-        ("schedule", {"cron": "* * * * *"}),
         ("concurrency", {"max_inputs": 2}),
         ("concurrency", {"max_inputs": True}),
         ("requirements", ["pillow"]),

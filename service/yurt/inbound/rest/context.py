@@ -25,6 +25,7 @@ from yurt.usecases.functions import Functions
 from yurt.usecases.maps import MapDesk
 from yurt.usecases.principals import Principal
 from yurt.usecases.redrives import Redrives
+from yurt.usecases.schedules import Schedules
 from yurt.usecases.secrets import Secrets
 from yurt.usecases.tokens import Tokens
 
@@ -46,6 +47,7 @@ class Services:
     backlog: Backlog
     maps: MapDesk
     redrives: Redrives
+    schedules: Schedules
     body_limit_bytes: int
     callbacks: Callbacks
     events: Events

@@ -37,6 +37,7 @@ PARAMETERS: Mapping[str, Parameter] = {
     "function_id": Parameter("function", "a function's id, or app:function", f"^{_NAME}(:{_NAME})?$", "thumbs:resize"),
     "call_id": Parameter("call", "fc- and 26 characters", f"^fc-{_ULID}$", "fc-0000f3w5kd0015d9g7yhq2bncm"),
     "container_id": Parameter("container", "co- and 26 characters", f"^co-{_ULID}$", "co-01kag5vvn0c6c3xz2v1jqhd4rt"),
+    "schedule_id": Parameter("schedule", "sc- and 26 characters", f"^sc-{_ULID}$", "sc-01kag5vvn0c6c3xz2v1jqhd4rt"),
     "token_id": Parameter("token", "tk- and 26 characters", f"^tk-{_ULID}$", "tk-01kag5vvn0c6c3xz2v1jqhd4rt"),
     "sha256": Parameter(
         "bundle",
