@@ -24,6 +24,8 @@ COMMANDS = {
     "apps": ("yurt.cli.apps:apps", "List apps, newest first."),
     "functions": ("yurt.cli.apps:functions", "List the functions of an app, or of all live apps."),
     "containers": ("yurt.cli.apps:containers", "List containers, newest first."),
+    "schedules": ("yurt.cli.schedules:schedules", "List schedules, with their next and last calls."),
+    "schedule": ("yurt.cli.schedules:schedule", "Pause, resume or run a schedule."),
     "environments": ("yurt.cli.apps:environments", "List environments."),
     "callback-secrets": ("yurt.cli.callbacks:callback_secrets", "Print what callbacks are signed with."),
     "stop": ("yurt.cli.apps:stop", "Stop an app and its containers."),

@@ -67,6 +67,7 @@ class Schedules:
         self,
         principal: Principal,
         *,
+        environment: str | None = None,
         function_id: str | None = None,
         app_id: str | None = None,
         before: str | None = None,
@@ -76,6 +77,7 @@ class Schedules:
 
         Args:
             principal: who asks.
+            environment: only of this one.
             function_id: only of this function.
             app_id: only of this app.
             before: only those made before the one with this id: the cursor of a page.
@@ -84,7 +86,11 @@ class Schedules:
         found: list[ScheduleView] = []
         for held in self._book.all():
             record = held.record
-            wanted = function_id in {None, record.function_id} and app_id in {None, record.app_id}
+            wanted = (
+                environment in {None, record.environment}
+                and function_id in {None, record.function_id}
+                and app_id in {None, record.app_id}
+            )
             if wanted and principal.sees(record.environment) and (before is None or record.id < before):
                 found.append(self._view(held))
             if len(found) == limit:

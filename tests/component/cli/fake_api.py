@@ -45,6 +45,7 @@ class FakeApi:
     waits: dict[str, list[str]] = field(default_factory=dict)
     lines: dict[str, list[Json]] = field(default_factory=dict)
     invalid: dict[str, list[Json]] = field(default_factory=dict)
+    schedules: dict[str, Json] = field(default_factory=dict)
     cut: int = 0
     maps_left: int = 0
     redriven: list[tuple[str, Json]] = field(default_factory=list)
@@ -75,6 +76,8 @@ class FakeApi:
             ("GET", "/v1/{kind}/{id}/logs", self.logs),
             ("GET", "/v1/containers", self.containers),
             ("GET", "/v1/environments", self.environments),
+            ("GET", "/v1/schedules", self.list_schedules),
+            ("POST", "/v1/schedules/{schedule}/{what}", self.change_schedule),
             ("GET", "/elsewhere/v1/apps", self.web_page),
             ("GET", "/v1/tokens", self.list_tokens),
             ("POST", "/v1/tokens", self.create_token),
@@ -191,6 +194,19 @@ class FakeApi:
                 if "image" in definition
             ],
         }
+
+    async def list_schedules(self, request: web.Request) -> web.Response:
+        wanted = request.query.get("function_id")
+        return self.page(request, [one for one in self.schedules.values() if wanted in {None, one["function"]}])
+
+    async def change_schedule(self, request: web.Request) -> web.Response:
+        found = self.schedules.get(request.match_info["schedule"])
+        if found is None:
+            return problem(404, "not_found", "There is no such schedule.")
+        if request.match_info["what"] == "run":
+            return web.json_response({"call_id": "fc-9", "kind": "schedule", "status": "pending"}, status=202)
+        found["state"] = {"pause": "paused", "resume": "active"}[request.match_info["what"]]
+        return web.json_response(found)
 
     async def put_bundle(self, request: web.Request) -> web.Response:
         content = await request.read()

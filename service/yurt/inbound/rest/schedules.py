@@ -67,7 +67,7 @@ class SchedulesQuery(PageQuery):
 
     function_id: FunctionRef | None = None
     app_id: AppRef | None = None
-    environment: Name | None = Field(default=None, description="For names of apps and functions.")
+    environment: Name | None = Field(default=None, description="Only of this one; names are looked up there.")
 
 
 def _state(view: ScheduleView) -> ScheduleState:
@@ -118,8 +118,11 @@ async def _list(ctx: Context[SchedulesQuery, None]) -> web.StreamResponse:
     query = ctx.query
     function_id = await function_id_of(ctx, query.function_id, query.environment) if query.function_id else None
     app = await ctx.services.apps.get(ctx.principal, query.app_id, query.environment) if query.app_id else None
+    if query.environment is not None:
+        ctx.services.environments.get(ctx.principal, query.environment)  # refuses one that is not there
     found = ctx.services.schedules.find(
         ctx.principal,
+        environment=query.environment,
         function_id=function_id,
         app_id=None if app is None else app.id,
         before=cursor_key("schedules", query.cursor, str),
