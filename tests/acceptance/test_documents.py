@@ -41,11 +41,14 @@ async def things(server: Served) -> dict[str, str]:
     put = await server.ask("PUT", f"/v1/bundles/{sha256}", data=packed.getvalue(), headers=headers)
     assert put.status == 201, put.text
     await server.ask("PUT", "/v1/environments/staging")
+    await server.deploy("asked", SOURCE, "yearly", schedule={"period": {"years": 1}})
+    schedules = (await server.ask("GET", "/v1/schedules?function_id=asked:yearly")).json["data"]
     containers = (await server.ask("GET", "/v1/containers?function_id=asked:work")).json["data"]
     return {
         "ASKING_TOKEN": server.token,
         "ASKED_CALL": call["call_id"],
         "ASKED_CONTAINER": containers[0]["container_id"],
+        "ASKED_SCHEDULE": schedules[0]["schedule_id"],
         "ASKED_TOKEN": (await _made(server, "/v1/tokens", {"name": "asked", "role": "read"}))["token_id"],
         "ASKED_BUNDLE": sha256,
         "SPARE_APP": spare["app_id"],

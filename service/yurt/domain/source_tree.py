@@ -128,7 +128,7 @@ class SourceTree:
         binding = None if module is None else module.bindings.get(entrypoint.partition(":")[2])
         if binding is not None and binding.required:
             required = _listed([*binding.required])
-            raise SourceError(f"{entrypoint} must do without arguments: give {required} a default", key="schedule")
+            raise SourceError(f"{entrypoint} must do without arguments: give a default to {required}", key="schedule")
 
     def _module(self, entrypoint: str) -> Module | None:
         """The parsed module of the entrypoint, or None where it cannot be read as text."""

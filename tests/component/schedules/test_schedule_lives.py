@@ -202,7 +202,7 @@ async def test_a_scheduled_function_must_do_without_arguments(server: Server, en
         await server.functions.put_all(ROOT, "demo", {"work": definition})
     (error,) = caught.value.errors
     assert error.pointer == "/functions/work/schedule"
-    assert "give x, y a default" in error.message
+    assert "give a default to x, y" in error.message
 
 
 async def test_many_schedules_tick_together(server: Server) -> None:
