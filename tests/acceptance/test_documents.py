@@ -41,8 +41,8 @@ async def things(server: Served) -> dict[str, str]:
     put = await server.ask("PUT", f"/v1/bundles/{sha256}", data=packed.getvalue(), headers=headers)
     assert put.status == 201, put.text
     await server.ask("PUT", "/v1/environments/staging")
-    await server.deploy("asked", SOURCE, "yearly", schedule={"period": {"years": 1}})
-    schedules = (await server.ask("GET", "/v1/schedules?function_id=asked:yearly")).json["data"]
+    await server.deploy("timed", SOURCE, "work", schedule={"period": {"years": 1}})
+    schedules = (await server.ask("GET", "/v1/schedules?function_id=timed:work")).json["data"]
     containers = (await server.ask("GET", "/v1/containers?function_id=asked:work")).json["data"]
     return {
         "ASKING_TOKEN": server.token,

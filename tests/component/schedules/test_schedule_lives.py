@@ -150,6 +150,15 @@ async def test_a_run_by_hand_takes_no_tick_away(server: Server) -> None:
     assert await server.ticks() == [None, "12:01:00"]
 
 
+async def test_a_run_by_hand_does_not_hide_a_tick_that_was_missed(server: Server) -> None:
+    await server.deploy(EVERY_MINUTE)
+    server.rig.clock.advance(70)
+    await server.schedules.run(ROOT, server.only().held.record.id)
+    again = await restart(server)
+    await again.look()
+    assert await again.ticks() == [None, "12:01:00"]
+
+
 async def test_in_an_ephemeral_app_it_runs_only_when_it_is_told_to(server: Server) -> None:
     await server.apps.create(ROOT, name="trial", ttl_s=3600)
     deployed = await server.functions.put_all(ROOT, "trial", {"work": plain(schedule=EVERY_MINUTE)})
