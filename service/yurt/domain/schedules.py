@@ -127,9 +127,9 @@ class ScheduleSpec(_Strict):
         Args:
             anchor: what a period counts from, seconds since 1970.
         """
-        if self.cron is not None:
-            return _cron_ticks(self.cron, zone(self.timezone or "UTC"))
-        return _period_ticks(self.period or Period(seconds=MIN_PERIOD_S), anchor)
+        if self.period is not None:
+            return _period_ticks(self.period, anchor)
+        return _cron_ticks(str(self.cron), zone(self.timezone or "UTC"))
 
 
 _PERIOD_PART = {"type": "integer", "minimum": 0, "maximum": MAX_PERIOD_S, "default": 0}
@@ -150,8 +150,9 @@ SCHEDULE_SCHEMA = {
                     "maxLength": MAX_CRON_CHARS,
                     "description": "Minute, hour, day of month, month, day of week.",
                 },
-                "timezone": {"type": "string", "maxLength": 64, "default": "UTC"},
+                "timezone": {"type": ["string", "null"], "maxLength": 64, "description": "`UTC` if absent."},
                 "overlap": _OVERLAP,
+                "period": {"type": "null"},
             },
         },
         {
@@ -169,6 +170,8 @@ SCHEDULE_SCHEMA = {
                     },
                 },
                 "overlap": _OVERLAP,
+                "cron": {"type": "null"},
+                "timezone": {"type": "null"},
             },
         },
         {"type": "null"},

@@ -4,13 +4,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import jsonschema_rs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from yurt.domain.definitions import parse_definition
 from yurt.domain.errors import Invalid
-from yurt.domain.schedules import ScheduleSpec, turn
+from yurt.domain.schedules import SCHEDULE_SCHEMA, ScheduleSpec, turn
 
 PLAIN = {"entrypoint": "main:work"}
 ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe")
@@ -255,3 +256,24 @@ def test_a_schedule_is_the_same_however_it_is_spelt() -> None:
     assert read(cron="0  9 * *  1-5") == read(cron="0 9 * * 1-5")
     assert read(period={"minutes": 5.0}) == read(period={"minutes": 5})
     assert parse_definition(PLAIN | {"schedule": None}).schedule is None
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "cron": st.sampled_from(["* * * * *", None, 5]),
+            "timezone": st.sampled_from(["UTC", None, 5]),
+            "period": st.sampled_from([{"days": 1}, {"days": 1.0, "seconds": 0.5}, {"days": -1}, {}, {"day": 1}, None]),
+            "overlap": st.sampled_from(["allow", "skip", None, "other"]),
+        },
+    )
+)
+def test_the_schema_and_the_reader_agree(schedule: dict[str, object]) -> None:
+    fits = jsonschema_rs.is_valid(SCHEDULE_SCHEMA, schedule)
+    try:
+        parse_definition(PLAIN | {"schedule": schedule})
+    except Invalid:
+        assert not fits
+    else:
+        assert fits
