@@ -15,7 +15,7 @@ from yurt.cli.command import connected
 @click.option("--function", metavar="APP:FUNCTION", help="Only of this one.")
 @connected
 async def schedules(client: Client, *, app: str | None, function: str | None, as_json: bool) -> None:
-    """List the schedules of live functions, with their next and last calls."""
+    """List schedules, with their next and last calls."""
     query = {key: value for key, value in (("app_id", app), ("function_id", function)) if value is not None}
     found = [one async for one in client.items("/schedules", **query, **client.scope)]
     found.sort(key=lambda one: str(one["function"]))
@@ -46,7 +46,10 @@ def _when(schedule: dict[str, Any]) -> str:
 
 @click.group()
 def schedule() -> None:
-    """Pause, resume and run schedules. `yurt schedules` lists them."""
+    """Pause, resume or run a schedule.
+
+    `yurt schedules` lists them.
+    """
 
 
 @schedule.command()
