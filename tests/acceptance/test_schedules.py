@@ -1,6 +1,8 @@
 """Schedules of a real server, with real containers: each tick once, whatever is killed."""
 
 import asyncio
+import shutil
+import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.served import Served, command, serving
+from tests.postgres import PostgresServer
 
 SOURCE = """
 import yurt_runner
@@ -71,6 +74,33 @@ async def test_ticks_go_on_after_a_kill_and_none_comes_twice(tmp_path: Path) -> 
         for call in calls:
             if call["status"] == "success":
                 assert call["result"] == call["metadata"]["scheduled_for"], "the function knows its tick"
+
+
+async def test_another_server_that_takes_the_store_over_goes_on_with_the_ticks(
+    tmp_path: Path, postgres: PostgresServer
+) -> None:
+    database = postgres.database()
+    store = ("--store", postgres.url(database))
+    async with serving(tmp_path, *store) as first:
+        await first.deploy("clock", SOURCE, "tick", schedule={"period": {"seconds": 1}})
+        await comes_true(lambda: calls_of(first, "clock:tick"), "the first call")
+        assert first.process is not None
+        first.process.send_signal(signal.SIGSTOP)
+        postgres.psql(
+            "postgres", f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"
+        )
+        shutil.copytree(first.data, tmp_path / "second" / "data")
+        async with serving(tmp_path / "second", *store) as second:
+            before = await calls_of(second, "clock:tick")
+            first.process.send_signal(signal.SIGCONT)
+            async with asyncio.timeout(60):
+                assert await first.process.wait() == 1, "it finds that the store is no longer its own"
+
+            async def goes_on() -> bool:
+                return bool((await calls_of(second, "clock:tick"))[len(before) + 2 :])
+
+            await comes_true(goes_on, "calls of the second server")
+            no_tick_twice(await calls_of(second, "clock:tick"))
 
 
 async def test_paused_resumed_and_run_by_hand(tmp_path: Path) -> None:
