@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from yurt.domain import ids
 from yurt.domain.changes import Change, Remove, Save
 from yurt.domain.records import App, AppState, Schedule, ScheduleMark
-from yurt.domain.schedules import NextTick, ScheduleSpec
+from yurt.domain.schedules import ScheduleSpec
+from yurt.domain.ticks import NextTick
 
 SET_BACK_S = 1.0
 """A clock that shows so much less than before was set back. Ticks are no closer together."""

@@ -12,7 +12,7 @@ from yurt.domain.errors import AlreadyExists, AppStopped, NotFound, TooManyPendi
 from yurt.domain.functions import LiveFunction
 from yurt.domain.naming import shown
 from yurt.domain.records import CallKind, Schedule, ScheduleMark, Tick
-from yurt.domain.schedules import turn
+from yurt.domain.ticks import turn
 from yurt.domain.times import rfc3339
 from yurt.usecases.calls import Begun, Calls, Envelope
 from yurt.usecases.principals import Principal

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from yurt.domain.definitions import parse_definition
 from yurt.domain.errors import Invalid
-from yurt.domain.schedules import SCHEDULE_SCHEMA, ScheduleSpec, turn
+from yurt.domain.schedules import SCHEDULE_SCHEMA, ScheduleSpec
+from yurt.domain.ticks import turn
 
 PLAIN = {"entrypoint": "main:work"}
 ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe")
