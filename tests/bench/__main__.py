@@ -11,6 +11,7 @@ from tests.bench.rows.backlog import backlog, restart
 from tests.bench.rows.faults import fair, lost
 from tests.bench.rows.large import large
 from tests.bench.rows.maps import ordered_maps
+from tests.bench.rows.schedules import schedules
 from tests.bench.rows.small import cold, memory
 from tests.bench.rows.warm import spawn, warm
 from tests.bench.servers import end_in_order
@@ -25,6 +26,7 @@ ROWS: Mapping[str, Callable[[Bench], Mapping[str, float]]] = {
     "maps": ordered_maps,
     "lost": lost,
     "fair": fair,
+    "schedules": schedules,
     "restart": restart,
     "backlog": backlog,
 }

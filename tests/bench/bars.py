@@ -30,6 +30,7 @@ FAST: Bars = {
     "lost_p50_s": ("<=", 1.0),
     "fair_p95_ratio": ("<=", 2.0),
     "fair_queued_p95_ratio": ("<=", 2.0),
+    "schedules_percent": ("<=", 1.0),
 }
 """SQLite at the level `process`."""
 
