@@ -219,11 +219,13 @@ class Schedules:
     async def _fire(self, held: Held, due: float) -> "_Asked | None":
         """Ask for the call of a tick, unless it is to be skipped."""
         record = held.record
-        if held.spec.overlap == "skip" and await self._registry.store.calls.has_open(record.function_id, record.app_id):
-            await self._skip(held, due)
-            return None
+        reads = self._registry.store.calls
+        skip = held.spec.overlap == "skip" and await reads.has_open(record.function_id, record.app_id)
         if not held.active or self._book.get(record.id) is not held:
             return None  # it was changed meanwhile
+        if skip:
+            await self._skip(held, due)
+            return None
         return await self._ask(held, Tick(record.id, due, manual=False, seq=0))
 
     async def _skip(self, held: Held, due: float) -> None:

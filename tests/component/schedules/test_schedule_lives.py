@@ -1,5 +1,6 @@
 """What becomes of schedules when functions are deployed again, changed, deleted and stopped; pausing, and running."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -219,3 +220,20 @@ async def test_many_schedules_tick_together(server: Server) -> None:
     await server.functions.put_all(ROOT, "demo", {name: plain(schedule=EVERY_MINUTE) for name in names})
     await server.pass_time(61)
     assert await server.ticks() == ["12:01:00"] * 30
+
+
+@pytest.mark.parametrize("how", ["paused", "stopped"])
+async def test_a_schedule_that_is_changed_while_the_store_is_asked(server: Server, how: str) -> None:
+    await server.deploy(EVERY_MINUTE | {"overlap": "skip"})
+    await server.schedules.run(ROOT, server.only().held.record.id)
+    server.rig.clock.advance(61)
+    looking = asyncio.create_task(server.look())
+    await asyncio.sleep(0)
+    if how == "paused":
+        await server.schedules.pause(ROOT, server.only().held.record.id)
+    else:
+        await server.apps.stop(ROOT, "demo")
+    await looking
+    assert await server.ticks() == [None]
+    again = await restart(server)
+    assert len(await kept(again)) == (2 if how == "paused" else 0)
