@@ -142,6 +142,19 @@ async def test_skip_knows_of_a_call_of_an_earlier_life_and_of_one_by_hand(server
     assert await again.ticks() == [None]
 
 
+async def test_skip_knows_of_a_call_that_waits_for_its_retry(server: Server) -> None:
+    retries = {"max_retries": 1, "initial_delay": 60}
+    await server.deploy(EVERY_MINUTE | {"overlap": "skip"}, retries=retries)
+    await server.pass_time(61)
+    played = await server.rig.container()
+    await server.rig.settle()
+    played.fail(played.inputs[0], "user_error")
+    await server.rig.settle()
+    await server.pass_time(59.5)
+    assert await server.ticks() == ["12:01:00"]
+    assert server.only().held.mark.skipped_at is not None
+
+
 async def test_a_full_queue_postpones_the_tick(server: Server) -> None:
     await server.deploy({"period": {"seconds": 10}}, max_containers=1)
     await server.pass_time(85)

@@ -34,10 +34,19 @@ _NAMED = compile_query(
         sa.or_(keys.c.expires_at > sa.bindparam("now"), _CALL_KEPT),
     )
 )
+# Of calls that are held back the caller's are found by their numbers: through the function's calls, all that are kept
+# would be read.
+_HELD_FOR = sa.select(calls.c.function_id).where(calls.c.seq == timers.c.seq, calls.c.caller == sa.bindparam("caller"))
 _OPEN = compile_query(
-    sa.select(pending.c.seq)
-    .where(pending.c.function_id == sa.bindparam("function_id"), pending.c.caller == sa.bindparam("caller"))
-    .limit(1)
+    sa.union_all(
+        sa.select(pending.c.seq).where(
+            pending.c.function_id == sa.bindparam("function_id"), pending.c.caller == sa.bindparam("caller")
+        ),
+        sa.select(timers.c.seq).where(
+            timers.c.kind == TimerKind.START.value,
+            _HELD_FOR.correlate(timers).scalar_subquery() == sa.bindparam("function_id"),
+        ),
+    ).limit(1)
 )
 _ATTEMPTS = compile_query(sa.select(attempts).where(attempts.c.seq == sa.bindparam("seq")).order_by(attempts.c.number))
 
