@@ -1,0 +1,108 @@
+"""Where containers come from."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from yurt.domain.functions import LiveFunction
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """What an engine needs to start a container.
+
+    Args:
+        url: where the runner dials, without path.
+        start_token: the runner's first credential; handed over where no other user can read it.
+        grace_s: how long the runner lives without a server, in seconds.
+    """
+
+    container_id: str
+    installation: str
+    function: LiveFunction
+    url: str
+    start_token: str = field(repr=False)
+    grace_s: float = 60
+
+
+class EngineRefused(Exception):
+    """The engine could not start a container. Nobody's fault; becomes a pending reason.
+
+    Args:
+        code: a code of pending reasons, such as `no_capacity` or `engine_unreachable`.
+        message: for people: what is missing, and what would help.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The engine's word that a container is gone. `oom` is True only where the engine can prove it."""
+
+    container_id: str
+    reason: str
+    exit_code: int | None = None
+    signal: int | None = None
+    oom: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A container of this installation that the engine sees alive."""
+
+    container_id: str
+    engine_ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an engine can do and tell.
+
+    Args:
+        gpus: whether it can ever have GPUs to offer.
+        notes: sentences for people, such as what it does not isolate.
+        python: the version of the interpreter that runs functions, where there is one and it is known.
+    """
+
+    name: str
+    isolates: bool
+    honours_image: bool
+    memory_limit: bool
+    gpus: bool = False
+    notes: tuple[str, ...] = ()
+    python: tuple[int, int] | None = None
+
+
+class Engine(Protocol):
+    """Where containers come from. It reports what it sees and never decides."""
+
+    capabilities: Capabilities
+
+    async def open(self, ended: Callable[[Ended], None]) -> list[Observed]:
+        """Begin; returns the containers of this installation that are alive.
+
+        From now on `ended` is called once, on the loop, for each container that goes, those included.
+        """
+
+    async def start(self, spec: ContainerSpec) -> str:
+        """Start a container; returns the engine's reference to it. It counts as started when its runner calls home.
+
+        Raises:
+            EngineRefused: it cannot, with the reason.
+        """
+
+    async def stop(self, container_id: str, *, grace_s: float) -> None:
+        """Ask it to end, and make it end after `grace_s` seconds, children included.
+
+        Returns at once; `ended` follows. Unknown or gone: nothing happens.
+        """
+
+    async def check(self) -> str | None:
+        """None while it works, else the reason, for `/readyz`."""
+
+    async def close(self, *, stop_all: bool) -> None:
+        """Let go: with `stop_all` every container is gone when this returns."""
