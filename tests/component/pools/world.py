@@ -366,7 +366,8 @@ class World:
         if not self.held and not any(stream.reading for stream in streams.values()):
             stored = there.keys() - self.rig.heart.inputs.keys()
             counted = {name: stream.beyond for name, stream in streams.items() if stream.more}
-            assert sum(counted.values()) == len(stored), f"those in the store, {stored}, are miscounted: {counted}"
+            # Too many by one or two until the stream is read to its end does no harm; too few would leave some there.
+            assert sum(counted.values()) >= len(stored), f"those in the store, {stored}, are miscounted: {counted}"
 
     @staticmethod
     def _check_member(member: Member) -> None:
