@@ -145,6 +145,7 @@ class Heart:
             window=limits.window,
             refill=self.stored.refill,
             left=self._left,
+            outdated=self.stored.outdated,
             rest=self.reach.fail_rest,
             scale=self._want_scale,
             forget=self._forget,
@@ -397,7 +398,7 @@ class Heart:
 
     def _forget(self, item: Input) -> None:
         self.inputs.pop(item.seq, None)
-        self.stored.ended(item.seq)
+        self.stored.outdated(item.seq)
 
     # ------------------------------------------------------------------ functions
 

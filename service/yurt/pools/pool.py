@@ -52,6 +52,7 @@ class Desk:
         window: how much of a queue is in memory.
         refill: reads more of a stream from the store.
         left: called with inputs that are now only in the store.
+        outdated: called with the number of one of which the store says something new.
         rest: ends what is in the store now and waits.
         scale: asks for a scaling decision soon.
         forget: called when an input has ended.
@@ -68,6 +69,7 @@ class Desk:
     window: Window
     refill: Callable[["Pool", Stream], None]
     left: Callable[[Sequence[Input]], None]
+    outdated: Callable[[int], None]
     rest: Callable[["Pool", Ending], None]
     scale: Callable[["Pool"], None]
     forget: Callable[[Input], None]
@@ -182,6 +184,7 @@ class Pool:
         self.held_back += 1
         self.desk.timers.keep(timer)
         self.desk.left((item,))
+        self.desk.outdated(item.seq)
         self.desk.followers.changed(item.seq)
 
     def pump(self) -> None:

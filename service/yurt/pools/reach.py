@@ -133,9 +133,13 @@ class Reach:
         Raises:
             Unavailable: the store cannot be read.
         """
-        if seq not in self._inputs:
-            for item in await self._stored.fetch([seq]):
+        while seq not in self._inputs:
+            with self._stored.watched() as changed:
+                items = await self._stored.fetch([seq])
+            for item in items:
                 self.taken(item)
+            if items or seq not in changed:
+                break  # else it has ended or was held back during the read, which tells nothing then
         found = self._inputs.get(seq)
         if found is not None:
             self._cancel(found, by)

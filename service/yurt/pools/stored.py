@@ -92,14 +92,14 @@ class Stored:
         self._reads_begun = count()
         self._mean_bytes = 0.0
 
-    def ended(self, seq: int) -> None:
-        """The end of an input is committed, and it is no longer in memory."""
+    def outdated(self, seq: int) -> None:
+        """An input has ended, or is held back, and is no longer in memory: reads under way may not know that."""
         for watch in self._watches.values():
             watch.add(seq)
 
     @contextmanager
     def watched(self) -> Iterator[set[int]]:
-        """Around a read: the inputs that have ended since it began."""
+        """Around a read: the inputs of which it may not know since it began that they have ended or are held back."""
         number = next(self._reads_begun)
         watch = self._watches[number] = set()
         try:

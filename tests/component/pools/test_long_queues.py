@@ -312,3 +312,18 @@ async def test_the_whole_backlog_of_many_callers_ends(rig: Rig, retired: bool, c
     else:
         assert await Backlog(rig.heart, rig.clock).cancel("fu-1") == count
     await until(lambda: rig.results.keys() == {item.seq for item in items}, "all are cancelled")
+
+
+async def test_a_read_that_began_before_an_input_was_held_back_does_not_bring_it(rig: Rig) -> None:
+    await rig.deploy(max_containers=0, retries=RetryPolicy(1, initial_delay_s=10))
+    first, *_ = [await rig.call() for _ in range(20)]
+    await rig.deploy(2, max_containers=1, retries=RetryPolicy(1, initial_delay_s=10))
+    box = await rig.container()
+    stored, rows = rig.heart.stored, await rig.store.maps.pending([first.seq])
+    with stored.watched() as changed:
+        box.fail(box.inputs[0], "user_error")
+        await rig.settle()
+    assert rig.heart.pools["fu-1"].held_back == 1
+    assert stored.fresh(None, rows, changed) == []
+    assert await rig.heart.reach.cancel(first.seq, "token")
+    assert (await rig.result(first)).outcome == "cancelled"
