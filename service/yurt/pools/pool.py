@@ -170,6 +170,7 @@ class Pool:
 
     def begin(self, item: Input) -> None:
         """An input that was held back may run."""
+        self.desk.outdated(item.seq)
         item.start_at = None
         item.queued_at = self.desk.clock.now()
         self.desk.followers.changed(item.seq)
