@@ -22,7 +22,7 @@ class Stream:
 
     Attributes:
         more: there may be inputs that are only in the store.
-        beyond: how many, at least; exact once everything was read.
+        beyond: about how many; exact again whenever the stream was read to its end. What waits goes by `more`.
         cursor: see above.
         reading: the last number that the read under way asks for, 0 while there is none.
         noted: where its caller's line has it, if it does.
