@@ -99,12 +99,18 @@ class Heart:
         self._to_scale: set[Pool] = set()
         self._closed = False
         self.scale_wanted: Callable[[], None] = lambda: None
-        self.maps = Maps(
-            ledger=ledger,
+        self.maps = self._new_maps(blobs, background)
+        self.stored = self._new_stored(reads, background, limits.window.stream)
+        self.reach = self._new_reach(background)
+        self._desk = self._new_desk(blobs, background, limits.window)
+
+    def _new_maps(self, blobs: Blobs, background: Background) -> Maps:
+        return Maps(
+            ledger=self._ledger,
             blobs=blobs,
-            clock=clock,
-            numbers=numbers,
-            tags=tags,
+            clock=self._clock,
+            numbers=self._numbers,
+            tags=self._tags,
             background=background,
             take=self.accept_inputs,
             cancel=self.cancel,
@@ -112,18 +118,22 @@ class Heart:
             ended=self.followers.ended,
             rest=self._rest_of_map,
         )
-        self.stored = Stored(
+
+    def _new_stored(self, reads: StoredMaps, background: Background, page: int) -> Stored:
+        return Stored(
             reads=reads,
             inputs=self.inputs,
             maps=self.maps.open,
             make=self._input_of_row,
-            tags=tags,
-            ledger=ledger,
-            clock=clock,
+            tags=self._tags,
+            ledger=self._ledger,
+            clock=self._clock,
             background=background,
-            page=limits.window.stream,
+            page=page,
         )
-        self.reach = Reach(
+
+    def _new_reach(self, background: Background) -> Reach:
+        return Reach(
             inputs=self.inputs,
             maps=self.maps.open,
             pools=self.pools,
@@ -134,15 +144,17 @@ class Heart:
             cancel=self.cancel,
             end_orphan=self.end_orphan,
         )
-        self._desk = Desk(
-            ledger=ledger,
+
+    def _new_desk(self, blobs: Blobs, background: Background, window: Window) -> Desk:
+        return Desk(
+            ledger=self._ledger,
             blobs=blobs,
-            clock=clock,
-            numbers=numbers,
+            clock=self._clock,
+            numbers=self._numbers,
             background=background,
             followers=self.followers,
             timers=self.timers,
-            window=limits.window,
+            window=window,
             refill=self.stored.refill,
             left=self._left,
             outdated=self.stored.outdated,
