@@ -1,8 +1,9 @@
 """Inputs that are only in the store: read into memory as there is room for them, or out of their turn."""
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
 from typing import Generic, TypeAlias, TypeVar
 
@@ -34,6 +35,7 @@ Row: TypeAlias = PendingInput | WaitingInput
 
 
 R = TypeVar("R", PendingInput, WaitingInput)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,12 +231,8 @@ class Stored:
         for stream, after in places:
             last, place = self._last(stream), after
             while place < last:
-                try:
-                    with self.watched() as gone:
-                        page = await self._page(pool, stream, place, last, self.page)
-                except Unavailable as error:
-                    await self._again(pool.live.function_id, error)
-                    continue
+                read = partial(self._page, pool, stream, place, last, self.page)
+                page, gone = await self._patiently(pool.live.function_id, read)
                 rows = [row for row in page.rows if row.start_at is None]
                 fresh = self._taken(pool, self.fresh(self._map_of(stream), rows, gone))
                 try:
@@ -251,12 +249,8 @@ class Stored:
         """All inputs of a map that have not ended, a page at a time: whoever is given them ends them."""
         place, last = 0, found.span.last_seq
         while place < last:
-            try:
-                with self.watched() as gone:
-                    page = await self.page_of_map(found, place, last, self.page)
-            except Unavailable as error:
-                await self._again(found.accepted.function_id, error)
-                continue
+            read = partial(self.page_of_map, found, place, last, self.page)
+            page, gone = await self._patiently(found.accepted.function_id, read)
             self.fresh(found, page.rows, gone)
             yield [item for row in page.rows if (item := self._inputs.get(row.seq)) is not None]
             place = page.reached
@@ -266,12 +260,8 @@ class Stored:
         """All pending calls of a range, a page at a time: whoever is given them ends them."""
         place = where.first - 1
         while place < where.last:
-            try:
-                with self.watched() as gone:
-                    page = await self.page_of_calls(replace(where, first=place + 1), self.page)
-            except Unavailable as error:
-                await self._again(where.function_id, error)
-                continue
+            read = partial(self.page_of_calls, replace(where, first=place + 1), self.page)
+            page, gone = await self._patiently(where.function_id, read)
             yield self.fresh(None, page.rows, gone)
             place = page.reached
             await self._ledger.flush()
@@ -280,17 +270,22 @@ class Stored:
         """All calls of a function that wait for a time of their own, a page at a time; see `fetch`."""
         place = 0
         while True:
-            try:
-                with self.watched() as gone:
-                    rows = await self._reads.held_back(function_id, after=place, limit=self.page)
-            except Unavailable as error:
-                await self._again(function_id, error)
-                continue
+            read = partial(self._reads.held_back, function_id, after=place, limit=self.page)
+            rows, gone = await self._patiently(function_id, read)
             if not rows:
                 return
             yield self.fresh(None, rows, gone)
             place = rows[-1].seq
             await self._ledger.flush()
+
+    async def _patiently(self, function_id: str, read: Callable[[], Awaitable[T]]) -> tuple[T, set[int]]:
+        """A watched read, tried until the store answers; with what it may not know."""
+        while True:
+            try:
+                with self.watched() as gone:
+                    return await read(), gone
+            except Unavailable as error:
+                await self._again(function_id, error)
 
     async def _again(self, function_id: str, error: Unavailable) -> None:
         log.warning("queue_not_read", function_id=function_id, reason=str(error))
