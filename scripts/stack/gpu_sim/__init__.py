@@ -1,0 +1,1 @@
+"""GPUs that do not exist: a device plugin of Nomad, for development and tests."""
