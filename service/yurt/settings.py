@@ -10,12 +10,14 @@ import ipaddress
 import os
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from yurt.domain import gpu
 from yurt.domain.callbacks import Network
 from yurt.domain.secrets import read_keys
 
@@ -86,6 +88,26 @@ def parse_networks(text: object) -> object:
     if not isinstance(text, str):
         return text
     return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+def parse_gpu_models(text: object) -> object:
+    """Read `PRODUCT NAME=TYPE` with commas between, as types by name; anything that is not text passes.
+
+    Raises:
+        ValueError: one has another form, or a type that is not one or stands for several.
+    """
+    if not isinstance(text, str):
+        return text
+    found = {}
+    for part in filter(None, map(str.strip, text.split(","))):
+        model, equals, name = (piece.strip() for piece in part.rpartition("="))
+        if not equals or not model:
+            raise ValueError(f"{part!r} is not of the form PRODUCT NAME=TYPE, such as NVIDIA A40=A10")
+        known = gpu.canonical(name)
+        if known not in gpu.MODELS:
+            raise ValueError(f"{name!r} is not one type of GPU: known are {', '.join(gpu.MODELS)}")
+        found[model] = known
+    return found
 
 
 def check_store_url(url: str) -> None:
@@ -167,6 +189,10 @@ class Settings(BaseSettings):
 
     allow_unisolated: bool = False
     """Allow the local engine to serve more than this machine: whoever may deploy owns the server's account."""
+
+    gpu_models: Annotated[Mapping[str, str], BeforeValidator(parse_gpu_models), NoDecode] = Field(default_factory=dict)
+    """GPUs beyond the well-known ones, as `PRODUCT NAME=TYPE` with commas between, such as `NVIDIA A40=A10`. The names
+    are those of `nvidia-smi -L`, the types those that a definition may ask for."""
 
     max_containers: int = Field(default=10, ge=1, le=10_000)
     """Containers of a function whose definition does not say how many it may have."""

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 
+from yurt.domain.capacity import Capacity
 from yurt.ports import Capabilities, ContainerSpec, Ended, EngineRefused, Observed
 
 
 class FakeEngine:
-    """`yurt.ports.Engine`. Knobs: `refusal` is raised by `start`; `deaf` containers do not end when stopped."""
+    """`yurt.ports.Engine`. Knobs: `refusal` is raised by `start`; `deaf` containers do not end when stopped; `has` is
+    what it says that it has to give."""
 
     capabilities = Capabilities(name="fake", isolates=False, honours_image=False, memory_limit=False)
 
@@ -16,6 +18,7 @@ class FakeEngine:
         self.alive: set[str] = set()
         self.refusal: EngineRefused | None = None
         self.deaf = False
+        self.has = Capacity("this fake")
         self._ended: Callable[[Ended], None] | None = None
 
     async def open(self, ended: Callable[[Ended], None]) -> list[Observed]:
@@ -42,6 +45,10 @@ class FakeEngine:
         if container_id in self.alive and self._ended is not None:
             self.alive.remove(container_id)
             self._ended(Ended(container_id, reason, exit_code))
+
+    async def capacity(self) -> Capacity:
+        """What the test said."""
+        return self.has
 
     async def check(self) -> str | None:
         """It always works."""

@@ -47,6 +47,7 @@ from yurt.usecases.registry import Registry
 from yurt.usecases.retention import Retention
 from yurt.usecases.schedules import Schedules
 from yurt.usecases.secrets import Sealer, Secrets
+from yurt.usecases.supply import Supply
 from yurt.usecases.tokens import Tokens
 
 
@@ -96,6 +97,7 @@ def make_engine(settings: Settings, installation: str) -> LocalEngine:
             runner=runner.data,
             runner_sha256=runner.sha256,
             user=settings.container_user,
+            gpu_models=settings.gpu_models,
         )
     )
 
@@ -196,7 +198,7 @@ def _registry(settings: Settings, outside: Outside, heart: Heart) -> Registry:
         deployments=heart,
         default_max=settings.max_containers,
         honours_image=engine.capabilities.honours_image,
-        gpus=engine.capabilities.gpus,
+        capacity=engine.capacity,
         python=lambda: engine.capabilities.python,
     )
 
@@ -229,6 +231,7 @@ def _services(
         callbacks=callbacks,
         events=Events(calls, outside.logs),
         containers=Containers(lives, store.records, places),
+        supply=Supply(engine, lives),
         logs=outside.logs,
         heart=heart,
         shaper=Shaper(tags),

@@ -24,6 +24,7 @@ COMMANDS = {
     "apps": ("yurt.cli.apps:apps", "List apps, newest first."),
     "functions": ("yurt.cli.apps:functions", "List the functions of an app, or of all live apps."),
     "containers": ("yurt.cli.apps:containers", "List containers, newest first."),
+    "capacity": ("yurt.cli.capacity:capacity", "Show what GPUs there are, and who has them."),
     "schedules": ("yurt.cli.schedules:schedules", "List schedules, with their next and last calls."),
     "schedule": ("yurt.cli.schedules:schedule", "Pause, resume or run a schedule."),
     "environments": ("yurt.cli.apps:environments", "List environments."),

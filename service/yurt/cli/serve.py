@@ -20,6 +20,7 @@ _FLAGS = {
     "run_dir": "DIR",
     "secret_key_file": "PATH",
     "container_user": "USER",
+    "gpu_models": "MODEL=TYPE[,MODEL=TYPE]",
     "max_containers": "N",
     "grace_s": "SECONDS",
     "cancel_grace_s": "SECONDS",

@@ -30,6 +30,23 @@ class PendingReason:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why the engine starts no container of a function now.
+
+    Args:
+        code: of pending reasons.
+        message: for people.
+        since: since when, in seconds since 1970.
+        details: further facts, by name.
+    """
+
+    code: str
+    message: str
+    since: float
+    details: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """What is known when an input waits.
 
@@ -46,8 +63,7 @@ class Waiting:
         start_failures: starts in a row that failed.
         start_error: the last failed start, in one line.
         retry_at: when the next start is due, seconds since 1970.
-        refusal: code and message of the engine's last refusal.
-        refused_since: since when the engine refuses.
+        refusal: the engine's last one, while it refuses.
         store_away: why the store takes nothing now, where the input waits for it.
     """
 
@@ -65,8 +81,7 @@ class Waiting:
     start_failures: int = 0
     start_error: str | None = None
     retry_at: float | None = None
-    refusal: tuple[str, str] | None = None
-    refused_since: float | None = None
+    refusal: Refusal | None = None
     store_away: str | None = None
 
 
@@ -100,8 +115,8 @@ def _reason(waiting: Waiting) -> _Reason:
         text = f"The store cannot be written: {waiting.store_away}. This goes on once it can."
         return "store_unavailable", text, None, None, {}
     if waiting.ready == 0 and waiting.refusal is not None:
-        code, message = waiting.refusal
-        return code, message, waiting.refused_since, waiting.retry_at, {}
+        refusal = waiting.refusal
+        return refusal.code, refusal.message, refusal.since, waiting.retry_at, refusal.details
     if waiting.ready == 0 and waiting.start_failures:
         return "crash_backoff", _backing_off(waiting), None, waiting.retry_at, {}
     ahead = _ahead(waiting.ahead)

@@ -403,8 +403,7 @@ class Heart:
             start_failures=pool.startup.failures,
             start_error=f"{error.get('type')}: {error.get('message')}"[:500] if error else None,
             retry_at=now + retry - mono if retry > mono else None,
-            refusal=pool.refusal[:2] if pool.refusal is not None else None,
-            refused_since=pool.refusal[2] if pool.refusal is not None else None,
+            refusal=pool.refusal,
             store_away=self._ledger.away if comes_back or len(starting) == len(current) else None,
         )
 

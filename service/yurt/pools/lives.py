@@ -12,6 +12,7 @@ import structlog
 from yurt.domain import ids
 from yurt.domain.changes import Change, Remove, Save
 from yurt.domain.endings import Ending
+from yurt.domain.reasons import Refusal
 from yurt.domain.records import Container, ContainerState, Outcome
 from yurt.domain.startup import Startup
 from yurt.domain.states import Event
@@ -131,8 +132,8 @@ class Lives:
             self.stop(pool, member, grace_s=0)
 
     def _refused(self, pool: Pool, member: Member, refused: EngineRefused) -> None:
-        since = pool.refusal[2] if pool.refusal is not None else self._clock.now()
-        pool.refusal = (refused.code, refused.message, since)
+        since = pool.refusal.since if pool.refusal is not None else self._clock.now()
+        pool.refusal = Refusal(refused.code, refused.message, since, refused.details)
         pool.startup = pool.startup.refused(self._clock.monotonic())
         log.warning("container_refused", container_id=member.id, code=refused.code, reason=refused.message)
         member.startup_failed = True  # though nobody failed: it was never begun, and leaves no row

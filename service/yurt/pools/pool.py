@@ -11,6 +11,7 @@ from yurt.domain.changes import Change, HoldBack, Save
 from yurt.domain.endings import Ending, cancelled, expired
 from yurt.domain.errors import NotFound, Unavailable
 from yurt.domain.functions import LiveFunction
+from yurt.domain.reasons import Refusal
 from yurt.domain.records import Outcome, Result, Timer, TimerKind
 from yurt.domain.retry import Again, after_failure
 from yurt.domain.startup import Startup
@@ -84,7 +85,7 @@ class Pool:
         members: its containers by id, those of an older revision included while they drain.
         startup: how the starts of the current revision went.
         start_error: the ending of the last failed start, while starts fail.
-        refusal: code, message and since when the engine has refused to start a container.
+        refusal: why the engine starts no container now.
         parked: inputs that may not run yet, for a moment, by seq.
         held_back: how many others wait in the store for a time of their own.
         recovering: inputs of an earlier life that a container may hold, until that is known.
@@ -101,7 +102,7 @@ class Pool:
         self.held_back = 0
         self.startup = Startup()
         self.start_error: Ending | None = None
-        self.refusal: tuple[str, str, float] | None = None
+        self.refusal: Refusal | None = None
         self.stats = Stats()
         self.mean_run_s: float | None = None
         self.startup_s: float | None = None

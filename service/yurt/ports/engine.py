@@ -1,9 +1,10 @@
 """Where containers come from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from yurt.domain.capacity import Capacity
 from yurt.domain.functions import LiveFunction
 
 
@@ -31,12 +32,14 @@ class EngineRefused(Exception):
     Args:
         code: a code of pending reasons, such as `no_capacity` or `engine_unreachable`.
         message: for people: what is missing, and what would help.
+        details: further facts for programs, by name.
     """
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, details: Mapping[str, object] | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.details = details or {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,6 @@ class Capabilities:
     """What an engine can do and tell.
 
     Args:
-        gpus: whether it can ever have GPUs to offer.
         notes: sentences for people, such as what it does not isolate.
         python: the version of the interpreter that runs functions, where there is one and it is known.
     """
@@ -72,7 +74,6 @@ class Capabilities:
     isolates: bool
     honours_image: bool
     memory_limit: bool
-    gpus: bool = False
     notes: tuple[str, ...] = ()
     python: tuple[int, int] | None = None
 
@@ -100,6 +101,9 @@ class Engine(Protocol):
 
         Returns at once; `ended` follows. Unknown or gone: nothing happens.
         """
+
+    async def capacity(self) -> Capacity:
+        """What it has to give now. It never fails: what it cannot ask for is a `reason`. Takes at most 5 s."""
 
     async def check(self) -> str | None:
         """None while it works, else the reason, for `/readyz`."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from yurt.domain import bundle, ids
+from yurt.domain.capacity import Shortage, choose
 from yurt.domain.changes import Change, Save
 from yurt.domain.definitions import FunctionDefinition, changed_keys, check_definition, parse_stored, refusal
 from yurt.domain.errors import FieldError, NotFound, RevisionMoved
@@ -196,7 +197,25 @@ class Deploys:
             Wanted(name, definition, json.dumps(definitions[name], ensure_ascii=False), *bundles[name])
             for name, definition in read.items()
         ]
-        return wanted, [warned for name, one in read.items() for warned in self._warnings(app, name, one, at(name))]
+        warnings = [warned for name, one in read.items() for warned in self._warnings(app, name, one, at(name))]
+        return wanted, warnings + await self._gpu_warnings(read, at)
+
+    async def _gpu_warnings(
+        self, read: Mapping[str, FunctionDefinition], at: Callable[[str], tuple[str, ...]]
+    ) -> list[Warned]:
+        """One for each function whose GPUs the engine does not have, whoever else asks."""
+        asking = {name: one.gpu for name, one in read.items() if one.gpu}
+        if not asking:
+            return []
+        capacity = await self._registry.capacity()
+        if capacity.reason is not None and not capacity.gpus:
+            return []  # not known now
+        lacking = {name: choose(gpus, capacity) for name, gpus in asking.items()}
+        return [
+            Warned(found.code, name, pointer(*at(name), "gpu"), f"{found.message} Calls of the function will wait.")
+            for name, found in lacking.items()
+            if isinstance(found, Shortage) and found.code == "no_such_gpu"
+        ]
 
     async def _missing_secrets(
         self, app: App, definitions: Mapping[str, FunctionDefinition], at: Callable[[str], tuple[str, ...]]
@@ -251,9 +270,6 @@ class Deploys:
         if definition.image is not None and not self._registry.honours_image:
             message = "This engine ignores images: the function runs with the interpreter of its containers."
             yield Warned("image_ignored", name, pointer(*at, "image"), message)
-        if definition.gpu and not self._registry.gpus:
-            message = "This engine has no GPUs: calls of the function will wait until it is deployed without gpu."
-            yield Warned("no_such_gpu", name, pointer(*at, "gpu"), message)
         if definition.schedule is not None and app.state is AppState.EPHEMERAL:
             message = "The app is ephemeral: its schedules run only when they are told to, with yurt schedule run."
             yield Warned("schedule_inactive", name, pointer(*at, "schedule"), message)

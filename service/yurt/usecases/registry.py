@@ -2,11 +2,12 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from yurt.domain.capacity import Capacity
 from yurt.domain.changes import Change, Remove
 from yurt.domain.definitions import FunctionDefinition, parse_stored
 from yurt.domain.errors import AppStopped, NotFound, Unavailable, YurtError
@@ -44,10 +45,10 @@ class Registry:
     Args:
         random_bytes: a source of ids, such as `secrets.token_bytes`.
         deployments: told of every change after its commit.
+        capacity: tells what the engine has to give.
         schedules: those of live functions.
         default_max: `max_containers` of functions whose definition names none.
         honours_image: whether the engine runs the image that a definition names.
-        gpus: whether the engine can ever have GPUs to offer.
         python: tells the version of Python that runs functions, or None where nobody knows.
     """
 
@@ -58,10 +59,10 @@ class Registry:
     environments: Environments
     catalog: Catalog
     deployments: Deployments
+    capacity: Callable[[], Awaitable[Capacity]]
     schedules: ScheduleBook = field(default_factory=ScheduleBook)
     default_max: int = 10
     honours_image: bool = False
-    gpus: bool = False
     python: Callable[[], tuple[int, int] | None] = lambda: sys.version_info[:2]
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _unsettled: "asyncio.Future[Exception | None] | None" = None

@@ -65,7 +65,7 @@ def function_stats(heart: Heart, clock: Clock, function_id: str, revision: int) 
 
 def _limited_by(pool: Pool, now: float) -> tuple[str, str, float] | None:
     if pool.refusal is not None:
-        return pool.refusal
+        return pool.refusal.code, pool.refusal.message, pool.refusal.since
     if pool.capped:
         limit = pool.live.scaling.max_containers
         code = "max_containers" if limit else "paused"

@@ -46,6 +46,7 @@ class FakeApi:
     lines: dict[str, list[Json]] = field(default_factory=dict)
     invalid: dict[str, list[Json]] = field(default_factory=dict)
     schedules: dict[str, Json] = field(default_factory=dict)
+    capacity: Json = field(default_factory=dict)
     cut: int = 0
     maps_left: int = 0
     redriven: list[tuple[str, Json]] = field(default_factory=list)
@@ -75,6 +76,7 @@ class FakeApi:
             ("POST", "/v1/functions/{address}/redrive", self.redrive_calls),
             ("GET", "/v1/{kind}/{id}/logs", self.logs),
             ("GET", "/v1/containers", self.containers),
+            ("GET", "/v1/capacity", self.get_capacity),
             ("GET", "/v1/environments", self.environments),
             ("GET", "/v1/schedules", self.list_schedules),
             ("POST", "/v1/schedules/{schedule}/{what}", self.change_schedule),
@@ -194,6 +196,9 @@ class FakeApi:
                 if "image" in definition
             ],
         }
+
+    async def get_capacity(self, _: web.Request) -> web.Response:
+        return web.json_response({"engine": "fake", "reachable": True, "gpus": [], "unmapped": []} | self.capacity)
 
     async def list_schedules(self, request: web.Request) -> web.Response:
         wanted = request.query.get("function_id")

@@ -12,6 +12,7 @@ import pytest
 from tests.clocks import FreeClock
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.deployments import FakeDeployments
+from tests.fakes.engine import FakeEngine
 from yurt.domain.records import Role
 from yurt.outbound.sealing import open_ring
 from yurt.outbound.store import open_store
@@ -75,6 +76,7 @@ def open_house(tmp_path: Path) -> Open:
                 environments=environments,
                 catalog=Catalog(),
                 deployments=FakeDeployments(),
+                capacity=FakeEngine().capacity,
             )
             await registry.load()
             pools = registry.deployments

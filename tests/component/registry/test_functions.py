@@ -4,7 +4,9 @@ import json
 import pytest
 
 from tests.component.registry.conftest import CODE, ROOT, STAGING, House, Make, Open, plain
+from tests.fakes.engine import FakeEngine
 from yurt.domain import bundle
+from yurt.domain.capacity import Capacity, GpuStock
 from yurt.domain.endings import Ending
 from yurt.domain.errors import AppStopped, FieldError, Invalid, NotFound, NotSupported, RevisionMoved
 from yurt.domain.functions import Scaling
@@ -148,6 +150,16 @@ async def test_a_gpu_that_no_container_will_have_is_warned_of(house: House, depl
     await deployed("thumbs")
     done = await house.functions.put(ROOT, "thumbs", "resize", plain(gpu="H100"))
     assert [(warned.code, warned.pointer) for warned in done.warnings] == [("no_such_gpu", "/gpu")]
+
+
+async def test_a_gpu_that_is_there_is_not_warned_of(house: House, deployed: Make) -> None:
+    engine = FakeEngine()
+    engine.has = Capacity("this fake", (GpuStock("T4", total=1, free=0),))
+    house.registry.capacity = engine.capacity
+    await deployed("thumbs")
+    assert (await house.functions.put(ROOT, "thumbs", "resize", plain(gpu=["H100", "T4"]))).warnings == ()
+    engine.has = Capacity("this fake", reason="It does not answer.")
+    assert (await house.functions.put(ROOT, "thumbs", "crop", plain(gpu="H100"))).warnings == ()
 
 
 async def test_a_bulk_deploy_is_all_or_nothing_and_names_every_error(house: House, deployed: Make) -> None:

@@ -88,6 +88,7 @@ async def wake(rig: Rig) -> Server:
         environments=environments,
         catalog=Catalog(),
         deployments=rig.heart,
+        capacity=rig.engine.capacity,
     )
     await registry.load()
     for live in registry.catalog.all():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from yurt.domain.blame import MAX_LOSSES, History, container_lost, runs_alone
 from yurt.domain.endings import MAX_TEXT, Ending, cancelled, describe, from_container
 from yurt.domain.json_value import MAX_DEPTH, is_json_value
-from yurt.domain.reasons import Waiting, explain
+from yurt.domain.reasons import Refusal, Waiting, explain
 from yurt.domain.records import Outcome, status_of
 from yurt.domain.startup import MAX_BACKOFF_S, Startup
 
@@ -64,9 +64,9 @@ def test_the_reason_is_what_stands_in_the_way_most() -> None:
         "recovering": waiting(recovering=True, max_containers=0),
         "delayed": waiting(start_at=9.0, max_containers=0),
         "retry_backoff": waiting(start_at=9.0, attempts=1, store_away="disk full"),
-        "paused": waiting(max_containers=0, refusal=("no_capacity", "none"), store_away="disk full"),
-        "store_unavailable": waiting(store_away="disk full", refusal=("no_capacity", "none"), starting=1),
-        "no_capacity": waiting(refusal=("no_capacity", "none"), start_failures=1),
+        "paused": waiting(max_containers=0, refusal=Refusal("no_capacity", "none", 5.0), store_away="disk full"),
+        "store_unavailable": waiting(store_away="disk full", refusal=Refusal("no_capacity", "none", 5.0), starting=1),
+        "no_capacity": waiting(refusal=Refusal("no_capacity", "none", 5.0), start_failures=1),
         "crash_backoff": waiting(start_failures=2, start_error="ImportError: x", starting=1, starting_since=1.0),
         "container_starting": waiting(starting=1, starting_since=7.0, ahead=2),
         "max_containers": waiting(ready=10, ahead=1),

@@ -27,6 +27,7 @@ from yurt.usecases.principals import Principal
 from yurt.usecases.redrives import Redrives
 from yurt.usecases.schedules import Schedules
 from yurt.usecases.secrets import Secrets
+from yurt.usecases.supply import Supply
 from yurt.usecases.tokens import Tokens
 
 Q_co = TypeVar("Q_co", covariant=True)
@@ -52,6 +53,7 @@ class Services:
     callbacks: Callbacks
     events: Events
     containers: Containers
+    supply: Supply
     logs: Logs
     heart: Heart
     shaper: Shaper

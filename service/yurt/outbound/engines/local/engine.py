@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 import structlog
 
+from yurt.domain.capacity import Capacity, Shortage
 from yurt.outbound.engines.local import launch, processes
 from yurt.outbound.engines.local.endings import members, reason
+from yurt.outbound.engines.local.gpus import Gpus, NvidiaSmi
 from yurt.outbound.engines.local.places import Places
 from yurt.outbound.engines.local.processes import Process
 from yurt.outbound.engines.local.settings import LocalSettings
@@ -65,6 +67,7 @@ class LocalEngine:
         self._settings = settings
         self._places = Places(settings.run_dir, settings.installation, settings.runner_sha256)
         self._launcher = launch.Launcher(settings.python, self._places.runner)
+        self._gpus = Gpus(NvidiaSmi(), settings.gpu_models)
         self._live: dict[str, _Live] = {}
         self._condemned: list[_Live] = []
         self._dead: list[_Live] = []
@@ -86,15 +89,17 @@ class LocalEngine:
         self._launcher, sentence = await asyncio.to_thread(
             launch.choose, self._settings.python, self._places.runner, self._settings.user
         )
+        await asyncio.to_thread(self._gpus.look)
         self.capabilities = Capabilities(
             name="local",
             isolates=False,
             honours_image=False,
             memory_limit=True,
-            notes=(*NOTES, sentence),
+            notes=(*NOTES, sentence, *([self._gpus.problem] if self._gpus.problem else ())),
             python=await asyncio.to_thread(self._launcher.version),
         )
         for live in await asyncio.to_thread(self._adopt):
+            self._gpus.resume(live.container_id, self._places.gpus(live.container_id))
             self._watch(live)
         observed = [Observed(live.container_id, live.reference) for live in self._live.values()]
         self._house = asyncio.create_task(self._keep_house(), name="local-engine")
@@ -106,28 +111,41 @@ class LocalEngine:
             raise EngineRefused("engine_unreachable", "The local engine is not open.")
         if spec.container_id in self._live:
             raise ValueError(f"container {spec.container_id} was started before")
-        if spec.function.gpu:
-            raise EngineRefused(
-                "no_such_gpu",
-                f"{spec.function.address} asks for {' or '.join(spec.function.gpu)}, and the local engine offers no"
-                " GPUs. Deploy it without gpu, or on a server whose engine has them.",
-            )
+        lent = self._lend(spec)
         try:
-            live = self._start(spec)
+            live = self._start(spec, lent)
         except OSError as error:
+            self._gpus.end(spec.container_id)
             self._places.discard(spec.container_id)
             self._dirty.set()
             raise launch.refusal(error, f"start a container of {spec.function.address}") from error
         self._watch(live)
         return live.reference
 
-    def _start(self, spec: ContainerSpec) -> _Live:
+    def _lend(self, spec: ContainerSpec) -> tuple[str, ...]:
+        """The GPUs of a container that is to start.
+
+        Raises:
+            EngineRefused: there are none such, or others have them.
+        """
+        if not spec.function.gpu:
+            return ()
+        lent = self._gpus.lend(spec.container_id, spec.function.gpu)
+        if isinstance(lent, Shortage):
+            asks = f"{spec.function.address} asks for {' or '.join(spec.function.gpu)}."
+            raise EngineRefused(lent.code, f"{asks} {lent.message}", lent.details)
+        return lent
+
+    def _start(self, spec: ContainerSpec, lent: Sequence[str]) -> _Live:
         if not os.access(self._settings.python, os.X_OK):
             raise FileNotFoundError(errno.ENOENT, "the interpreter cannot be run", str(self._settings.python))
         output = self._places.make(spec.container_id, self._launcher.owner)
         try:
+            if lent:
+                self._places.note_gpus(spec.container_id, lent)
             scratch = self._places.scratch(spec.container_id)
-            pid = self._launcher.start(spec, self._settings.installation, scratch, output)
+            more = self._gpus.variables(lent)
+            pid = self._launcher.start(spec, self._settings.installation, scratch, output, more)
         finally:
             os.close(output)
         try:
@@ -151,6 +169,10 @@ class LocalEngine:
             return
         processes.send(live.handle, signal.SIGTERM)
         live.force = asyncio.get_running_loop().call_later(grace_s, self._condemn, live)
+
+    async def capacity(self) -> Capacity:
+        """See `Engine.capacity`. GPUs are counted once, at the start."""
+        return self._gpus.capacity()
 
     async def check(self) -> str | None:
         """See `Engine.check`."""
@@ -220,6 +242,7 @@ class LocalEngine:
             for live, ended in await asyncio.to_thread(self._bury, dead):
                 os.close(live.handle)
                 del self._live[live.container_id]
+                self._gpus.end(live.container_id)
                 self._report(ended)
             self._dirty.set()
         self._buried_all = True

@@ -7,7 +7,7 @@ import pwd
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,7 +95,7 @@ class Launcher:
             extra_groups=[] if self._group is not None else None,
         )
 
-    def start(self, spec: ContainerSpec, installation: str, scratch: Path, output: int) -> int:
+    def start(self, spec: ContainerSpec, installation: str, scratch: Path, output: int, more: Mapping[str, str]) -> int:
         """Start a container's runner; returns its pid.
 
         Args:
@@ -103,6 +103,7 @@ class Launcher:
             installation: whose it is.
             scratch: its own directory, which exists.
             output: a descriptor for what the runner itself prints.
+            more: further variables of its environment.
 
         Raises:
             OSError: the process could not be made.
@@ -118,7 +119,7 @@ class Launcher:
                 stdin=reader,
                 stdout=output,
                 stderr=output,
-                env=self._environment(spec, installation, scratch),
+                env={**self._environment(spec, installation, scratch), **more},
                 cwd=scratch,
                 umask=0o077,
                 start_new_session=True,

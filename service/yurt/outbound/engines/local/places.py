@@ -4,7 +4,8 @@
       runner-<hash>.pyz            0644, what containers run
       containers/<container>/      0700, the container's scratch directory, its own
       records/<installation>/      0700, the engine's notes: <container>.out, what the runner itself printed, made
-                                   first, so that it stands for "this container is ours"; <container>.ref, its identity
+                                   first, so that it stands for "this container is ours"; <container>.ref, its identity;
+                                   <container>.gpu, the GPUs that it has
       trash/                       0700, scratch directories on their way out
 
 Another installation's containers and notes are never touched.
@@ -14,7 +15,7 @@ import contextlib
 import os
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 LAST_OUTPUT_BYTES = 4096
@@ -103,6 +104,17 @@ class Places:
         """Note which process a container is."""
         self._write(self._records / f"{container_id}.ref", f"{pid}:{started}".encode(), 0o600)
 
+    def note_gpus(self, container_id: str, uuids: Sequence[str]) -> None:
+        """Note which GPUs a container has, before it starts."""
+        self._write(self._records / f"{container_id}.gpu", "\n".join(uuids).encode(), 0o600)
+
+    def gpus(self, container_id: str) -> Sequence[str]:
+        """Which GPUs a container was given."""
+        try:
+            return (self._records / f"{container_id}.gpu").read_text().splitlines()
+        except FileNotFoundError:
+            return ()
+
     def known(self) -> dict[str, tuple[int, int] | None]:
         """The containers of this installation, each with pid and start time, or None where a start was cut short."""
         found: dict[str, tuple[int, int] | None] = {}
@@ -128,7 +140,7 @@ class Places:
         """Take a container's directories away at once; `empty_trash` removes the content later."""
         with contextlib.suppress(FileNotFoundError):  # a start can be cut short before it is made
             self.scratch(container_id).rename(self._trash / container_id)
-        for suffix in (".ref", ".out"):
+        for suffix in (".ref", ".gpu", ".out"):
             (self._records / f"{container_id}{suffix}").unlink(missing_ok=True)
 
     def empty_trash(self) -> list[str]:

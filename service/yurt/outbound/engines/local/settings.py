@@ -1,5 +1,6 @@
 """What the local engine is told once, when it is made."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,7 @@ class LocalSettings:
         runner_sha256: its hash (hex), which names the file, so that a newer server does not change it under
             containers that still load from it.
         user: whom containers run as when the server is root; None for the server's own user.
+        gpu_models: further types of GPUs by their product names.
     """
 
     installation: str
@@ -24,3 +26,4 @@ class LocalSettings:
     runner: bytes = field(repr=False)
     runner_sha256: str
     user: str | None = "nobody"
+    gpu_models: Mapping[str, str] = field(default_factory=dict)
