@@ -10,7 +10,7 @@ import click
 from scripts.stack.gpus import Gpus, parse_gpus
 from scripts.stack.http import Refused
 from scripts.stack.plan import FIRST_PORT, PORTS, USUAL_NODES, Plan
-from scripts.stack.programs import CONSUL, NOMAD, Unobtainable, obtain
+from scripts.stack.programs import CONSUL, NOMAD, Unobtainable, cache_folder, obtain
 from scripts.stack.stack import Failed, Stack, say
 
 
@@ -76,7 +76,7 @@ def up(path: Path | None, first_port: int | None, nodes: tuple[tuple[Gpus, ...],
         stack = Stack(Plan(home=usual.home, first_port=first_port or usual.first_port, nodes=nodes or usual.nodes))
     elif first_port not in {None, stack.plan.first_port} or (nodes and nodes != stack.plan.nodes):
         raise click.ClickException(f"the stack in {stack.home} has other ports or nodes. End it first, or choose --dir")
-    stack.up()
+    stack.up(cache_folder())
     say(f"Nomad  {stack.plan.nomad_address}/ui   (token: {stack.home}/management.token)")
     say(f"Consul {stack.plan.consul_address}/ui")
     say('To use it: eval "$(scripts/hashistack env)"')
@@ -117,7 +117,7 @@ def env(path: Path | None) -> None:
 def obtain_programs() -> None:
     """Find, download or build the programs, and print where they are."""
     for program in (CONSUL, NOMAD):
-        print(obtain(program, say))
+        print(obtain(program, say, cache_folder()))
 
 
 if __name__ == "__main__":

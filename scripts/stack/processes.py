@@ -1,8 +1,10 @@
 """Processes by number and time of start, so that none is taken for another that got its number later."""
 
+import contextlib
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ MARK = "HASHISTACK_HOME"
 """A variable that every process of a stack has, also those that Nomad starts and that outlive it."""
 
 KILL_S = 15
+SPAWN_S = 15
 
 
 @dataclass(frozen=True)
@@ -30,27 +33,35 @@ class Started:
         """The process, while it runs."""
         try:
             found = psutil.Process(self.pid)
-            same = abs(found.create_time() - self.at) < 0.05
-            return found if same and found.status() != psutil.STATUS_ZOMBIE else None
+            return found if abs(found.create_time() - self.at) < 0.05 and not ended(found) else None
         except psutil.NoSuchProcess:
             return None
 
 
-def spawn(command: list[str], home: Path, log: Path) -> tuple[Started, subprocess.Popen[bytes]]:
-    """Start an agent that outlives its parent, with its output in a log."""
-    # Go resolves what it listens on by itself; the developer's own tokens and addresses are not this cluster's.
+def ended(process: psutil.Process) -> bool:
+    """Whether it has ended, be it that nobody has taken note yet."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def spawn(command: list[str], home: Path, log: Path) -> Started:
+    """Start an agent that is nobody's child, with its output in a log."""
+    # The developer's own tokens and addresses are not this cluster's.
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("NOMAD_", "CONSUL_", "YURT_"))}
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            cwd=home,
-            env=kept | {MARK: str(home)},
-            start_new_session=True,
-        )
-    return Started(process.pid, psutil.Process(process.pid).create_time()), process
+    script = 'log=$1; shift; "$@" >>"$log" 2>&1 </dev/null & echo $!'
+    ran = subprocess.run(
+        ["sh", "-c", script, "sh", str(log), *command],
+        cwd=home,
+        env=kept | {MARK: str(home)},
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        timeout=SPAWN_S,
+        check=True,
+    )
+    pid = int(ran.stdout)
+    return Started(pid, psutil.Process(pid).create_time())
 
 
 def of_stack(home: Path) -> list[psutil.Process]:
@@ -58,20 +69,25 @@ def of_stack(home: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get(MARK) == str(home) and process.status() != psutil.STATUS_ZOMBIE:
+            if process.environ().get(MARK) == str(home) and not ended(process):
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
     return found
 
 
-def kill(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
-    """End processes at once; those that are left after a while, which there should never be."""
-    targets = [process for process in processes if process.pid != os.getpid()]
-    for process in targets:
-        try:
+def kill(processes: Iterable[psutil.Process]) -> None:
+    """End processes at once.
+
+    Raises:
+        TimeoutError: one does not end, which should never be.
+    """
+    left = list(processes)
+    for process in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(signal.SIGKILL)
-        except psutil.NoSuchProcess:
-            continue
-    _, left = psutil.wait_procs(targets, timeout=KILL_S)
-    return [process for process in left if process.status() != psutil.STATUS_ZOMBIE]
+    deadline = time.monotonic() + KILL_S
+    while left := [process for process in left if not ended(process)]:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"these processes do not end: {', '.join(map(str, left))}")
+        time.sleep(0.01)

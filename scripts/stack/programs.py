@@ -93,12 +93,18 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "yurt" / "bin"
 
 
-def obtain(program: Program, say: Say, cache: Path | None = None) -> Path:
+def found(program: Program, cache: Path) -> Path | None:
+    """The path of a program that need not be obtained, if it is there."""
+    kept = _kept(program, cache)
+    return find_on_path(program)[0] or (kept if kept.exists() else None)
+
+
+def obtain(program: Program, say: Say, cache: Path) -> Path:
     """The path of a program, which may have to be downloaded or built.
 
     Args:
         say: is told what takes long.
-        cache: `cache_folder()`, unless given.
+        cache: where it is then kept, such as `cache_folder()`.
 
     Raises:
         Unobtainable: no way led to it.
@@ -106,7 +112,7 @@ def obtain(program: Program, say: Say, cache: Path | None = None) -> Path:
     on_path, why_not_path = find_on_path(program)
     if on_path:
         return on_path
-    kept = (cache or cache_folder()) / f"{program.name}-{program.version}"
+    kept = _kept(program, cache)
     with _alone(kept):
         if kept.exists():
             return kept
@@ -131,17 +137,21 @@ def obtain(program: Program, say: Say, cache: Path | None = None) -> Path:
 
 def find_on_path(program: Program) -> tuple[Path | None, str]:
     """What the PATH has, if it is new enough, and else why not."""
-    found = shutil.which(program.name)
-    if found is None:
+    path = shutil.which(program.name)
+    if path is None:
         return None, f"{program.name} is not on the PATH"
-    ran = subprocess.run([found, "version"], capture_output=True, text=True, timeout=60, check=False)
+    ran = subprocess.run([path, "version"], capture_output=True, text=True, timeout=60, check=False)
     said = re.search(r"v(\d+)\.(\d+)", ran.stdout)
     if said is None:
-        return None, f"{found} does not say its version"
+        return None, f"{path} does not say its version"
     if (int(said[1]), int(said[2])) < program.least:
         least = ".".join(map(str, program.least))
-        return None, f"{found} is {said[0]}, older than {least}"
-    return Path(found), ""
+        return None, f"{path} is {said[0]}, older than {least}"
+    return Path(path), ""
+
+
+def _kept(program: Program, cache: Path) -> Path:
+    return cache / f"{program.name}-{program.version}"
 
 
 @contextmanager

@@ -75,14 +75,17 @@ class Stack:
         stack._programs = kept["programs"]
         return stack
 
-    def up(self, tell: Callable[[str], None] = say) -> None:
+    def up(self, cache: Path, tell: Callable[[str], None] = say) -> None:
         """Start what does not run, and return when all of it works.
+
+        Args:
+            cache: where the programs are kept, if they are not on the PATH.
 
         Raises:
             Failed: an agent does not start, or its ports are taken.
             Unobtainable: a program is found nowhere.
         """
-        self._programs = {program.name: str(obtain(program, tell)) for program in (CONSUL, NOMAD)}
+        self._programs = {program.name: str(obtain(program, tell, cache)) for program in (CONSUL, NOMAD)}
         if self.home.exists() and not (self.home / "stack.json").exists() and any(self.home.iterdir()):
             raise Failed(f"{self.home} holds something else; choose another folder with --dir")
         self.home.mkdir(parents=True, exist_ok=True)
@@ -127,14 +130,12 @@ class Stack:
             path.write_text(text)
         log = self.home / f"{role}.log"
         before = log.stat().st_size if log.exists() else 0
-        self._started[role], process = spawn(agent.command, self.home, log)
+        self._started[role] = started = spawn(agent.command, self.home, log)
         self._save()
 
         def ready() -> object:
-            if process.poll() is not None:
-                raise Failed(
-                    f"{role} ended with {process.returncode} as it started. Its log, {log}, ends:\n{_end(log)}"
-                )
+            if started.process() is None:
+                raise Failed(f"{role} ended as it started. Its log, {log}, ends:\n{_end(log)}")
             return agent.ready(log.read_text(errors="replace")[before:])
 
         self._wait(role, ready)
