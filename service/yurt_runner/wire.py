@@ -29,7 +29,11 @@ payload: the error as JSON."""
 STARTED = 4
 """User code of (seq, token) has begun and runs for over 10 ms. meta: for_s."""
 OUTPUT = 5
-"""The end of (seq, token). flags: index into OUTCOMES. meta: run_s. payload: the value, or the error, as JSON."""
+"""The end of (seq, token). flags: index into OUTCOMES. meta: run_s, and items (how many) of a generator. payload: the
+value, nothing of a generator, or the error as JSON."""
+ITEM = 6
+"""Items that the generator of (seq, token) yielded; what is not stored yet is sent again on a new connection.
+meta: first (the number of the first of them), count. payload: one JSON value a line."""
 LOG = 7
 """payload: a JSON array of [age_s, stream, seq, token, text]; seq and token are 0 for lines of no input.
 meta: dropped."""
@@ -49,6 +53,8 @@ RECALL = 67
 """Give back, by RETURN, every input whose user code has not begun."""
 ACK = 68
 """Outputs that are committed. payload: PAIRs of (seq, token)."""
+CREDIT = 69
+"""How far the generator of (seq, token) may go. payload: CREDITED."""
 CANCEL = 70
 """Raise in the user code of (seq, token); by force after meta grace_s."""
 DRAIN = 71
@@ -56,6 +62,13 @@ DRAIN = 71
 
 PAIR = struct.Struct("<QQ")
 """(seq, token), as in the payload of ACK."""
+
+CREDITED = struct.Struct("<QQQ")
+"""Items that are stored; items and bytes that may be sent in all."""
+
+ITEM_WINDOW, ITEM_WINDOW_BYTES = 4096, 1 << 20
+"""Items, and their bytes, that a generator may yield before it is told that any are stored. It stops once either is
+reached: a single item may be larger."""
 
 OUTCOMES = (
     "success",

@@ -26,6 +26,7 @@ Record: TypeAlias = (
     | records.Secret
     | records.Map
     | records.Block
+    | records.ItemBlock
     | records.Timer
     | records.Redrive
     | records.Schedule
@@ -70,6 +71,7 @@ class Complete(NamedTuple):
     value: bytes | None
     value_blob: str | None
     error_json: bytes | None
+    items: int | None = None
 
 
 class AcceptCall(NamedTuple):

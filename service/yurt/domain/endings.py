@@ -32,12 +32,14 @@ class Ending(msgspec.Struct, frozen=True):
         value: the returned value as JSON, on success.
         error: what is known of the error, otherwise.
         run_s: how long user code ran, where it did.
+        items: how many items it yielded, where it is a generator's.
     """
 
     outcome: Outcome
     value: bytes | None = None
     error: Mapping[str, object] = {}
     run_s: float | None = None
+    items: int | None = None
 
 
 def cancelled(by: str) -> Ending:

@@ -228,7 +228,8 @@ class Call(msgspec.Struct, frozen=True):
 class Result(msgspec.Struct, frozen=True):
     """The visible end of an input. Key: seq.
 
-    `value` is set on success (a JSON text), `error_json` otherwise. `started_at` is None where no attempt began.
+    `value` is set on success (a JSON text), `error_json` otherwise. `started_at` is None where no attempt began. Of a
+    generator `items` says how many items it has, however it ended, and `value` is never set.
     """
 
     seq: int
@@ -240,6 +241,32 @@ class Result(msgspec.Struct, frozen=True):
     container_id: str | None
     value: Payload | None
     error_json: bytes | None
+    items: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemBlock:
+    """Items of a generator with numbers in a row. Key: (seq, first). Inserted once; there is no gap between two.
+
+    Args:
+        seq: of the input.
+        first: the number of the first of them; an input's items are numbered from 0.
+        count: how many they are.
+        total_bytes: of all items of the input up to the last one here.
+        data: the items, one a line, each of them one JSON value; None where they are in the blob.
+    """
+
+    seq: int
+    first: int
+    count: int
+    total_bytes: int
+    data: bytes | None
+    blob: str | None = None
+
+    @property
+    def end(self) -> int:
+        """The number behind the last one."""
+        return self.first + self.count
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ class OldCall:
         undelivered: its callback has not been settled.
         size_bytes: of arguments and result, as far as they are in the store.
         several: it is a map, and has inputs of its own.
+        items: it is a generator's, and has items.
     """
 
     seq: int
@@ -30,6 +31,7 @@ class OldCall:
     undelivered: bool
     size_bytes: int
     several: bool = False
+    items: bool = False
 
 
 def slices(calls: Iterable[OldCall], before: float) -> Iterator[tuple[int, ...]]:

@@ -19,6 +19,7 @@ from yurt.domain.timing import Timing
 from yurt.pools.background import Background
 from yurt.pools.followers import Followers
 from yurt.pools.inputs import Input, resumed, timers_of
+from yurt.pools.items import ItemDesk
 from yurt.pools.ledger import Ledger
 from yurt.pools.live_map import LiveMap
 from yurt.pools.lives import STOP_GRACE_S, Lives
@@ -53,10 +54,15 @@ class NewCall(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many inputs of one function may wait, and how many of them are in memory."""
+    """How many inputs of one function may wait, how many of them are in memory, and what one may yield.
+
+    Args:
+        item_bytes: the most that is stored of what one generator yields.
+    """
 
     pending: int = 5_000_000
     window: Window = WINDOW
+    item_bytes: int = 1 << 30
 
 
 class Heart:
@@ -65,6 +71,7 @@ class Heart:
     Attributes:
         inputs: every input that has not ended and is in memory, by seq.
         stored: brings the others there.
+        items: takes what generators yield, and tells who reads it.
         reach: reaches those whose turn it is not, wherever they are.
         maps: every map that has not ended.
         followers: who waits for inputs, also for those that are only in the store.
@@ -99,10 +106,21 @@ class Heart:
         self._to_scale: set[Pool] = set()
         self._closed = False
         self.scale_wanted: Callable[[], None] = lambda: None
+        self.items = self._new_items(blobs, background)
         self.maps = self._new_maps(blobs, background)
         self.stored = self._new_stored(reads, background, limits.window.stream)
         self.reach = self._new_reach(background)
         self._desk = self._new_desk(blobs, background, limits.window)
+
+    def _new_items(self, blobs: Blobs, background: Background) -> ItemDesk:
+        return ItemDesk(
+            ledger=self._ledger,
+            blobs=blobs,
+            clock=self._clock,
+            background=background,
+            inputs=self.inputs,
+            limit_bytes=self._limits.item_bytes,
+        )
 
     def _new_maps(self, blobs: Blobs, background: Background) -> Maps:
         return Maps(
@@ -152,6 +170,7 @@ class Heart:
             clock=self._clock,
             numbers=self._numbers,
             background=background,
+            items=self.items,
             followers=self.followers,
             timers=self.timers,
             window=window,
@@ -162,6 +181,7 @@ class Heart:
             scale=self._want_scale,
             forget=self._forget,
             retire=self._retire_member,
+            cancel_grace_s=lambda: self.lives.cancel_grace_s,
         )
 
     def attach(self, lives: Lives) -> None:

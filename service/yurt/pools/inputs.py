@@ -5,8 +5,10 @@ from typing import Protocol
 
 from yurt.domain.blame import History
 from yurt.domain.changes import Change
+from yurt.domain.items import Amount
 from yurt.domain.records import Claim, Result, Timer, TimerKind
 from yurt.domain.timing import Timing
+from yurt.pools.live_items import LiveItems
 from yurt.ports import PendingInput, WaitingInput
 
 UNTRIED = History()
@@ -64,6 +66,7 @@ class Input:
         ending: how it ends is decided; nothing can change that.
         over: its end is committed.
         queued: it is in the queue of its function, and in memory.
+        items: what it yielded, once that is anything: from then on it is never run again.
         timed: the store may have timers of it.
         start_at: when it may run, seconds since 1970, while it is held back until then.
         runs_since: since when its attempt runs, on the monotonic clock; it means something where `started_at` is set.
@@ -83,6 +86,7 @@ class Input:
         "group",
         "history",
         "index",
+        "items",
         "kind",
         "member",
         "metadata_json",
@@ -143,6 +147,7 @@ class Input:
         self.queued = False
         self.claim: Claim | None = None
         self.claimed = False
+        self.items: LiveItems | None = None
         self.ending = False
         self.over = False
 
@@ -187,6 +192,8 @@ def resumed(item: Input, row: PendingInput | WaitingInput) -> None:
     item.claimed = row.claim is not None
     item.timed = row.timed
     item.start_at = row.start_at
+    if isinstance(row, PendingInput) and row.items:
+        item.items = LiveItems(Amount(row.items, row.item_bytes))
 
 
 def timers_of(item: Input, timing: Timing, now: float) -> list[Timer]:

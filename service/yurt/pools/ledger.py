@@ -111,7 +111,8 @@ class Ledger:
             error = msgspec.json.encode(told)
         value = Payload(ending.value) if ending.value is not None else None
         attempts = item.history.number if item.member is not None else item.history.number - 1
-        return Result(item.seq, ending.outcome, started, now, attempts, revision, container_id, value, error)
+        items = item.items.added.items if item.items is not None else 0 if ending.items is not None else None
+        return Result(item.seq, ending.outcome, started, now, attempts, revision, container_id, value, error, items)
 
     async def _end_with_blob(
         self, item: Input, ending: Ending, value: bytes, revision: int | None, seen: Callable[[Result], None]
@@ -142,6 +143,7 @@ class Ledger:
             None if value is None else value.data,
             None if value is None else value.blob,
             result.error_json,
+            result.items,
         )
 
         def done(error: Exception | None) -> None:

@@ -1,6 +1,7 @@
 """Reading what a container says about an input: nothing it sends is trusted."""
 
 import msgspec
+from msgspec import structs
 
 from yurt.domain.endings import Ending, from_container
 from yurt.domain.json_value import is_json_value
@@ -12,6 +13,7 @@ class _Timing(msgspec.Struct):
     """The meta part of an OUTPUT, on the path of every call."""
 
     run_s: float | None = None
+    items: int | None = None
 
 
 _timing = msgspec.json.Decoder(_Timing).decode
@@ -37,11 +39,18 @@ def seconds(value: object) -> float | None:
 
 def read_output(frame: Frame) -> Ending:
     """The ending that an OUTPUT frame tells of; what cannot be believed becomes an `internal_error`."""
-    run_s = _run_s(frame.meta)
+    said = _said(frame.meta)
+    if said.items is not None:
+        return _of_generator(frame, said.items, seconds(said.run_s))
+    run_s = seconds(said.run_s)
     if frame.flags == 0:
         if is_json_value(frame.payload):
             return Ending(Outcome.SUCCESS, value=frame.payload, run_s=run_s)
         return Ending(Outcome.INTERNAL_ERROR, error=_forged("a value that is not one JSON value"), run_s=run_s)
+    return _failure(frame, run_s)
+
+
+def _failure(frame: Frame, run_s: float | None) -> Ending:
     outcome = Outcome(OUTCOMES[frame.flags]) if frame.flags < len(OUTCOMES) else None
     error = read_error(frame.payload)
     if outcome is None or error is None or outcome in {Outcome.INTERNAL_ERROR, Outcome.EXPIRED}:
@@ -49,11 +58,17 @@ def read_output(frame: Frame) -> Ending:
     return Ending(outcome, error=error, run_s=run_s)
 
 
-def _run_s(meta: bytes) -> float | None:
+def _of_generator(frame: Frame, items: int, run_s: float | None) -> Ending:
+    if frame.flags == 0:
+        return Ending(Outcome.SUCCESS, run_s=run_s, items=items)
+    return structs.replace(_failure(frame, run_s), items=items)
+
+
+def _said(meta: bytes) -> _Timing:
     try:
-        return seconds(_timing(meta).run_s)
+        return _timing(meta)
     except msgspec.MsgspecError:
-        return None
+        return _Timing()
 
 
 def read_error(payload: bytes) -> dict[str, object] | None:

@@ -11,6 +11,7 @@ from yurt.domain.changes import Change, HoldBack, Save
 from yurt.domain.endings import Ending, cancelled, expired
 from yurt.domain.errors import NotFound, Unavailable
 from yurt.domain.functions import LiveFunction
+from yurt.domain.items import not_again
 from yurt.domain.reasons import Refusal
 from yurt.domain.records import Outcome, Result, Timer, TimerKind
 from yurt.domain.retry import Again, after_failure
@@ -18,6 +19,7 @@ from yurt.domain.startup import Startup
 from yurt.pools.background import Background
 from yurt.pools.followers import Followers
 from yurt.pools.inputs import Input
+from yurt.pools.items import ItemDesk
 from yurt.pools.ledger import BLOB_RETRY_S, Ledger
 from yurt.pools.members import Member
 from yurt.pools.numbers import Numbers
@@ -48,6 +50,7 @@ class Desk:
     """What every pool uses.
 
     Args:
+        items: takes what generators yield.
         followers: who waits for inputs.
         timers: what is due later.
         window: how much of a queue is in memory.
@@ -58,6 +61,7 @@ class Desk:
         scale: asks for a scaling decision soon.
         forget: called when an input has ended.
         retire: called when a container is to take nothing new and end.
+        cancel_grace_s: what user code gets after it was told to stop, in seconds.
     """
 
     ledger: Ledger
@@ -65,6 +69,7 @@ class Desk:
     clock: Clock
     numbers: Numbers
     background: Background
+    items: ItemDesk
     followers: Followers
     timers: Timers
     window: Window
@@ -75,6 +80,7 @@ class Desk:
     scale: Callable[["Pool"], None]
     forget: Callable[[Input], None]
     retire: Callable[["Pool", Member, str], None]
+    cancel_grace_s: Callable[[], float]
 
 
 class Pool:
@@ -122,6 +128,9 @@ class Pool:
             return
         if self.retired_by is not None:
             self._end(item, cancelled(self.retired_by))
+            return
+        if item.items is not None:
+            self._end(item, not_again(item.items.added.items, "The container that ran it is gone."))
             return
         if not self.queue and self._goes_at_once(item):
             return
@@ -316,8 +325,23 @@ class Pool:
         else:
             self._settling[item.seq, item.token] = member
             if not item.ending:
-                self._attempt_ended(item, ending, member)
+                if item.items is None and not ending.items:
+                    self._attempt_ended(item, ending, member)
+                else:
+                    self.desk.items.ended(item, ending, lambda last: self._end(item, last, member))
         self.freed(member)
+
+    def items(self, member: Member, frame: wire.Frame) -> None:
+        """A generator yielded. Only the attempt that holds the input's current token can speak for it."""
+        item = member.held.get(frame.seq)
+        if item is None or item.token != frame.token or item.ending:
+            return
+        if item.started_at is None:
+            self.started(member, item.seq, item.token, 0.0)
+        refusal = self.desk.items.take(item, member, frame)
+        if refusal is not None:
+            self._end(item, refusal, member)
+            self._interrupt(item, member, self.desk.cancel_grace_s())
 
     def _attempt_ended(self, item: Input, ending: Ending, member: Member) -> None:
         """An attempt speaks for its input: that ends, or has a retry left."""
@@ -431,7 +455,7 @@ class Pool:
         item.member, item.started_at = None, None
         item.min_token = item.token + 1
         self.desk.followers.changed(item.seq)
-        if item.claimed:
+        if item.claimed and item.items is None:
             item.claimed = False
             self.desk.ledger.unclaim(item, partial(self.unclaimed, item))
         else:
@@ -487,10 +511,15 @@ class Pool:
         self.parked.discard(item.seq)
         self._end(item, cancelled(by))
         member = self.members.get(item.member.id) if item.member is not None else None
-        if member is not None and member.link is not None:
-            frame = wire.pack(wire.CANCEL, item.seq, item.token, meta=wire.meta(grace_s=grace_s))
-            member.link.send(frame)
+        if member is not None:
+            self._interrupt(item, member, grace_s)
         return True
+
+    @staticmethod
+    def _interrupt(item: Input, member: Member, grace_s: float) -> None:
+        """Tell a container to stop the work, which keeps the slot until it has."""
+        if member.link is not None:
+            member.link.send(wire.pack(wire.CANCEL, item.seq, item.token, meta=wire.meta(grace_s=grace_s)))
 
     def overran(self, item: Input, member: Member) -> None:
         """End an input that ran over its timeout although its container should have seen to that."""
@@ -529,6 +558,9 @@ class Pool:
         self.free.pop(member.id, None)
         again: list[tuple[Input, History]] = []
         for item in held:
+            if item.items is not None:
+                self._end(item, not_again(item.items.added.items, message), member)
+                continue
             verdict = container_lost(item.history) if item.seq in ran else Verdict(None, item.history)
             if verdict.final is not None:
                 error = {"type": "ContainerLost", "message": f"{message} This was loss {verdict.history.losses}."}

@@ -47,6 +47,7 @@ class Recovery:
             told.add((held.seq, held.token))
             item = self._inputs.get(held.seq)
             if item is not None and item.member is member and item.token == held.token and not item.ending:
+                pool.desk.items.adopted(item, member)
                 continue
             if item is not None and self._may_adopt(pool, item, held):
                 self._take(pool, member, item, held)
@@ -82,6 +83,7 @@ class Recovery:
         item.started_at = now - held.for_s if held.for_s is not None else None
         item.runs_since = self._clock.monotonic() - (held.for_s or 0.0)
         member.held[item.seq] = item
+        pool.desk.items.adopted(item, member)
         pool.desk.followers.changed(item.seq)
 
     def release(self, pool: Pool) -> None:
@@ -98,7 +100,7 @@ class Recovery:
             if silent and waited < WAIT_S:
                 continue
             del pool.recovering[item.seq]
-            if item.claimed:
+            if item.claimed and item.items is None:
                 item.claimed = False
                 pool.desk.ledger.unclaim(item, partial(pool.unclaimed, item))
             else:

@@ -206,6 +206,8 @@ class Sessions:
             kind = frame.kind
             if kind == wire.OUTPUT:
                 pool.output(member, frame)
+            elif kind == wire.ITEM:
+                pool.items(member, frame)
             elif kind == wire.LOG:
                 self._log(member, frame)
             elif kind == wire.BEAT:

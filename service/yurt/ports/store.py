@@ -12,6 +12,7 @@ from yurt.domain.records import (
     Callback,
     Claim,
     IdempotencyKey,
+    ItemBlock,
     Map,
     Payload,
     Progress,
@@ -155,6 +156,8 @@ class PendingInput:
     Args:
         timed: the store has timers of it.
         start_at: until when it is held back, seconds since 1970, where it is.
+        items: how many items of it are stored, where it has a claim: the first item is written with one.
+        item_bytes: their bytes.
     """
 
     call: Call
@@ -162,6 +165,8 @@ class PendingInput:
     claim: Claim | None
     timed: bool = False
     start_at: float | None = None
+    items: int = 0
+    item_bytes: int = 0
 
     @property
     def seq(self) -> int:
@@ -280,6 +285,16 @@ class Maps(Protocol):
         """How many those are, by function."""
 
 
+class Items(Protocol):
+    """Reads of what generators yielded, always as committed."""
+
+    async def blocks(self, seq: int, start: int, *, limit: int) -> list[ItemBlock]:
+        """Blocks of an input in order, from the one on that holds the item `start`; at most `limit`."""
+
+    async def firsts(self, seq: int, *, limit: int) -> list[int]:
+        """The first numbers of the first blocks of an input: with `seq` they are the keys of its blocks."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failed:
     """Which calls of a function are to be repeated: those that nobody has repeated yet, and that ended so.
@@ -354,6 +369,10 @@ class Store(Protocol):
     @property
     def maps(self) -> Maps:
         """Reads of maps."""
+
+    @property
+    def items(self) -> Items:
+        """Reads of what generators yielded."""
 
     @property
     def redrives(self) -> Redrives:

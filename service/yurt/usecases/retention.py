@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from yurt.domain.changes import Change, Expire, Remove
 from yurt.domain.ids import CONTAINER, ulid
-from yurt.domain.records import App, Block, Container, ContainerState, Function, IdempotencyKey, Revision
-from yurt.domain.retention import ORPHAN_GRACE_S, ROWS, slices
+from yurt.domain.items import BLOCK_BYTES
+from yurt.domain.records import App, Block, Container, ContainerState, Function, IdempotencyKey, ItemBlock, Revision
+from yurt.domain.retention import ORPHAN_GRACE_S, ROWS, SLICE_BYTES, slices
 from yurt.ports import Blobs, CallFilter, Clock, Store
 
 PAUSE_S = 0.05
@@ -14,6 +15,10 @@ BUSY_PAUSE_S = 0.5
 """The same while the journal is busy."""
 BUSY_PER_S = 1000.0
 """Changes a second above which it is. It never stops the deleting: the store would grow for ever."""
+
+
+ITEM_BLOCKS = SLICE_BYTES // BLOCK_BYTES
+"""Blocks of items that are deleted in one transaction."""
 
 
 class Retention:
@@ -64,9 +69,12 @@ class Retention:
         after = 0
         while page := await self._store.retention.calls(after=after, limit=ROWS):
             several = {call.seq for call in page if call.several}
+            items = {call.seq for call in page if call.items}
             for seqs in slices(page, before):
                 for seq in several.intersection(seqs):
                     await self._inputs(seq)
+                for seq in items.intersection(seqs):
+                    await self._items(seq)
                 await self._write(Expire(seqs))
             if page[-1].created_at >= before:
                 return
@@ -80,6 +88,11 @@ class Retention:
             for first in range(block.first_seq, last + 1, ROWS):
                 await self._write(Expire(tuple(range(first, min(first + ROWS, last + 1)))))
             await self._write(Remove(Block, (seq, block.first_idx)))
+
+    async def _items(self, seq: int) -> None:
+        """Delete what a generator yielded, some blocks at a time, before its call."""
+        while firsts := await self._store.items.firsts(seq, limit=ITEM_BLOCKS):
+            await self._write(*(Remove(ItemBlock, (seq, first)) for first in firsts))
 
     async def _keys(self) -> None:
         after = ("", "", "")

@@ -10,7 +10,19 @@ from tests.component.registry.conftest import ROOT, House
 from tests.waiting import until
 from yurt.domain.changes import Change
 from yurt.domain.errors import AlreadyExists, Unavailable
-from yurt.ports import Callbacks, Calls, Identity, Journal, JournalStats, Maps, Records, Redrives, Retention, Store
+from yurt.ports import (
+    Callbacks,
+    Calls,
+    Identity,
+    Items,
+    Journal,
+    JournalStats,
+    Maps,
+    Records,
+    Redrives,
+    Retention,
+    Store,
+)
 
 
 class HeldJournal:
@@ -77,6 +89,10 @@ class HeldStore:
     @property
     def maps(self) -> Maps:
         return self._inner.maps
+
+    @property
+    def items(self) -> Items:
+        return self._inner.items
 
     @property
     def redrives(self) -> Redrives:

@@ -8,7 +8,7 @@ from typing import Any, NoReturn, TypeVar, cast
 from yurt.domain.changes import Change, Record, Remove, Save
 from yurt.domain.errors import Unavailable
 from yurt.domain.records import Environment
-from yurt.ports import Callbacks, Calls, Identity, Journal, JournalStats, Maps, Records, Redrives, Retention
+from yurt.ports import Callbacks, Calls, Identity, Items, Journal, JournalStats, Maps, Records, Redrives, Retention
 
 R = TypeVar("R", bound=Record)
 
@@ -24,6 +24,7 @@ class MemoryStore:
         self.records: Records = self
         self.calls: Calls = cast("Calls", None)
         self.maps: Maps = cast("Maps", None)
+        self.items: Items = cast("Items", None)
         self.redrives: Redrives = cast("Redrives", None)
         self.callbacks: Callbacks = cast("Callbacks", None)
         self.retention: Retention = cast("Retention", None)

@@ -11,13 +11,13 @@ import pytest
 from tests.clocks import FreeClock
 from tests.contract.store.making import accept, app, complete, function
 from tests.fakes.blobs import FakeBlobs
-from yurt.domain.changes import AcceptCall, AcceptInputs, Change, Complete, Expire, MapInput, Remove, Save
+from yurt.domain.changes import AcceptCall, AcceptInputs, Change, Complete, Expire, Insert, MapInput, Remove, Save
 from yurt.domain.ids import ulid
-from yurt.domain.records import App, Block, Callback, Container, Function, IdempotencyKey, Map, Revision
+from yurt.domain.records import App, Block, Callback, Container, Function, IdempotencyKey, ItemBlock, Map, Revision
 from yurt.domain.retention import ROWS, SLICE_BYTES
 from yurt.outbound.store import open_store
 from yurt.outbound.store.store import SqliteStore
-from yurt.usecases.retention import BUSY_PAUSE_S, PAUSE_S, Retention
+from yurt.usecases.retention import BUSY_PAUSE_S, ITEM_BLOCKS, PAUSE_S, Retention
 
 KEPT_S = 1000.0
 HOUR_S = 3600.0
@@ -204,3 +204,16 @@ async def test_a_map_goes_with_its_inputs_and_their_blobs(house: House) -> None:
     assert await house.store.maps.arguments(101) is None
     assert await house.store.maps.results(101, 102, limit=5) == []
     assert await house.store.retention.known_blobs([blob]) == set()
+
+
+async def test_items_of_a_generator_go_some_at_a_time_before_their_call(house: House) -> None:
+    call, blob = accept(1, created_at=house.old), await house.blobs.put(b"large")
+    blocks = [ItemBlock(call.seq, n, 1, n + 1, b"1") for n in range(2 * ITEM_BLOCKS)]
+    large = ItemBlock(call.seq, len(blocks), 1, 9, None, blob)
+    await house.store.journal.write(call, *map(Insert, blocks), Insert(large))
+    await house.store.journal.write(complete(call, value=None, finished_at=house.old, items=len(blocks) + 1))
+    await house.retention.sweep()
+    assert await house.store.calls.get(call.seq) is None
+    assert await house.store.items.firsts(call.seq, limit=5) == []
+    assert await house.store.retention.known_blobs([blob]) == set()
+    assert house.adds == [ITEM_BLOCKS, ITEM_BLOCKS, 1, 1]

@@ -16,9 +16,10 @@ from yurt.domain.records import (
     Result,
     TimerKind,
 )
+from yurt.outbound.store.items import last_of
 from yurt.outbound.store.readers import Rows
 from yurt.outbound.store.shapes import Row, compile_query, shape_of
-from yurt.outbound.store.tables import apps, attempts, calls, keys, pending, progress, results, timers
+from yurt.outbound.store.tables import apps, attempts, calls, claims, items, keys, pending, progress, results, timers
 from yurt.ports import CallFilter, Clock, PendingInput, StoredCall
 
 _CALL_COLUMNS = len(calls.columns)
@@ -144,11 +145,11 @@ def call_of(row: Row) -> Call:
 
 def result_of(row: Row) -> Result | None:
     """A row of `results`, or None where a join found none."""
-    seq, outcome, *plain, data, blob, error_json = row
+    seq, outcome, *plain, data, blob, error_json, items = row
     if seq is None:
         return None
-    value = Payload(data, blob) if outcome == Outcome.SUCCESS else None
-    return Result(*(seq, outcome, *plain, value, error_json))
+    value = Payload(data, blob) if outcome == Outcome.SUCCESS and items is None else None
+    return Result(*(seq, outcome, *plain, value, error_json, items))
 
 
 def _stored(row: Row) -> StoredCall:
@@ -156,15 +157,17 @@ def _stored(row: Row) -> StoredCall:
 
 
 def pending_of(row: Row) -> PendingInput:
-    """A row of `calls`, one of `progress` and one of `claims`, joined, and what `in_time` says."""
-    call, rest = row[:_CALL_COLUMNS], row[_CALL_COLUMNS:-2]
+    """A row of `calls`, one of `progress` and one of `claims`, joined, and what `in_time` and `shown_of` say."""
+    call, rest = row[:_CALL_COLUMNS], row[_CALL_COLUMNS:-4]
     made, held = rest[:_PROGRESS_COLUMNS], rest[_PROGRESS_COLUMNS:]
     return PendingInput(
         call=call_of(call),
         progress=None if made[0] is None else shape_of(Progress).make(made),
         claim=None if held[0] is None else shape_of(Claim).make(held),
-        timed=bool(row[-2]),
-        start_at=row[-1],
+        timed=bool(row[-4]),
+        start_at=row[-3],
+        items=row[-2] or 0,
+        item_bytes=row[-1] or 0,
     )
 
 
@@ -174,3 +177,10 @@ def in_time(seq: sa.ColumnElement[int]) -> tuple[sa.ColumnElement[Any], ...]:
     start = sa.select(its.c.due_at).where(its.c.seq == seq, its.c.kind == TimerKind.START.value)
     timed = sa.exists(sa.select(sa.literal_column("1")).select_from(its).where(its.c.seq == seq))
     return timed.label("timed"), start.scalar_subquery().label("start_at")
+
+
+def shown_of(seq: sa.ColumnElement[int]) -> tuple[sa.ColumnElement[Any], ...]:
+    """Two columns: how many items of an input with a claim are stored, and their bytes."""
+    claimed = claims.c.seq.is_not(None)
+    count, size = last_of(seq, items.c.first + items.c.count), last_of(seq, items.c.total_bytes)
+    return sa.case((claimed, count)).label("items"), sa.case((claimed, size)).label("item_bytes")

@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from yurt.domain.records import Block, CallKind, Claim, Map, Outcome, Payload, Progress, Result, Timer, TimerKind
-from yurt.outbound.store.calls import call_of, in_time, pending_of, result_of
+from yurt.outbound.store.calls import call_of, in_time, pending_of, result_of, shown_of
 from yurt.outbound.store.readers import Rows
 from yurt.outbound.store.shapes import Row, compile_query, shape_of
 from yurt.outbound.store.tables import blocks, calls, claims, inputs, maps, pending, progress, results, timers
@@ -90,7 +90,7 @@ _WITH_ATTEMPTS = (
     .outerjoin(claims, claims.c.seq == pending.c.seq)
 )
 _WAITING = compile_query(
-    sa.select(calls, progress, claims, *in_time(calls.c.seq))
+    sa.select(calls, progress, claims, *in_time(calls.c.seq), *shown_of(calls.c.seq))
     .select_from(_WITH_ATTEMPTS)
     .where(
         pending.c.function_id == sa.bindparam("function_id"),
@@ -102,7 +102,7 @@ _WAITING = compile_query(
     .limit(_LIMIT)
 )
 _OPEN_CALLS = (
-    sa.select(calls, progress, claims, *in_time(calls.c.seq))
+    sa.select(calls, progress, claims, *in_time(calls.c.seq), *shown_of(calls.c.seq))
     .select_from(
         calls.outerjoin(results, results.c.seq == calls.c.seq)
         .outerjoin(progress, progress.c.seq == calls.c.seq)
@@ -120,7 +120,7 @@ _TIMERS = compile_query(
 _STARTS = timers.join(calls, calls.c.seq == timers.c.seq)
 _IS_START = timers.c.kind == TimerKind.START.value
 _HELD_BACK = compile_query(
-    sa.select(calls, progress, claims, *in_time(calls.c.seq))
+    sa.select(calls, progress, claims, *in_time(calls.c.seq), *shown_of(calls.c.seq))
     .select_from(
         _STARTS.outerjoin(progress, progress.c.seq == calls.c.seq).outerjoin(claims, claims.c.seq == calls.c.seq)
     )

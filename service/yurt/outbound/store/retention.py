@@ -8,12 +8,20 @@ from yurt.domain.records import CallKind
 from yurt.domain.retention import OldCall
 from yurt.outbound.store.readers import Rows
 from yurt.outbound.store.shapes import compile_query
-from yurt.outbound.store.tables import bundles, callbacks, calls, inputs, keys, results, revisions
+from yurt.outbound.store.tables import bundles, callbacks, calls, inputs, items, keys, results, revisions
 from yurt.ports import OldKey
 
 _SIZE = sa.func.coalesce(sa.func.length(calls.c.args), 0) + sa.func.coalesce(sa.func.length(results.c.value), 0)
 _CALLS = compile_query(
-    sa.select(calls.c.seq, calls.c.created_at, results.c.finished_at, callbacks.c.due_at, _SIZE, calls.c.kind)
+    sa.select(
+        calls.c.seq,
+        calls.c.created_at,
+        results.c.finished_at,
+        callbacks.c.due_at,
+        _SIZE,
+        calls.c.kind,
+        results.c["items"],
+    )
     .select_from(
         calls.outerjoin(results, results.c.seq == calls.c.seq).outerjoin(callbacks, callbacks.c.seq == calls.c.seq)
     )
@@ -31,7 +39,14 @@ _KEYS = compile_query(
     .limit(sa.bindparam("limit_rows"))
 )
 
-BLOBS = (calls.c.args_blob, inputs.c.args_blob, results.c.value_blob, revisions.c.bundle, bundles.c.sha256)
+BLOBS = (
+    calls.c.args_blob,
+    inputs.c.args_blob,
+    items.c.blob,
+    results.c.value_blob,
+    revisions.c.bundle,
+    bundles.c.sha256,
+)
 """Every column that names a blob."""
 
 
@@ -45,8 +60,8 @@ class SqliteRetention:
         """Calls by number upwards, from behind `after` on."""
         rows = await self._readers.rows(_CALLS.sql, _CALLS.bind(after=after, limit_rows=limit))
         return [
-            OldCall(seq, created, ended, due is not None, size, kind == CallKind.MAP)
-            for seq, created, ended, due, size, kind in rows
+            OldCall(seq, created, ended, due is not None, size, kind == CallKind.MAP, bool(count))
+            for seq, created, ended, due, size, kind, count in rows
         ]
 
     async def keys(self, now: float, *, after: tuple[str, str, str], limit: int) -> list[OldKey]:

@@ -26,7 +26,7 @@ INSERT_INPUT = "INSERT INTO inputs VALUES (?1, ?2, ?3, ?4)"
 DELETE_PENDING = "DELETE FROM pending WHERE function_id = ?2 AND caller = ?3 AND rank = -?4 AND seq = ?1"
 """Bound to the first four fields of a `Complete`, or to a `HoldBack`."""
 
-INSERT_RESULT = "INSERT OR IGNORE INTO results VALUES (?1, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
+INSERT_RESULT = "INSERT OR IGNORE INTO results VALUES (?1, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
 """Bound to a `Complete`. IGNORE: an input has one visible end, and it never changes."""
 
 DELETE_CLAIM = "DELETE FROM claims WHERE seq = ?"
@@ -48,6 +48,7 @@ EXPIRE = (
     "DELETE FROM redrives WHERE seq = ?",
     "DELETE FROM ticks WHERE seq = ?",
     "DELETE FROM inputs WHERE seq = ?",
+    "DELETE FROM items WHERE seq = ?",
     "DELETE FROM maps WHERE seq = ?",
 )
 """What deletes an input, or a call, that ended long ago."""

@@ -13,6 +13,7 @@ from yurt.outbound.store.callbacks import SqliteCallbacks
 from yurt.outbound.store.calls import SqliteCalls
 from yurt.outbound.store.checkpoints import Checkpoints
 from yurt.outbound.store.flights import FlightJournal
+from yurt.outbound.store.items import SqliteItems
 from yurt.outbound.store.journal import GroupJournal, JournalBase
 from yurt.outbound.store.maps import SqliteMaps
 from yurt.outbound.store.opening import Opened, open_directory
@@ -49,6 +50,7 @@ class SqliteStore:
         self.callbacks = SqliteCallbacks(self._readers)
         self.retention = SqliteRetention(self._readers)
         self.redrives = SqliteRedrives(self._readers)
+        self.items = SqliteItems(self._readers)
         self._checkpoints = Checkpoints(opened.path, self.journal, clock)
 
     async def check(self) -> str | None:

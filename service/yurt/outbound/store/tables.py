@@ -87,6 +87,7 @@ schedules = _of(records.Schedule, "schedules", ("id",))
 schedule_marks = _of(records.ScheduleMark, "schedule_marks", ("schedule_id",))
 ticks = _of(records.Tick, "ticks", ("schedule_id", "due_at", "manual"))
 blocks = _of(records.Block, "blocks", ("call_seq", "first_idx"))
+items = _of(records.ItemBlock, "items", ("seq", "first"), rowid=True)
 
 _live_name(apps, "environment", "name", live="stopped_at")
 _live_name(functions, "app_id", "name", live="deleted_at")
@@ -95,6 +96,7 @@ sa.Index("containers_function", containers.c.function_id)
 sa.Index("redrives_of", redrives.c.of_seq)
 sa.Index("ticks_call", ticks.c.seq)
 _only_set("callbacks_due", callbacks.c.due_at)
+_only_set("items_blob", items.c.blob)
 sa.Index("secrets_name", secrets.c.environment, secrets.c.name, unique=True)
 
 calls = _table(
@@ -147,6 +149,7 @@ results = _table(
     _column("value", BYTES, null=True),
     _column("value_blob", TEXT, null=True),
     _column("error_json", BYTES, null=True),
+    _column("items", INTEGER, null=True),
     rowid=True,
 )
 """Insert only, and the first one stays. The columns are those of `Complete` from `outcome` on."""
@@ -180,6 +183,7 @@ TABLES: dict[type, sa.Table] = {
     records.Secret: secrets,
     records.Map: maps,
     records.Block: blocks,
+    records.ItemBlock: items,
     records.Timer: timers,
     records.Redrive: redrives,
     records.Schedule: schedules,

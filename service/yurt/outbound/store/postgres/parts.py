@@ -25,7 +25,7 @@ from yurt.domain.changes import (
     Save,
 )
 from yurt.outbound.store.shapes import shape_of
-from yurt.outbound.store.tables import TABLES, attempts, callbacks, calls, inputs, maps, redrives, results, ticks
+from yurt.outbound.store.tables import TABLES, attempts, callbacks, calls, inputs, items, maps, redrives, results, ticks
 
 Rows = Sequence[Sequence[Any]]
 
@@ -190,7 +190,7 @@ EXPIRE = Part(
     (("seq", "bigint"),),
     tuple(
         f"DELETE FROM {table.name} t USING expired e WHERE t.seq = e.seq"
-        for table in (calls, results, attempts, callbacks, redrives, ticks, inputs, maps)
+        for table in (calls, results, attempts, callbacks, redrives, ticks, inputs, items, maps)
     ),
     lambda change: tuple((seq,) for seq in change.seqs),
 )

@@ -9,6 +9,7 @@ from yurt.outbound.store.callbacks import SqliteCallbacks
 from yurt.outbound.store.calls import SqliteCalls
 from yurt.outbound.store.errors import StoreDeposed
 from yurt.outbound.store.flights import FlightJournal
+from yurt.outbound.store.items import SqliteItems
 from yurt.outbound.store.maps import SqliteMaps
 from yurt.outbound.store.postgres.opening import OpenedDatabase, open_database
 from yurt.outbound.store.postgres.readers import PostgresReaders
@@ -34,6 +35,7 @@ class PostgresStore:
         self.callbacks = SqliteCallbacks(readers)
         self.retention = SqliteRetention(readers)
         self.redrives = SqliteRedrives(readers)
+        self.items = SqliteItems(readers)
 
     async def check(self) -> str | None:
         """None while reads and writes work, else the reason."""
