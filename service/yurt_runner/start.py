@@ -37,11 +37,11 @@ def read_address(url: str) -> Address:
 
 
 class Start(NamedTuple):
-    """The line on standard input.
+    """What the start line says.
 
     Args:
         url: of the control plane, without path.
-        start_token: the first credential; it comes by pipe, so that no process list shows it.
+        start_token: the first credential; it comes by pipe or from a file, so that no process list shows it.
         grace_s: how long the runner lives without a control plane, in seconds.
         scratch: a folder of the container's own.
     """
@@ -74,24 +74,32 @@ class Definition(NamedTuple):
 
 
 def read_start(text: str) -> Start:
-    """The line on standard input, checked.
+    """The start line, checked. In the place of `start_token` it may have `token_file`, the path of a file with it.
 
     Raises:
         ValueError: it is not what an engine writes; the message says what is wrong, without the token.
     """
     try:
         values = json.loads(text)
+        path = values.get("token_file")
         return Start(
             str(values["url"]),
             str(values["container_id"]),
-            str(values["start_token"]),
+            _read_token(path) if path is not None else str(values["start_token"]),
             float(values.get("grace_s", 60)),
             str(values["scratch"]),
         )
     except KeyError as error:
-        raise ValueError(f"the start line on standard input lacks {error}") from None
-    except (TypeError, ValueError):
-        raise ValueError("standard input must be one JSON object, as an engine writes it") from None
+        raise ValueError(f"the start line on standard input, or in YURT_START, lacks {error}") from None
+    except OSError as error:
+        raise ValueError(f"the container's credential cannot be read: {error}") from None
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError("standard input, or YURT_START, must be one JSON object, as an engine writes it") from None
+
+
+def _read_token(path: str) -> str:
+    with open(path, encoding="ascii") as file:
+        return file.read().strip()
 
 
 def read_definition(welcome: Dict[str, Any]) -> Definition:

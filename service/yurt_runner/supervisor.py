@@ -48,10 +48,17 @@ DRAINED = Cause("drained")
 EXIT_OK, EXIT_ENDED, EXIT_REFUSED = 0, 1, 2
 
 
-def supervise(worker: Worker) -> int:
-    """Read the start line, then run until the worker has ended and the server knows. Returns the exit status."""
+def supervise(worker: Worker, line: Optional[str]) -> int:
+    """Run until the worker has ended and the server knows.
+
+    Args:
+        line: the start line; None if it is on standard input.
+
+    Returns:
+        The exit status.
+    """
     try:
-        start = read_start(sys.stdin.read())
+        start = read_start(sys.stdin.read() if line is None else line)
         supervisor = Supervisor(start, worker)
     except ValueError as error:
         faults.complain(str(error))

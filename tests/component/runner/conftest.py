@@ -65,8 +65,10 @@ class Container:
         }
         await self.execute(json.dumps(line).encode() + b"\n", python=python)
 
-    async def execute(self, line: bytes, *, python: str = sys.executable) -> asyncio.subprocess.Process:
-        """Start the runner with that on standard input."""
+    async def execute(
+        self, line: bytes, *, python: str = sys.executable, environ: Mapping[str, str] | None = None
+    ) -> asyncio.subprocess.Process:
+        """Start the runner with that on standard input, and with more in its environment."""
         self.process = await asyncio.create_subprocess_exec(
             python,
             "-E",
@@ -74,7 +76,7 @@ class Container:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={"PATH": os.environ["PATH"], "YURT_CONTAINER_ID": self.server.container_id},
+            env={"PATH": os.environ["PATH"], "YURT_CONTAINER_ID": self.server.container_id, **(environ or {})},
             start_new_session=True,
             cwd=self._scratch,
         )

@@ -237,3 +237,21 @@ async def test_a_worker_whose_supervisor_ended_before_it_was_set_up_ends_without
 
     assert await asyncio.wait_for(process.communicate(), 30) == (b"", b"")
     assert process.returncode == 0
+
+
+async def test_a_runner_can_be_told_by_its_environment_where_to_dial(container: Container, tmp_path: Path) -> None:
+    (tmp_path / "credential").write_text(START_TOKEN)
+    line = {
+        "url": container.server.url,
+        "container_id": container.server.container_id,
+        "token_file": str(tmp_path / "credential"),
+        "scratch": str(tmp_path),
+    }
+    source = "import os\ndef f():\n    return {name: os.environ.get(name) for name in ('YURT_START', 'SECRET', 'KEPT')}"
+    container.server.define({"main.py": source}, "main:f")
+    await container.execute(
+        b"", environ={"YURT_START": json.dumps(line), "YURT_HIDDEN": "SECRET", "SECRET": "s", "KEPT": "k"}
+    )
+    await container.server.frame(wire.READY)
+    assert container.server.credentials == [START_TOKEN]
+    assert await container.server.call(1) == ("success", {"YURT_START": None, "SECRET": None, "KEPT": "k"})

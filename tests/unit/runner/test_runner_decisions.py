@@ -3,6 +3,7 @@
 import hashlib
 import io
 import itertools
+import json
 import os
 import socket
 import zipfile
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from yurt.outbound.runner_file import build_runner
 from yurt_runner import wire
+from yurt_runner.environment import take_start
 from yurt_runner.ledger import MAX_HANDED, Ledger
 from yurt_runner.load import EntrypointError, split_entrypoint
 from yurt_runner.loop import Loop
@@ -227,6 +229,40 @@ def test_a_bad_start_line_does_not_show_its_token() -> None:
         read_start('{"url":"u","container_id":"c","start_token":"hidden"}')
 
     assert "hidden" not in str(caught.value)
+
+
+def test_a_credential_in_a_file_is_read_from_it(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("in-a-file\n")
+    line = {"url": "u", "container_id": "c", "token_file": str(tmp_path / "token"), "scratch": "s"}
+    assert read_start(json.dumps(line)).start_token == "in-a-file"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "7", "null"])
+def test_what_is_no_start_line_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="must be one JSON object"):
+        read_start(text)
+
+
+def test_a_credential_that_cannot_be_read_is_told_by_its_path(tmp_path: Path) -> None:
+    line = {"url": "u", "container_id": "c", "token_file": str(tmp_path / "token"), "scratch": "s"}
+    with pytest.raises(ValueError, match=r"cannot be read.*token"):
+        read_start(json.dumps(line))
+
+
+def test_what_is_for_the_runner_is_taken_out_of_the_environment() -> None:
+    environ = {"YURT_START": "{}", "YURT_HIDDEN": "A_TOKEN B_TOKEN", "A_TOKEN": "secret", "HOME": "/"}
+    assert take_start(environ) == "{}"
+    assert environ == {"HOME": "/"}
+
+
+@pytest.mark.parametrize(
+    ("assigned", "seen"),
+    [("GPU-1,GPU-2", "GPU-1,GPU-2"), ("void", ""), ("none", ""), ("all", None), (None, None)],
+)
+def test_processes_see_the_gpus_that_they_were_assigned(assigned: str | None, seen: str | None) -> None:
+    environ = {} if assigned is None else {"NVIDIA_VISIBLE_DEVICES": assigned}
+    assert take_start(environ) is None
+    assert environ.get("CUDA_VISIBLE_DEVICES") == seen
 
 
 @pytest.mark.parametrize(
