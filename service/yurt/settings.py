@@ -208,6 +208,9 @@ class Settings(BaseSettings):
     )
     """How long ended calls and all about them are kept (results, errors, logs): a number with s, m, h or d."""
 
+    stop_unknown_containers: bool = False
+    """Let this start end containers that are this server's and unknown to its store, however many they are."""
+
     callback_allow: Annotated[tuple[Network, ...], BeforeValidator(parse_networks), NoDecode] = ()
     """Networks that callbacks may reach although they are not public: with commas, such as 10.0.0.0/8,fd00::/8."""
 

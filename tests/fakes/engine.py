@@ -1,9 +1,10 @@
 """An engine whose containers exist only by name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from yurt.domain.capacity import Capacity
-from yurt.ports import Capabilities, ContainerSpec, Ended, EngineRefused, Observed
+from yurt.domain.functions import LiveFunction
+from yurt.ports import Capabilities, ContainerSpec, Ended, EngineRefused, Observed, Report
 
 
 class FakeEngine:
@@ -19,11 +20,11 @@ class FakeEngine:
         self.refusal: EngineRefused | None = None
         self.deaf = False
         self.has = Capacity("this fake")
-        self._ended: Callable[[Ended], None] | None = None
+        self._report: Callable[[Report], None] | None = None
 
-    async def open(self, ended: Callable[[Ended], None]) -> list[Observed]:
+    async def open(self, report: Callable[[Report], None]) -> list[Observed]:
         """Begin with what is alive."""
-        self._ended = ended
+        self._report = report
         return [Observed(container_id, "fake") for container_id in sorted(self.alive)]
 
     async def start(self, spec: ContainerSpec) -> str:
@@ -42,9 +43,21 @@ class FakeEngine:
 
     def end(self, container_id: str, reason: str = "stopped", *, exit_code: int | None = None) -> None:
         """Let a container end."""
-        if container_id in self.alive and self._ended is not None:
+        if container_id in self.alive:
             self.alive.remove(container_id)
-            self._ended(Ended(container_id, reason, exit_code))
+            self.report(Ended(container_id, reason, exit_code))
+
+    def report(self, said: Report) -> None:
+        """Say something of a container."""
+        if self._report is not None:
+            self._report(said)
+
+    async def foresee(self, function: LiveFunction) -> EngineRefused | None:
+        """Nothing stands in the way."""
+        return None
+
+    async def tidy(self, functions: Iterable[LiveFunction]) -> None:
+        """Nothing is kept."""
 
     async def capacity(self) -> Capacity:
         """What the test said."""

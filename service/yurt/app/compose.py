@@ -146,7 +146,14 @@ def compose(settings: Settings, outside: Outside, *, url: str, log_stream: TextI
         lives=lives,
         registry=registry,
         awakening=Awakening(
-            store=store, registry=registry, heart=heart, lives=lives, engine=engine, tags=tags, clock=clock
+            store=store,
+            registry=registry,
+            heart=heart,
+            lives=lives,
+            engine=engine,
+            tags=tags,
+            clock=clock,
+            stop_unknown=settings.stop_unknown_containers,
         ),
         health=services.health,
         services=services,
@@ -200,6 +207,7 @@ def _registry(settings: Settings, outside: Outside, heart: Heart) -> Registry:
         honours_image=engine.capabilities.honours_image,
         capacity=engine.capacity,
         python=lambda: engine.capabilities.python,
+        foresee=engine.foresee,
     )
 
 

@@ -22,6 +22,7 @@ from yurt.inbound.rest.readiness import Phase
 from yurt.inbound.rest.server import DoorRunner
 from yurt.logging import configure
 from yurt.loops.containers import watch_containers
+from yurt.loops.engine import tidy_engine
 from yurt.loops.expiry import expire
 from yurt.loops.retention import delete_old
 from yurt.loops.scheduler import run_schedules
@@ -62,7 +63,8 @@ async def serve(settings: Settings) -> int:
             await _first(stop, supervisor.failed)
             stack.push_async_callback(_say_goodbye, supervisor)
             stop.clear()
-            await _drain(parts, stop, grace_s=0 if supervisor.failure else RUNNING_GRACE_S)
+            stays = parts.engine.capabilities.outlives
+            await _drain(parts, stop, grace_s=0 if supervisor.failure or stays else RUNNING_GRACE_S)
     except (StoreRefused, SecretKeyRefused, RunDirRefused, InterpreterUnusable, OSError) as error:
         sys.stderr.write(f"yurt cannot start: {error}\n")
         return 1
@@ -119,6 +121,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Supe
     await _wake(parts)
     supervisor.run("store", store.watch())
     supervisor.run("containers", watch_containers(parts.heart, parts.lives, parts.numbers, clock))
+    supervisor.run("engine", tidy_engine(parts.engine, parts.registry.catalog.all, clock))
     supervisor.run("expiry", expire(clock, parts.services.apps))
     supervisor.run("timers", run_timers(parts.later, parts.heart.timers, clock))
     supervisor.run("schedules", run_schedules(parts.services.schedules, clock))
@@ -175,9 +178,11 @@ async def _wake(parts: Parts) -> None:
     await _admin_token(parts)
     await parts.registry.load()
     await services.apps.renew_all(parts.clock.now())
-    observed = await parts.engine.open(parts.lives.ended)
+    observed = await parts.engine.open(parts.lives.reported)
     parts.health.notes = parts.engine.capabilities.notes
     await parts.awakening.run(observed)
+    if parts.awakening.note is not None:
+        parts.health.notes += (parts.awakening.note,)
 
 
 async def _admin_token(parts: Parts) -> None:
@@ -194,7 +199,7 @@ async def _open_doors(parts: Parts, listener: socket.socket, stack: AsyncExitSta
     stack.push_async_callback(runner.cleanup)
     await web.SockSite(runner, listener, backlog=BACKLOG).start()
     parts.health.phase = Phase.SERVING
-    for note in parts.engine.capabilities.notes:
+    for note in parts.health.notes:
         log.warning("engine_note", note=note)
     host = listener.getsockname()[0]
     log.info("serving", url=_url(listener), host=host, data_dir=str(parts.settings.data_dir))
@@ -215,6 +220,6 @@ async def _drain(parts: Parts, again: asyncio.Event, *, grace_s: float) -> None:
 
 
 async def _stop_engine(parts: Parts) -> None:
-    """End all containers; what they had not finished stays pending, without blame."""
+    """End all containers, unless they outlive the server; what they had not finished stays pending, without blame."""
     parts.lives.close()
-    await parts.engine.close(stop_all=True)
+    await parts.engine.close(stop_all=not parts.engine.capabilities.outlives)

@@ -28,7 +28,7 @@ _FLAGS = {
     "callback_allow": "NETWORK[,NETWORK]",
     "body_limit_bytes": "BYTES",
 }
-_SWITCHES = ("allow_unisolated", "open_metrics")
+_SWITCHES = ("allow_unisolated", "open_metrics", "stop_unknown_containers")
 _CHOICES = {
     "durability": ("process", "power"),
     "log_format": ("auto", "text", "json"),

@@ -55,6 +55,8 @@ class Decision:
         drain: which idle ones to drain.
         excess: how many busy ones to drain as well, because the maximum was lowered.
         capped: more were needed than `max_containers` allows.
+        wanted: containers that the work and the floor ask for, at most the maximum; fewer than `desired` while those
+            that are not needed wait for their window.
     """
 
     desired: int
@@ -62,6 +64,7 @@ class Decision:
     drain: tuple[str, ...]
     excess: int = 0
     capped: bool = False
+    wanted: int = 0
 
 
 def autoscale(sample: Sample, scaling: Scaling) -> Decision:
@@ -84,7 +87,7 @@ def autoscale(sample: Sample, scaling: Scaling) -> Decision:
     start = max(0, min(desired - alive, room))
     drain = _drain(sample, scaling, max(0, alive - most), max(0, alive - max(desired, scaling.min_containers)))
     excess = max(0, alive - len(drain) - most)
-    return Decision(max(desired, alive + start - len(drain) - excess), start, drain, excess, wanted > desired)
+    return Decision(max(desired, alive + start - len(drain) - excess), start, drain, excess, wanted > desired, desired)
 
 
 def _need(sample: Sample, ready: int) -> int:

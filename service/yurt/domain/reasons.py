@@ -63,6 +63,7 @@ class Waiting:
         start_failures: starts in a row that failed.
         start_error: the last failed start, in one line.
         retry_at: when the next start is due, seconds since 1970.
+        held_up: those of the starting ones for which the engine has no place yet.
         refusal: the engine's last one, while it refuses.
         store_away: why the store takes nothing now, where the input waits for it.
     """
@@ -81,6 +82,7 @@ class Waiting:
     start_failures: int = 0
     start_error: str | None = None
     retry_at: float | None = None
+    held_up: int = 0
     refusal: Refusal | None = None
     store_away: str | None = None
 
@@ -114,7 +116,8 @@ def _reason(waiting: Waiting) -> _Reason:
     if waiting.store_away is not None:
         text = f"The store cannot be written: {waiting.store_away}. This goes on once it can."
         return "store_unavailable", text, None, None, {}
-    if waiting.ready == 0 and waiting.refusal is not None:
+    none_comes = waiting.ready == 0 or 0 < waiting.starting == waiting.held_up
+    if waiting.refusal is not None and none_comes:
         refusal = waiting.refusal
         return refusal.code, refusal.message, refusal.since, waiting.retry_at, refusal.details
     if waiting.ready == 0 and waiting.start_failures:

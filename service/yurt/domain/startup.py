@@ -27,9 +27,9 @@ class Startup:
         failures = self.failures + 1
         return Startup(failures, now + min(MAX_BACKOFF_S, 2.0 ** min(failures - 1, 10)))
 
-    def refused(self, now: float) -> "Startup":
-        """After the engine could not start one: nobody's failure, tried again soon."""
-        return replace(self, not_before=now + REFUSED_RETRY_S)
+    def refused(self, now: float, again_s: float = REFUSED_RETRY_S) -> "Startup":
+        """After the engine could not start one: nobody's failure, tried again in `again_s` seconds."""
+        return replace(self, not_before=now + again_s)
 
     @property
     def gives_up(self) -> bool:

@@ -423,6 +423,7 @@ class Heart:
             start_failures=pool.startup.failures,
             start_error=f"{error.get('type')}: {error.get('message')}"[:500] if error else None,
             retry_at=now + retry - mono if retry > mono else None,
+            held_up=sum(member.held_up for member in starting),
             refusal=pool.refusal,
             store_away=self._ledger.away if comes_back or len(starting) == len(current) else None,
         )

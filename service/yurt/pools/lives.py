@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -14,13 +14,13 @@ from yurt.domain.changes import Change, Remove, Save
 from yurt.domain.endings import Ending
 from yurt.domain.reasons import Refusal
 from yurt.domain.records import Container, ContainerState, Outcome
-from yurt.domain.startup import Startup
+from yurt.domain.startup import REFUSED_RETRY_S, Startup
 from yurt.domain.states import Event
 from yurt.pools.background import Background
 from yurt.pools.ledger import Ledger
 from yurt.pools.members import LEASE_S, Member
 from yurt.pools.pool import Pool
-from yurt.ports import Clock, ContainerSpec, Ended, Engine, EngineRefused
+from yurt.ports import Clock, ContainerSpec, Ended, Engine, EngineRefused, HeldUp, Placed, Report
 from yurt_runner import wire
 
 STOP_GRACE_S = 30.0
@@ -28,6 +28,9 @@ STOP_GRACE_S = 30.0
 
 LAST_WORDS_S = 1.0
 """How long the last messages of a container that has ended may take to be read, in seconds."""
+
+CAME_TO_NOTHING_RETRY_S = 10.0
+"""How soon a start is tried again that the engine took, and that came to nothing for want of an image or the like."""
 
 CLAIM_AFTER_S = 1.0
 SERVER_TIMEOUT_SLACK_S = 5.0
@@ -45,6 +48,9 @@ class Lives:
         installation: marks what is ours.
         grace_s: how long a runner lives without a server, in seconds.
         cancel_grace_s: how long user code may go on after it was told to stop, in seconds.
+
+    Attributes:
+        left_alone: ids of containers that nobody knows and nobody ends.
     """
 
     def __init__(
@@ -68,12 +74,17 @@ class Lives:
         self._grace_s = grace_s
         self.cancel_grace_s = cancel_grace_s
         self._members: dict[str, tuple[Pool, Member]] = {}
+        self.left_alone: frozenset[str] = frozenset()
         self._closed = False
         self._turn = asyncio.Lock()
 
     def close(self) -> None:
         """The server is stopping: containers that end now are not made up for, and their inputs stay pending."""
         self._closed = True
+
+    def leave_alone(self, container_ids: Iterable[str]) -> None:
+        """These are not known, and are not to be told so: they look for a server until their grace is over."""
+        self.left_alone = frozenset(container_ids)
 
     def get(self, container_id: str) -> tuple[Pool, Member] | None:
         """A container that has not ended, and its pool."""
@@ -131,13 +142,31 @@ class Lives:
         if member.stopping:
             self.stop(pool, member, grace_s=0)
 
-    def _refused(self, pool: Pool, member: Member, refused: EngineRefused) -> None:
-        since = pool.refusal.since if pool.refusal is not None else self._clock.now()
-        pool.refusal = Refusal(refused.code, refused.message, since, refused.details)
-        pool.startup = pool.startup.refused(self._clock.monotonic())
+    def _refused(self, pool: Pool, member: Member, refused: EngineRefused, *, again_s: float = REFUSED_RETRY_S) -> None:
+        self._explain(pool, refused)
+        pool.startup = pool.startup.refused(self._clock.monotonic(), again_s)
         log.warning("container_refused", container_id=member.id, code=refused.code, reason=refused.message)
         member.startup_failed = True  # though nobody failed: it was never begun, and leaves no row
         self._finish(pool, member, Ended(member.id, refused.message), Remove(Container, (member.id,)))
+
+    def _explain(self, pool: Pool, why: EngineRefused) -> None:
+        """Note why the pool does not get the container that it wants."""
+        since = pool.refusal.since if pool.refusal is not None else self._clock.now()
+        pool.refusal = Refusal(why.code, why.message, since, why.details)
+
+    def _held_up(self, pool: Pool, member: Member, report: HeldUp) -> None:
+        if member.state is ContainerState.STARTING and not member.greeted:
+            member.held_up = True
+            self._explain(pool, report.why)
+            log.info("container_held_up", container_id=member.id, code=report.why.code, reason=report.why.message)
+
+    def placed(self, pool: Pool, member: Member) -> None:
+        """The container has its place: if it had to wait for that, the time in which it must get ready begins now."""
+        if member.held_up:
+            member.held_up = False
+            member.begun = self._clock.monotonic()
+            if not any(other.held_up for other in pool.members.values()):
+                pool.refusal = None
 
     def save(self, member: Member, **changes: object) -> None:
         """Write changed fields of a container's row, without waiting."""
@@ -251,12 +280,26 @@ class Lives:
             member.link = None
         self.stop(pool, member, grace_s=0)
 
-    def ended(self, ended: Ended) -> None:
-        """The engine's word that a container is gone. What it had sent before is read first."""
-        entry = self._members.get(ended.container_id)
+    def reported(self, report: Report) -> None:
+        """The engine says something of a container."""
+        entry = self._members.get(report.container_id)
         if entry is None or self._closed:
             return
         pool, member = entry
+        if isinstance(report, Ended):
+            self._ended(pool, member, report)
+        elif isinstance(report, HeldUp):
+            self._held_up(pool, member, report)
+        elif isinstance(report, Placed):
+            self.placed(pool, member)
+        else:
+            self.drain(pool, member, report.reason)
+
+    def _ended(self, pool: Pool, member: Member, ended: Ended) -> None:
+        """A container is gone. What it had sent before is read first."""
+        if ended.refused is not None and not member.greeted:
+            self._refused(pool, member, ended.refused, again_s=CAME_TO_NOTHING_RETRY_S)
+            return
         member.ended = ended
         if member.link is None:
             self._finish(pool, member, ended)
@@ -330,7 +373,7 @@ class Lives:
 
     def _watch_start(self, pool: Pool, member: Member, now: float) -> None:
         limit = member.function.startup_timeout_s
-        if now - member.begun > limit + SERVER_TIMEOUT_SLACK_S + self.cancel_grace_s:
+        if not member.held_up and now - member.begun > limit + SERVER_TIMEOUT_SLACK_S + self.cancel_grace_s:
             self.start_failed(pool, member, start_timeout(limit))
 
     def _watch_inputs(self, pool: Pool, member: Member, now: float) -> None:

@@ -46,6 +46,7 @@ class Member:
     Attributes:
         alone: it holds an input that must not share a container.
         used: it runs a single input, and has had it.
+        held_up: the engine has no place for it yet.
         ready: it has been ready, whatever it is now.
         stopping: it was told to end.
         stop_at: when it is made to end if it has not by then, on the monotonic clock.
@@ -60,6 +61,7 @@ class Member:
         "function",
         "greeted",
         "held",
+        "held_up",
         "idle_since",
         "last_seen",
         "link",
@@ -87,6 +89,7 @@ class Member:
         self.idle_since = now
         self.ready = self.state is ContainerState.READY or record.ready_at is not None
         self.greeted = False
+        self.held_up = False
         self.recalled = False
         self.stopping = False
         self.stop_at: float | None = None

@@ -46,6 +46,7 @@ def scale(pool: Pool, lives: Lives, now: float) -> None:
     _drain(pool, lives, decision)
     if sample.upgrading:
         lives.relieve(pool)
+    _withdraw(pool, lives, sample, decision.wanted)
     wanted = max(decision.start, _first_of_revision(pool, sample))
     if not wanted and not sample.starting:
         pool.refusal = None  # nothing is missing
@@ -62,6 +63,16 @@ def _drain(pool: Pool, lives: Lives, decision: Decision) -> None:
     busy = [m for m in pool.members.values() if m.state is ContainerState.READY and m.held]
     for member in busy[: decision.excess]:
         lives.drain(pool, member, "max_containers was lowered")
+
+
+def _withdraw(pool: Pool, lives: Lives, sample: Sample, wanted: int) -> None:
+    """Ask no longer for places that nothing waits for; the first one of a new revision is always waited for."""
+    if sample.upgrading:
+        return
+    alive = sample.busy + len(sample.idle) + sample.starting
+    held_up = [m for m in pool.members.values() if m.held_up and not m.stopping]
+    for member in held_up[: max(0, alive - wanted)]:
+        lives.drain(pool, member, "it is not needed any more", grace_s=0)
 
 
 def _first_of_revision(pool: Pool, sample: Sample) -> int:

@@ -11,7 +11,7 @@ import structlog
 
 from yurt.domain.changes import Save
 from yurt.domain.endings import Ending
-from yurt.domain.errors import NotFound, Unauthenticated
+from yurt.domain.errors import NotFound, Unauthenticated, Unavailable
 from yurt.domain.functions import LiveFunction
 from yurt.domain.records import ContainerState, Outcome
 from yurt.domain.secrets import SecretUnusable
@@ -19,7 +19,7 @@ from yurt.pools.lives import Lives, sha256_hex
 from yurt.pools.members import Link, Member
 from yurt.pools.outputs import read_error, read_meta, seconds
 from yurt.pools.pool import Pool
-from yurt.ports import Blobs, Clock, Journal, LogLine, Logs
+from yurt.ports import Blobs, Clock, Identities, Journal, LogLine, Logs
 from yurt_runner import wire
 
 INLINE_SOURCE_BYTES = 1 << 20
@@ -60,6 +60,7 @@ class Sessions:
         adopt: what to do with it.
         variables: the environment variables of a function's containers, its secrets' values among them.
         heard: called when all frames of a message have been acted on.
+        identities: knows what containers bring to their first session instead of a start token; None if nothing does.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Sessions:
         adopt: Callable[[Pool, Member, Iterable[Held]], None],
         variables: Callable[[LiveFunction], Awaitable[Mapping[str, str]]],
         heard: Callable[[], None],
+        identities: Identities | None = None,
     ) -> None:
         self._lives = lives
         self._journal = journal
@@ -84,21 +86,32 @@ class Sessions:
         self._adopt = adopt
         self._variables = variables
         self._heard = heard
+        self._identities = identities
 
-    def authenticate(self, container_id: str, credential: str) -> tuple[Pool, Member]:
+    async def authenticate(self, container_id: str, credential: str) -> tuple[Pool, Member]:
         """The container that the credential belongs to.
 
         Raises:
             Unauthenticated: there is no such live container, it was given up, or the credential is not its own.
+            Unavailable: whether it is its own cannot be found out now.
         """
-        entry = self._lives.get(container_id)
-        if entry is None or entry[1].record.fenced or entry[1].ended is not None:
-            raise Unauthenticated("This container is not, or no longer, one of this server's.")
+        entry = self._live(container_id)
         record = entry[1].record
         known = (record.reconnect_token_sha256, record.start_token_sha256)
         offered = sha256_hex(credential)
-        if not any(kept and hmac.compare_digest(kept, offered) for kept in known):
+        if any(kept and hmac.compare_digest(kept, offered) for kept in known):
+            return entry
+        if self._identities is None or record.start_token_sha256 == SPENT:
             raise Unauthenticated("The credential is not this container's.")
+        await self._identities.vouch(container_id, credential)
+        return self._live(container_id)
+
+    def _live(self, container_id: str) -> tuple[Pool, Member]:
+        entry = self._lives.get(container_id)
+        if entry is None and container_id in self._lives.left_alone:
+            raise Unavailable("This container is unknown here, and the operator has not said what is to become of it.")
+        if entry is None or entry[1].record.fenced or entry[1].ended is not None:
+            raise Unauthenticated("This container is not, or no longer, one of this server's.")
         return entry
 
     async def hello(self, pool: Pool, member: Member, said: Mapping[str, object], link: Link, credential: str) -> None:
@@ -131,6 +144,7 @@ class Sessions:
             member.link.close("replaced")
         member.link = link
         member.greeted = True
+        self._lives.placed(pool, member)
         member.last_seen = self._clock.monotonic()
         link.send(welcome)
         self._adopt(pool, member, holds)
@@ -147,7 +161,7 @@ class Sessions:
         It holds at once in memory, so that of two that say hello together only the first is taken.
         """
         token, start = credential, SPENT
-        if sha256_hex(credential) == member.record.start_token_sha256:
+        if sha256_hex(credential) != member.record.reconnect_token_sha256:  # the one that it was started with
             token, start = secrets.token_urlsafe(32), member.record.start_token_sha256
         bound = replace(
             member.record, instance=instance, reconnect_token_sha256=sha256_hex(token), start_token_sha256=start

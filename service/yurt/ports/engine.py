@@ -1,8 +1,8 @@
 """Where containers come from."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from yurt.domain.capacity import Capacity
 from yurt.domain.functions import LiveFunction
@@ -14,7 +14,8 @@ class ContainerSpec:
 
     Args:
         url: where the runner dials, without path.
-        start_token: the runner's first credential; handed over where no other user can read it.
+        start_token: the runner's first credential; handed over where no other user can read it, or not at all where
+            the engine gives its containers a credential that `Identities` knows.
         grace_s: how long the runner lives without a server, in seconds.
     """
 
@@ -44,13 +45,46 @@ class EngineRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The engine's word that a container is gone. `oom` is True only where the engine can prove it."""
+    """The engine's word that a container is gone.
+
+    Args:
+        oom: True only where the engine can prove it.
+        refused: why it never came to life, where nobody's code is to blame.
+    """
 
     container_id: str
     reason: str
     exit_code: int | None = None
     signal: int | None = None
     oom: bool = False
+    refused: EngineRefused | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldUp:
+    """A container was accepted, and waits for its place."""
+
+    container_id: str
+    why: EngineRefused
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A container has its place; the time in which it must get ready begins."""
+
+    container_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """The place of a container goes away: it should finish what it runs and end."""
+
+    container_id: str
+    reason: str
+
+
+Report: TypeAlias = Ended | HeldUp | Placed | Leaving
+"""What an engine says of a container."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +102,8 @@ class Capabilities:
     Args:
         notes: sentences for people, such as what it does not isolate.
         python: the version of the interpreter that runs functions, where there is one and it is known.
+        outlives: whether containers go on when the server ends, and are found by the next one.
+        kill_after_s: a container gets at least so long to end by itself, whatever grace it is stopped with, in seconds.
     """
 
     name: str
@@ -76,6 +112,20 @@ class Capabilities:
     memory_limit: bool
     notes: tuple[str, ...] = ()
     python: tuple[int, int] | None = None
+    outlives: bool = False
+    kill_after_s: float = 0
+
+
+class Identities(Protocol):
+    """Knows the credentials that an engine itself gives its containers."""
+
+    async def vouch(self, container_id: str, credential: str) -> None:
+        """Return if the credential is that container's, and the container lives.
+
+        Raises:
+            Unauthenticated: it is not.
+            Unavailable: that cannot be found out now.
+        """
 
 
 class Engine(Protocol):
@@ -83,10 +133,11 @@ class Engine(Protocol):
 
     capabilities: Capabilities
 
-    async def open(self, ended: Callable[[Ended], None]) -> list[Observed]:
+    async def open(self, report: Callable[[Report], None]) -> list[Observed]:
         """Begin; returns the containers of this installation that are alive.
 
-        From now on `ended` is called once, on the loop, for each container that goes, those included.
+        From now on `report` is called on the loop: with `Ended` once for each container that goes, those included; with
+        the others where the engine has something to say.
         """
 
     async def start(self, spec: ContainerSpec) -> str:
@@ -104,6 +155,16 @@ class Engine(Protocol):
 
     async def capacity(self) -> Capacity:
         """What it has to give now. It never fails: what it cannot ask for is a `reason`. Takes at most 5 s."""
+
+    async def foresee(self, function: LiveFunction) -> EngineRefused | None:
+        """Why no container of the function could ever start, as far as can be told without starting one."""
+
+    async def tidy(self, functions: Iterable[LiveFunction]) -> None:
+        """Prepare what the engine keeps for the current revisions of all functions, and drop what it keeps of others.
+
+        Raises:
+            EngineRefused: it cannot now.
+        """
 
     async def check(self) -> str | None:
         """None while it works, else the reason, for `/readyz`."""

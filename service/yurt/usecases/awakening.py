@@ -15,14 +15,39 @@ from yurt.usecases.registry import Registry
 from yurt.usecases.reopening import Reopening
 
 GONE = "It was gone when the server started."
+
+FEW = 10
+"""Up to so many containers in all, unknown ones are stopped without asking."""
+
 log = structlog.get_logger(__name__)
 
 
+def are_suspiciously_many(unknown: int, alive: int) -> bool:
+    """Whether so many of the containers that live are unknown that rather the store may be wrong: an old copy."""
+    return alive > FEW and 2 * unknown > alive
+
+
 class Awakening:
-    """Takes over what an earlier life of the server left: functions, containers, open inputs."""
+    """Takes over what an earlier life of the server left: functions, containers, open inputs.
+
+    Args:
+        stop_unknown: containers that the store does not know are stopped, however many they are.
+
+    Attributes:
+        note: what the operator must know of what was found, if anything.
+    """
 
     def __init__(
-        self, *, store: Store, registry: Registry, heart: Heart, lives: Lives, engine: Engine, tags: Tags, clock: Clock
+        self,
+        *,
+        store: Store,
+        registry: Registry,
+        heart: Heart,
+        lives: Lives,
+        engine: Engine,
+        tags: Tags,
+        clock: Clock,
+        stop_unknown: bool = False,
     ) -> None:
         self._store = store
         self._registry = registry
@@ -31,22 +56,37 @@ class Awakening:
         self._engine = engine
         self._tags = tags
         self._clock = clock
+        self._stop_unknown = stop_unknown
+        self.note: str | None = None
 
     async def run(self, observed: Iterable[Observed]) -> None:
         """Fill the heart, in this order: functions, containers, inputs."""
         for live in self._registry.catalog.all():
             self._heart.deploy(live)
         alive = {seen.container_id for seen in observed}
+        count = len(alive)
         for record in await self._open_containers():
             if record.id in alive:
                 alive.discard(record.id)
                 await self._take_over(record)
             else:
                 await self._bury(record)
-        for stranger in alive:
+        await self._end_unknown(alive, count)
+        await Reopening(self._store, self._heart, self._tags).run()
+
+    async def _end_unknown(self, unknown: set[str], alive: int) -> None:
+        if not self._stop_unknown and are_suspiciously_many(len(unknown), alive):
+            self.note = (
+                f"{len(unknown)} of the {alive} containers that live are unknown to the store, which may be an old"
+                " copy. They were left alone, and end when their grace without a server is over. Start with"
+                " --stop-unknown-containers to end them now."
+            )
+            log.error("unknown_containers_left_alone", unknown=len(unknown), alive=alive)
+            self._lives.leave_alone(unknown)
+            return
+        for stranger in unknown:
             log.warning("unknown_container_stopped", container_id=stranger)
             await self._engine.stop(stranger, grace_s=0)
-        await Reopening(self._store, self._heart, self._tags).run()
 
     async def _open_containers(self) -> list[Container]:
         found: list[Container] = []

@@ -136,6 +136,7 @@ class Deploys:
             gone = [await self.deletion(principal, live.function_id) for live in pruned]
             if not dry_run:
                 await self._apply(app, wanted, steps, gone)
+        warnings += await self._foreseen(steps, {warned.code for warned in warnings}, at)
         return Deployed(app, tuple(steps), tuple(sorted(live.name for live in pruned)), tuple(warnings))
 
     async def repeat(self, principal: Principal, view: FunctionView, number: int) -> FunctionView:
@@ -273,6 +274,18 @@ class Deploys:
         if definition.schedule is not None and app.state is AppState.EPHEMERAL:
             message = "The app is ephemeral: its schedules run only when they are told to, with yurt schedule run."
             yield Warned("schedule_inactive", name, pointer(*at, "schedule"), message)
+
+    async def _foreseen(
+        self, steps: Sequence[Step], said: Collection[str], at: Callable[[str], tuple[str, ...]]
+    ) -> list[Warned]:
+        """What the engine knows to stand in the way of any container, but for what was said."""
+        lives = [step.view.live for step in steps if step.writes]
+        reasons = await asyncio.gather(*map(self._registry.foresee, lives))
+        return [
+            Warned(reason.code, live.name, pointer(*at(live.name), *("gpu",) * bool(live.gpu)), reason.message)
+            for live, reason in zip(lives, reasons, strict=True)
+            if reason is not None and reason.code not in said
+        ]
 
     # ------------------------------------------------------------------ plan
 

@@ -15,13 +15,18 @@ from yurt.domain.functions import LiveFunction
 from yurt.domain.naming import did_you_mean, shown, split_address
 from yurt.domain.overrides import Override, defined_scaling, effective_scaling
 from yurt.domain.records import App, Function, Revision, Schedule, ScheduleMark
-from yurt.ports import Blobs, Clock, Deployments, Store
+from yurt.ports import Blobs, Clock, Deployments, EngineRefused, Store
 from yurt.usecases.catalog import Catalog
 from yurt.usecases.environments import Environments
 from yurt.usecases.principals import Principal
 from yurt.usecases.schedule_book import ScheduleBook
 
 _LISTED = 8
+
+
+async def _nothing_foreseen(_: LiveFunction) -> EngineRefused | None:
+    return None
+
 
 _STORE_WAIT_S = 5
 """As long as the journal itself lets a caller wait for a store that is away, in seconds."""
@@ -50,6 +55,7 @@ class Registry:
         default_max: `max_containers` of functions whose definition names none.
         honours_image: whether the engine runs the image that a definition names.
         python: tells the version of Python that runs functions, or None where nobody knows.
+        foresee: asks the engine why a function's containers could never start; None if nothing stands in the way.
     """
 
     store: Store
@@ -64,6 +70,7 @@ class Registry:
     default_max: int = 10
     honours_image: bool = False
     python: Callable[[], tuple[int, int] | None] = lambda: sys.version_info[:2]
+    foresee: Callable[[LiveFunction], Awaitable[EngineRefused | None]] = _nothing_foreseen
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _unsettled: "asyncio.Future[Exception | None] | None" = None
 

@@ -32,7 +32,7 @@ def ended() -> list[Ended]:
 async def engine(settings: Callable[..., LocalSettings], ended: list[Ended]) -> AsyncIterator[LocalEngine]:
     runner = build_runner()
     engine = LocalEngine(settings("", runner=runner.data, runner_sha256=runner.sha256))
-    await engine.open(ended.append)
+    await engine.open(lambda report: ended.append(report) if isinstance(report, Ended) else None)
     yield engine
     await engine.close(stop_all=True)
 

@@ -66,7 +66,7 @@ class Box:
         holds = [[seq, token, held.number, None, held.state == "done"] for (seq, token), held in self.holds.items()]
         talk = Talk()
         try:
-            pool, member = self.rig.sessions.authenticate(self.id, credential)
+            pool, member = await self.rig.sessions.authenticate(self.id, credential)
             said = {"protocol": wire.PROTOCOL, "instance": f"{self.id}-instance", "holds": holds}
             await self.rig.sessions.hello(pool, member, said, talk, credential)
         except (Unauthenticated, SessionRefused):

@@ -167,7 +167,7 @@ class Rig:
         self.heart.attach(self.lives)
         self.later = Later(self.heart, ledger, self.store.maps)
         self.heart.scale_wanted = lambda: None
-        await self.engine.open(self.lives.ended)
+        await self.engine.open(self.lives.reported)
         self.sessions = Sessions(
             lives=self.lives,
             journal=self.store.journal,
@@ -190,7 +190,7 @@ class Rig:
     async def close(self) -> None:
         """End this life, as a kill would: nothing is drained."""
         self.lives.close()
-        self.engine._ended = None
+        self.engine._report = None
         for _ in range(3):
             self.clock.advance(10)
             await self.store.journal.flush()
@@ -270,7 +270,7 @@ class Rig:
     ) -> Talk:
         """Open a session for a container."""
         talk = Talk()
-        pool, member = self.sessions.authenticate(container_id, credential)
+        pool, member = await self.sessions.authenticate(container_id, credential)
         said = {"protocol": wire.PROTOCOL, "instance": instance, "holds": holds or []}
         await self.sessions.hello(pool, member, said, talk, credential)
         return talk

@@ -6,8 +6,8 @@ import json
 import pytest
 
 from tests.component.pools.rig import Rig
-from yurt.domain.records import AttemptRecord, ContainerState, Outcome
-from yurt.ports import ContainerSpec, EngineRefused
+from yurt.domain.records import AttemptRecord, Container, ContainerState, Outcome
+from yurt.ports import ContainerSpec, Ended, EngineRefused, HeldUp, Leaving, Placed
 from yurt_runner import wire
 
 
@@ -158,6 +158,84 @@ async def test_an_engine_that_refuses_is_a_reason_to_wait_and_nothing_else(rig: 
     rig.engine.refusal = None
     await rig.tick(1.1)
     box = await rig.boot()
+    box.answer(box.inputs[0])
+    assert (await rig.result(item)).attempts == 1
+
+
+BUSY = EngineRefused("no_capacity", "All 8 H100 are in use.", {"gpu": "H100:1"})
+
+
+async def test_a_container_without_a_place_is_a_reason_to_wait_and_no_failed_start(rig: Rig) -> None:
+    pool = await rig.deploy(startup_timeout_s=20)
+    item = await rig.call()
+    await rig.scale()
+    (spec,) = rig.engine.started
+    rig.engine.report(HeldUp(spec.container_id, BUSY))
+    await rig.tick(300)
+    reason = rig.heart.pending_reason(item)
+    assert reason is not None
+    assert (reason.code, reason.message, reason.details) == ("no_capacity", "All 8 H100 are in use.", BUSY.details)
+    assert (len(rig.engine.started), rig.engine.stopped, pool.startup.failures) == (1, [], 0)
+    rig.engine.report(Placed(spec.container_id))
+    reason = rig.heart.pending_reason(item)
+    assert reason is not None
+    assert reason.code == "container_starting"
+    await rig.tick(19)
+    box = await rig.boot()
+    box.answer(box.inputs[0])
+    assert (await rig.result(item)).attempts == 1
+
+
+async def test_the_time_to_get_ready_begins_with_the_place(rig: Rig) -> None:
+    pool = await rig.deploy(startup_timeout_s=20)
+    await rig.call()
+    await rig.scale()
+    (spec,) = rig.engine.started
+    rig.engine.report(HeldUp(spec.container_id, BUSY))
+    await rig.tick(300)
+    rig.engine.report(Placed(spec.container_id))
+    await rig.tick(31)
+    assert rig.engine.stopped == [spec.container_id]
+    assert pool.startup.failures == 1
+
+
+async def test_a_place_that_nothing_waits_for_is_not_asked_for_any_longer(rig: Rig) -> None:
+    await rig.deploy()
+    item = await rig.call()
+    await rig.scale()
+    (spec,) = rig.engine.started
+    rig.engine.report(HeldUp(spec.container_id, BUSY))
+    await rig.tick()
+    assert rig.engine.stopped == []
+    assert rig.heart.cancel(item, "token")
+    await rig.tick()
+    assert rig.engine.stopped == [spec.container_id]
+
+
+async def test_a_container_that_came_to_nothing_for_want_of_an_image_is_tried_again_without_blame(rig: Rig) -> None:
+    pool = await rig.deploy()
+    item = await rig.call()
+    for _ in range(5):
+        await rig.tick(10.1)
+        container_id = rig.engine.started[-1].container_id
+        refused = EngineRefused("image_unavailable", "There is no image x:1.")
+        rig.engine.report(Ended(container_id, "Driver Failure", refused=refused))
+        rig.engine.alive.clear()
+        await rig.tick(1)
+    assert len(rig.engine.started) == 5
+    assert pool.startup.failures == 0
+    reason = rig.heart.pending_reason(item)
+    assert reason is not None
+    assert reason.code == "image_unavailable"
+    assert await rig.store.records.find(Container, {}) == []
+
+
+async def test_a_container_whose_place_goes_away_finishes_and_ends(rig: Rig) -> None:
+    await rig.deploy()
+    item = await rig.call()
+    box = await rig.container()
+    rig.engine.report(Leaving(box.member.id, "its machine is to be emptied"))
+    assert [frame.header()["reason"] for frame in box.talk.of(wire.DRAIN)] == ["its machine is to be emptied"]
     box.answer(box.inputs[0])
     assert (await rig.result(item)).attempts == 1
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.component.pools.rig import Rig, Talk
-from yurt.domain.errors import Unauthenticated
+from yurt.domain.errors import Unauthenticated, Unavailable
 from yurt.pools.sessions import SessionRefused
 from yurt_runner import wire
 
@@ -15,11 +15,11 @@ async def test_a_container_needs_its_own_credential(rig: Rig) -> None:
     await rig.scale()
     one, two = rig.engine.started
     with pytest.raises(Unauthenticated):
-        rig.sessions.authenticate(one.container_id, two.start_token)
+        await rig.sessions.authenticate(one.container_id, two.start_token)
     with pytest.raises(Unauthenticated):
-        rig.sessions.authenticate("co-unknown", one.start_token)
+        await rig.sessions.authenticate("co-unknown", one.start_token)
     with pytest.raises(Unauthenticated):
-        rig.sessions.authenticate(one.container_id, "")
+        await rig.sessions.authenticate(one.container_id, "")
 
 
 async def test_the_start_token_serves_one_instance(rig: Rig) -> None:
@@ -37,7 +37,46 @@ async def test_the_start_token_dies_with_the_first_use_of_the_next(rig: Rig) -> 
     box = await rig.boot()
     await box.reconnect()
     with pytest.raises(Unauthenticated):
-        rig.sessions.authenticate(box.member.id, box.credential)
+        await rig.sessions.authenticate(box.member.id, box.credential)
+
+
+class Vouchers:
+    """Identities by the book: a credential for each container."""
+
+    def __init__(self, **known: str) -> None:
+        self.known = known
+        self.away = False
+
+    async def vouch(self, container_id: str, credential: str) -> None:
+        if self.away:
+            raise Unavailable("Nobody can be asked.")
+        if self.known.get(container_id.replace("-", "_")) != credential:
+            raise Unauthenticated("Not this one's.")
+
+
+async def test_a_credential_of_the_engine_serves_until_the_next_one_is_used(rig: Rig) -> None:
+    await rig.deploy(min_containers=2)
+    await rig.scale()
+    mine, other = (spec.container_id for spec in rig.engine.started)
+    rig.sessions._identities = vouchers = Vouchers(**{mine.replace("-", "_"): "passport"})
+    with pytest.raises(Unauthenticated):
+        await rig.greet(other, "passport", "instance-number-two")
+    vouchers.away = True
+    with pytest.raises(Unavailable):
+        await rig.greet(mine, "passport", "instance-number-one")
+    vouchers.away = False
+    talk = await rig.greet(mine, "passport", "instance-number-one")
+    (welcome,) = talk.of(wire.WELCOME)
+    again = await rig.greet(mine, welcome.header()["reconnect_token"], "instance-number-one")
+    assert again.of(wire.WELCOME)
+    with pytest.raises(Unauthenticated):
+        await rig.greet(mine, "passport", "instance-number-one")
+
+
+async def test_containers_left_alone_are_not_told_to_end(rig: Rig) -> None:
+    rig.lives.leave_alone(["co-of-another-copy"])
+    with pytest.raises(Unavailable):
+        await rig.sessions.authenticate("co-of-another-copy", "anything")
 
 
 async def test_the_same_instance_replaces_its_own_connection(rig: Rig) -> None:
@@ -61,7 +100,7 @@ async def test_a_hello_that_makes_no_sense_is_refused(rig: Rig, said: dict[str, 
     await rig.deploy(min_containers=1)
     await rig.scale()
     spec = rig.engine.started[0]
-    pool, member = rig.sessions.authenticate(spec.container_id, spec.start_token)
+    pool, member = await rig.sessions.authenticate(spec.container_id, spec.start_token)
     with pytest.raises(SessionRefused):
         await rig.sessions.hello(pool, member, said, Talk(), spec.start_token)
 

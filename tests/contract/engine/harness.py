@@ -56,7 +56,8 @@ class Site:
         """An open engine, and what it found alive."""
         engine = self.make(program)
         self.opened.append(engine)
-        return engine, await engine.open((self.ended if ended is None else ended).append)
+        ends = self.ended if ended is None else ended
+        return engine, await engine.open(lambda report: ends.append(report) if isinstance(report, Ended) else None)
 
     def spec(self, container_id: str = "co-1", **changes: Any) -> ContainerSpec:
         """What is asked of an engine; `changes` are of the function."""

@@ -159,7 +159,7 @@ def test_a_buffer_is_kept_only_while_there_is_work() -> None:
 
 def test_the_longest_idle_goes_first() -> None:
     decision = autoscale(sample(idle=(Idle("young", 61), Idle("old", 100)), quiet_s=61), Scaling(min_containers=1))
-    assert decision == Decision(desired=1, start=0, drain=("old",))
+    assert decision == Decision(desired=1, start=0, drain=("old",), wanted=1)
 
 
 def test_no_container_is_started_for_what_is_done_before_it_could_be_ready() -> None:
@@ -172,3 +172,9 @@ def test_no_container_is_started_for_what_is_done_before_it_could_be_ready() -> 
 def test_inputs_that_take_less_than_a_start_share_the_further_containers() -> None:
     short = sample(waiting=450, running=1, busy=1, mean_run_s=0.001, startup_s=0.1)
     assert autoscale(short, Scaling(max_containers=100)).start == 4  # 100 are reached before, 350 in as long again
+
+
+@given(samples(), scalings())
+def test_what_is_wanted_is_at_least_the_floor_and_at_most_the_maximum(one: Sample, scaling: Scaling) -> None:
+    wanted = autoscale(one, scaling).wanted
+    assert min(scaling.min_containers, scaling.max_containers) <= wanted <= scaling.max_containers

@@ -67,8 +67,11 @@ def test_the_reason_is_what_stands_in_the_way_most() -> None:
         "paused": waiting(max_containers=0, refusal=Refusal("no_capacity", "none", 5.0), store_away="disk full"),
         "store_unavailable": waiting(store_away="disk full", refusal=Refusal("no_capacity", "none", 5.0), starting=1),
         "no_capacity": waiting(refusal=Refusal("no_capacity", "none", 5.0), start_failures=1),
+        "no_such_gpu": waiting(refusal=Refusal("no_such_gpu", "none", 5.0), ready=2, starting=1, held_up=1),
         "crash_backoff": waiting(start_failures=2, start_error="ImportError: x", starting=1, starting_since=1.0),
-        "container_starting": waiting(starting=1, starting_since=7.0, ahead=2),
+        "container_starting": waiting(
+            starting=2, starting_since=7.0, ahead=2, ready=1, held_up=1, refusal=Refusal("no_capacity", "none", 5.0)
+        ),
         "max_containers": waiting(ready=10, ahead=1),
         "queued": waiting(ready=3),
     }

@@ -8,7 +8,7 @@ import msgspec
 import structlog
 from aiohttp import WSMessage, WSMsgType, web
 
-from yurt.domain.errors import Malformed, Unauthenticated, YurtError
+from yurt.domain.errors import Malformed, Unauthenticated, Unavailable, YurtError
 from yurt.domain.naming import shown
 from yurt.inbound.sessions.link import SessionLink
 from yurt.pools.lives import Lives
@@ -40,10 +40,12 @@ class SessionDoor:
         """The source of the asking container's own function."""
         try:
             container_id = request.headers.get("Yurt-Container", "")
-            member = self._sessions.authenticate(container_id, _credential(request))[1]
+            member = (await self._sessions.authenticate(container_id, _credential(request)))[1]
             data = await self._sessions.source(member)
         except Unauthenticated as error:
             return _refusal(401, error)
+        except Unavailable as error:
+            return _refusal(503, error)
         except YurtError as error:
             return _refusal(404, error)
         return web.Response(body=data, content_type="application/zip")
@@ -55,9 +57,11 @@ class SessionDoor:
             return _refusal(400, Malformed(f"This server speaks {wire.PROTOCOL}, and was offered {shown(offered)}."))
         credential = _credential(request)
         try:
-            pool, member = self._sessions.authenticate(path["container_id"], credential)
+            pool, member = await self._sessions.authenticate(path["container_id"], credential)
         except Unauthenticated as error:
             return _refusal(401, error)
+        except Unavailable as error:
+            return _refusal(503, error)
         socket = web.WebSocketResponse(protocols=(wire.PROTOCOL,), max_msg_size=wire.MAX_MESSAGE_BYTES, compress=False)
         await socket.prepare(request)
         link = SessionLink(socket, request.transport, member.id)

@@ -4,19 +4,20 @@ import asyncio
 import errno
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from yurt.domain.capacity import Capacity, Shortage
+from yurt.domain.functions import LiveFunction
 from yurt.outbound.engines.local import launch, processes
 from yurt.outbound.engines.local.endings import members, reason
 from yurt.outbound.engines.local.gpus import Gpus, NvidiaSmi
 from yurt.outbound.engines.local.places import Places
 from yurt.outbound.engines.local.processes import Process
 from yurt.outbound.engines.local.settings import LocalSettings
-from yurt.ports import Capabilities, ContainerSpec, Ended, EngineRefused, Observed
+from yurt.ports import Capabilities, ContainerSpec, Ended, EngineRefused, Observed, Report
 
 log = structlog.get_logger(__name__)
 
@@ -77,14 +78,14 @@ class LocalEngine:
         self._buried_all = False
         self._house: asyncio.Task[None] | None = None
 
-    async def open(self, ended: Callable[[Ended], None]) -> list[Observed]:
+    async def open(self, report: Callable[[Report], None]) -> list[Observed]:
         """See `Engine.open`. Ends what is left of containers whose runner is gone.
 
         Raises:
             RunDirRefused: the run directory is not safe to use.
             InterpreterUnusable: containers cannot run the interpreter.
         """
-        self._report = ended
+        self._report = report
         await asyncio.to_thread(self._places.prepare, self._settings.runner)
         self._launcher, sentence = await asyncio.to_thread(
             launch.choose, self._settings.python, self._places.runner, self._settings.user
@@ -173,6 +174,13 @@ class LocalEngine:
     async def capacity(self) -> Capacity:
         """See `Engine.capacity`. GPUs are counted once, at the start."""
         return self._gpus.capacity()
+
+    async def foresee(self, function: LiveFunction) -> EngineRefused | None:  # noqa: ARG002 - of the port
+        """See `Engine.foresee`: `capacity` tells all there is to tell."""
+        return None
+
+    async def tidy(self, functions: Iterable[LiveFunction]) -> None:
+        """See `Engine.tidy`: nothing is kept of a function."""
 
     async def check(self) -> str | None:
         """See `Engine.check`."""
