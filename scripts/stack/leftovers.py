@@ -64,7 +64,7 @@ def _remove_containers(known: set[str]) -> None:
 
 def _unmount(home: Path) -> None:
     """Unmount what Nomad mounted for tasks: their secrets are in memory."""
-    mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    mounts = [partition.mountpoint for partition in psutil.disk_partitions(all=True)]
     for mount in sorted((mount for mount in mounts if mount.startswith(f"{home}/")), reverse=True):
         subprocess.run(["umount", "--lazy", mount], check=True, capture_output=True, timeout=30)
 
@@ -93,7 +93,9 @@ def _remove_cgroup(scope: Path) -> None:
     deadline = time.monotonic() + CLEAR_S
     while scope.exists():
         try:
-            kill([psutil.Process(int(pid)) for pid in (scope / "cgroup.procs").read_text().split()])
+            members = scope / "cgroup.procs"
+            if members.exists():  # else a node without control groups made a plain folder
+                kill([psutil.Process(int(pid)) for pid in members.read_text().split()])
             scope.rmdir()
         except (OSError, psutil.NoSuchProcess):
             if time.monotonic() > deadline:

@@ -24,6 +24,14 @@ LOOK_S = 0.05
 REGISTERED = "client: node registration complete"
 SERVER = "nomad"
 CONSUL_SERVER = "consul"
+NO_CGROUPS = "failed to initialize process manager"
+_CAPABILITIES = "+dac_override,+kill"
+WITHOUT_CGROUPS = (
+    *("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"),
+    *(f"--inh-caps={_CAPABILITIES}", f"--ambient-caps={_CAPABILITIES}"),
+)
+"""Where root cannot write control groups, as in many containers, a Nomad client insists on them as root, and does
+without them as anyone else; that one may then touch what it could as root."""
 
 
 class Failed(Exception):
@@ -128,17 +136,25 @@ class Stack:
         for path, text in agent.files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-        log = self.home / f"{role}.log"
+        try:
+            self._start(agent, agent.command)
+        except Failed as error:
+            if NO_CGROUPS not in str(error):
+                raise
+            self._start(agent, [*WITHOUT_CGROUPS, *agent.command])
+
+    def _start(self, agent: Agent, command: list[str]) -> None:
+        log = self.home / f"{agent.role}.log"
         before = log.stat().st_size if log.exists() else 0
-        self._started[role] = started = spawn(agent.command, self.home, log)
+        self._started[agent.role] = started = spawn(command, self.home, log)
         self._save()
 
         def ready() -> object:
             if started.process() is None:
-                raise Failed(f"{role} ended as it started. Its log, {log}, ends:\n{_end(log)}")
+                raise Failed(f"{agent.role} ended as it started. Its log, {log}, ends:\n{_end(log)}")
             return agent.ready(log.read_text(errors="replace")[before:])
 
-        self._wait(role, ready)
+        self._wait(agent.role, ready)
 
     def kill(self, role: str) -> None:
         """End an agent as a power switch would; what it started goes on."""
