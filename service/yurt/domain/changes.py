@@ -29,6 +29,7 @@ Record: TypeAlias = (
     | records.ItemBlock
     | records.Timer
     | records.Redrive
+    | records.Target
     | records.Schedule
     | records.ScheduleMark
     | records.Tick
@@ -54,12 +55,12 @@ class Accept(NamedTuple):
 class Complete(NamedTuple):
     """An input has ended: out of `pending`, `claims` and `progress`, a row into `results` unless it has one.
 
-    `function_id`, `caller` and `priority` are those of its `Accept`: they are the key of its pending row. An input of a
-    map has none, and its `function_id` is empty here.
+    `queue`, `caller` and `priority` are the key of its pending row; the queue is its function's, unless it has a
+    `Target`. An input of a map has no such row, and its `queue` is empty here.
     """
 
     seq: int
-    function_id: str
+    queue: str
     caller: str
     priority: int
     outcome: str
@@ -75,9 +76,10 @@ class Complete(NamedTuple):
 
 
 class AcceptCall(NamedTuple):
-    """A call is accepted whose input does not wait yet: a row in `calls` alone.
+    """A call is accepted: a row in `calls` alone.
 
-    The inputs of a map come by `AcceptInputs`, that of a call with a delay by `Ready`.
+    The inputs of a map come by `AcceptInputs`, those of other calls by `Ready`: of a class at once, with its `Target`,
+    of one with a delay when that is over.
     """
 
     seq: int
@@ -93,10 +95,10 @@ class AcceptCall(NamedTuple):
 
 
 class Ready(NamedTuple):
-    """An input that was held back may run: a row in `pending`. Inputs of maps have none."""
+    """An input may run whose call was accepted without: a row in `pending`. Inputs of maps have none."""
 
     seq: int
-    function_id: str
+    queue: str
     caller: str
     priority: int
 
@@ -105,7 +107,7 @@ class HoldBack(NamedTuple):
     """An input is to wait for a time of its own, which a timer has: out of `pending`."""
 
     seq: int
-    function_id: str
+    queue: str
     caller: str
     priority: int
 

@@ -1,8 +1,9 @@
 """What the heart knows of a function: effective values, ready to use."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from yurt.domain.classes import ClassSpec, queue_of
 from yurt.domain.retry import NO_RETRIES, RetryPolicy
 
 
@@ -37,6 +38,8 @@ class LiveFunction:
         slots: inputs that one container runs at once.
         retries: which failed attempts are made again, and when.
         scaling: the effective scaling: default, then definition, then override.
+        of_class: its methods, hooks and parameters; None for a plain function.
+        parameters_json: what the containers of this pool are made with, if it is one of a class with parameters.
     """
 
     function_id: str
@@ -59,8 +62,28 @@ class LiveFunction:
     single_use_containers: bool = False
     slots: int = 1
     retries: RetryPolicy = NO_RETRIES
+    of_class: ClassSpec | None = None
+    parameters_json: str | None = None
 
     @property
     def address(self) -> str:
         """`app:function`, as people write it."""
         return f"{self.app}:{self.name}"
+
+    @property
+    def queue(self) -> str:
+        """The id of the queue that these containers serve."""
+        return queue_of(self.function_id, self.parameters_json)
+
+    @property
+    def usual_queue(self) -> str:
+        """The id of the queue of calls that give no parameters."""
+        return queue_of(self.function_id, self.of_class.defaults_json if self.of_class is not None else None)
+
+    def of(self, parameters_json: str | None) -> "LiveFunction":
+        """The same for the pool of these parameters. The floor is for the pool of calls that give none."""
+        if self.of_class is None or not (self.of_class.parameters or parameters_json):
+            return replace(self, parameters_json=parameters_json) if parameters_json else self
+        floor = parameters_json is not None and parameters_json == self.of_class.defaults_json
+        scaling = self.scaling if floor else replace(self.scaling, min_containers=0)
+        return replace(self, parameters_json=parameters_json, scaling=scaling)

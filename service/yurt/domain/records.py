@@ -178,12 +178,28 @@ class Bundle:
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """What a call of a class is for. Key: seq, the call's; calls of plain functions have none.
+
+    Args:
+        queue: where its inputs wait (see `yurt.domain.classes.queue_of`).
+        parameters_json: every parameter of the class, as one JSON object; None where it has none.
+    """
+
+    seq: int
+    queue: str
+    method: str
+    parameters_json: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Container:
     """One running worker, wanted and seen. Key: id.
 
     `fenced` is committed before a container is given up: what it says afterwards is refused. `engine_ref` is the
     engine's own name for it, opaque here. The two hashes are the sha256 (hex) of its credentials, the first one
-    empty once it is spent; `instance` is the random id that its runner chose.
+    empty once it is spent; `instance` is the random id that its runner chose. `parameters_json` is what its class was
+    made with (see `Target`).
     """
 
     id: str
@@ -202,6 +218,7 @@ class Container:
     end_reason: str | None = None
     exit_code: int | None = None
     signal: int | None = None
+    parameters_json: str | None = None
 
 
 class Payload(msgspec.Struct, frozen=True):
@@ -223,6 +240,7 @@ class Call(msgspec.Struct, frozen=True):
     created_at: float
     metadata_json: str | None
     args: Payload
+    target: Target | None = None
 
 
 class Result(msgspec.Struct, frozen=True):

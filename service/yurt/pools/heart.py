@@ -1,7 +1,7 @@
 """The heart: every pool and every input that has not ended, behind the calls that the use cases make."""
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import msgspec
@@ -13,10 +13,11 @@ from yurt.domain.functions import LiveFunction, Scaling
 from yurt.domain.ids import Tags
 from yurt.domain.maps import stopped_by
 from yurt.domain.reasons import PendingReason, Waiting, explain
-from yurt.domain.records import Block, CallKind, ContainerState, Result, Timer, TimerKind
+from yurt.domain.records import Block, CallKind, ContainerState, Result, Target, Timer, TimerKind
 from yurt.domain.startup import Startup
 from yurt.domain.timing import Timing
 from yurt.pools.background import Background
+from yurt.pools.families import Families
 from yurt.pools.followers import Followers
 from yurt.pools.inputs import Input, resumed, timers_of
 from yurt.pools.items import ItemDesk
@@ -41,7 +42,10 @@ CANCEL_BATCH = 500
 
 
 class NewCall(msgspec.Struct, frozen=True):
-    """A call to accept. `args` or `blob` holds the envelope `{"args": […], "kwargs": {…}}`."""
+    """A call to accept. `args` or `blob` holds the envelope `{"args": […], "kwargs": {…}}`.
+
+    `target` is set for classes; its number is still to be.
+    """
 
     kind: str
     caller: str
@@ -50,6 +54,7 @@ class NewCall(msgspec.Struct, frozen=True):
     metadata_json: str | None = None
     priority: int = 0
     timing: Timing | None = None
+    target: Target | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,9 @@ class Heart:
         maps: every map that has not ended.
         followers: who waits for inputs, also for those that are only in the store.
         timers: what is due later.
-        pools: the pools of live functions and of retired ones that still have containers, by function id.
+        pools: the pools of live functions and of retired ones that still have containers, by queue: that of the
+            function itself, and those of combinations of parameters.
+        families: which of them belong to one function.
     """
 
     def __init__(
@@ -95,6 +102,7 @@ class Heart:
         self.followers = Followers()
         self.timers = Timers(clock)
         self.pools: dict[str, Pool] = {}
+        self.families = Families(self.pools, self._new_pool)
         self.recovery = Recovery(self.inputs, clock)
         self._clock = clock
         self._numbers = numbers
@@ -155,6 +163,7 @@ class Heart:
             inputs=self.inputs,
             maps=self.maps.open,
             pools=self.pools,
+            families=self.families,
             stored=self.stored,
             timers=self.timers,
             background=background,
@@ -162,6 +171,9 @@ class Heart:
             cancel=self.cancel,
             end_orphan=self.end_orphan,
         )
+
+    def _new_pool(self, live: LiveFunction) -> Pool:
+        return Pool(live, self._desk)
 
     def _new_desk(self, blobs: Blobs, background: Background, window: Window) -> Desk:
         return Desk(
@@ -211,10 +223,12 @@ class Heart:
 
         Raises:
             AppStopped: the function has just been retired.
-            TooManyPending: the function's queue is full.
+            TooManyPending: the function's queue is full, or it has too many.
             Unavailable: the server is stopping, or the journal takes nothing now.
         """
-        pool = self.pools.get(live.function_id)
+        pool, target = self.pools.get(live.function_id), call.target
+        if target is not None:
+            pool = self.families.asked(live, target.queue, target.parameters_json)
         if pool is None or pool.retired_by is not None:
             raise AppStopped(f"{live.address} was stopped or deleted.")
         if self._closed:
@@ -224,6 +238,8 @@ class Heart:
                 f"{live.address} has {len(pool.queue)} pending inputs, which is the limit.", retry_after_s=5
             )
         seq = self._numbers.next()
+        if target is not None:
+            target = replace(target, seq=seq)
         item = Input(
             seq=seq,
             suffix=self._tags.suffix(seq),
@@ -236,6 +252,7 @@ class Heart:
             metadata_json=call.metadata_json,
             args=call.args,
             blob=call.blob,
+            target=target,
         )
 
         def committed(error: Exception | None) -> None:
@@ -256,6 +273,11 @@ class Heart:
 
     def _accepted(self, pool: Pool, item: Input, timers: Sequence[Timer]) -> None:
         """An input is committed: it waits in the queue, or in the store for its time."""
+        if item.target is not None and (home := self._home(item)) is not pool:
+            if home is None:
+                self.end_orphan(item)
+                return
+            pool = home  # the one that was asked for had nothing left in it meanwhile
         start = None
         for timer in timers:
             if timer.kind == TimerKind.START:
@@ -267,14 +289,23 @@ class Heart:
         else:
             pool.hold_back(item, start)
 
-    def _full(self, function_id: str) -> bool:
-        """Whether the function's queue takes no more inputs of maps now.
+    def _home(self, item: Input) -> Pool | None:
+        """The pool of an input, which is made where parameters have none any more; None if the function is gone."""
+        pool = self.pools.get(item.queue)
+        if pool is None and item.target is not None:
+            return self.families.home(item.function_id, item.target.parameters_json)
+        return pool
+
+    def _full(self, function_id: str, target: Target | None) -> bool:
+        """Whether the queue of a map takes no more inputs now.
 
         Raises:
             AppStopped: it has been retired.
             Unavailable: the server is stopping.
         """
         pool = self.pools.get(function_id)
+        if pool is not None and target is not None:
+            pool = self.families.asked(pool.live, target.queue, target.parameters_json)
         if pool is None or pool.retired_by is not None:
             raise AppStopped("The function was stopped or deleted.")
         if self._closed:
@@ -284,7 +315,7 @@ class Heart:
     def accept_inputs(self, found: LiveMap, block: Block, rows: Sequence[MapInput]) -> None:
         """Queue inputs of a map that are committed: `rows`, which are in `block`, at its end."""
         by = stopped_by(found.record)
-        pool = self.pools.get(found.accepted.function_id)
+        pool = self.home_of_map(found)
         for at, row in enumerate(rows):
             if by is None and pool is not None and not pool.queue.takes(found):
                 pool.queue.leave(found, len(rows) - at, row.seq)
@@ -297,6 +328,12 @@ class Heart:
                 pool.enqueue(item)
             else:
                 self.end_orphan(item)
+
+    def home_of_map(self, found: LiveMap) -> Pool | None:
+        """The pool of a map's inputs, as `_home`."""
+        if found.target is None:
+            return self.pools.get(found.queue)
+        return self.families.home(found.accepted.function_id, found.target.parameters_json)
 
     def _input_of_row(self, found: LiveMap, row: WaitingInput) -> Input:
         """An input of a map, as the store has it."""
@@ -332,6 +369,7 @@ class Heart:
             blob=blob,
             group=found,
             index=index,
+            target=found.target,
         )
 
     def _left(self, items: Sequence[Input]) -> None:
@@ -346,7 +384,7 @@ class Heart:
 
     def state_of_map(self, found: LiveMap) -> tuple[int, PendingReason | None]:
         """How many inputs of a map run, and where none does why its first open one waits."""
-        pool = self.pools.get(found.accepted.function_id)
+        pool = self.pools.get(found.queue)
         held = (item for member in pool.members.values() for item in member.held.values()) if pool is not None else ()
         running = sum(1 for item in held if item.group is found and item.running and not item.over)
         first = next(iter(found.open.values()), None)
@@ -367,7 +405,7 @@ class Heart:
     def restore(self, item: Input) -> None:
         """Take an input of an earlier life of the server; one whose function is gone ends as cancelled."""
         self.inputs[item.seq] = item
-        pool = self.pools.get(item.function_id)
+        pool = self._home(item)
         if pool is not None:
             self.recovery.hold(pool, item)
         else:
@@ -386,7 +424,7 @@ class Heart:
 
     def cancel(self, item: Input, by: str) -> bool:
         """End an input as cancelled; False if it is already ending."""
-        pool = self.pools.get(item.function_id)
+        pool = self.pools.get(item.queue)
         if pool is None:
             self.end_orphan(item)
             return True
@@ -394,7 +432,7 @@ class Heart:
 
     def pending_reason(self, item: Input) -> PendingReason | None:
         """Why the input does not run, or None if it does."""
-        pool = self.pools.get(item.function_id)
+        pool = self.pools.get(item.queue)
         if pool is None or item.running:
             return None
         return explain(self._waiting(pool, item))
@@ -436,15 +474,24 @@ class Heart:
 
     def deploy(self, function: LiveFunction) -> None:
         """This revision is now the function's current one."""
-        pool = self.pools.get(function.function_id)
-        if pool is None:
-            self.pools[function.function_id] = pool = Pool(function, self._desk)
-        elif function.revision != pool.live.revision:
-            pool.startup, pool.start_error, pool.refusal = Startup(), None, None
-            pool.mean_run_s = None
-        pool.live = function
-        self._drop_starting(pool)
-        self._want_scale(pool)
+        if function.function_id not in self.pools:
+            self.pools[function.function_id] = self._new_pool(function.of(None))
+        for pool in self.families.all(function.function_id):
+            if function.revision != pool.live.revision:
+                pool.startup, pool.start_error, pool.refusal = Startup(), None, None
+                pool.mean_run_s = None
+            pool.live = function.of(pool.live.parameters_json)
+            self._drop_starting(pool)
+            self._want_scale(pool)
+        self._keep_floor(function)
+
+    def _keep_floor(self, function: LiveFunction) -> None:
+        """The pool of a class for calls that give no parameters is there before them, if it is kept warm."""
+        given = function.of_class.defaults_json if function.of_class is not None else None
+        if given is not None and function.scaling.min_containers:
+            pool = self.families.home(function.function_id, given)
+            if pool is not None:
+                self._want_scale(pool)
 
     def _drop_starting(self, pool: Pool) -> None:
         """Containers of an older revision that are not ready serve nobody."""
@@ -454,42 +501,52 @@ class Heart:
 
     def rescale(self, function_id: str, scaling: Scaling) -> None:
         """The effective scaling of a function changed."""
-        pool = self.pools.get(function_id)
-        if pool is not None:
+        for pool in self.families.all(function_id):
             rescale(pool, scaling)
             self._want_scale(pool)
+            if pool.id == function_id:
+                self._keep_floor(replace(pool.live, scaling=scaling))
 
     def retire(self, function_id: str, *, by: str) -> None:
         """The function is gone: its inputs end `cancelled`, in batches, and its containers drain."""
-        pool = self.pools.get(function_id)
-        if pool is None or pool.retired_by is not None:
+        pools = self.families.all(function_id)
+        if not pools or pools[0].retired_by is not None:
             return
-        pool.retired_by = by
         self.maps.retire(function_id, by)
-        places = self.stored.places(stream for stream in pool.queue.streams if stream.found is None)
-        self._background.run("retire-function", self._retire(pool, by, places))
+        walks: list[tuple[Pool, Sequence[Place]]] = []
+        for pool in pools:
+            pool.retired_by = by
+            streams = (stream for stream in pool.queue.streams if stream.found is None)
+            walks.append((pool, self.stored.places(streams)))
+        self._background.run("retire-function", self._retire(walks, by))
 
-    async def _retire(self, pool: Pool, by: str, places: Sequence[Place]) -> None:
-        mine = [item for item in self.inputs.values() if item.function_id == pool.live.function_id]
-        for index, item in enumerate(mine):
-            pool.cancel(item, by, grace_s=self.lives.cancel_grace_s)
+    async def _retire(self, walks: Sequence[tuple[Pool, Sequence[Place]]], by: str) -> None:
+        grace_s = self.lives.cancel_grace_s
+        homes = {pool.id: pool for pool, _ in walks}
+        mine = [(homes[item.queue], item) for item in self.inputs.values() if item.queue in homes]
+        for index, (pool, item) in enumerate(mine):
+            pool.cancel(item, by, grace_s=grace_s)
             if index % CANCEL_BATCH == CANCEL_BATCH - 1:
                 await self._clock.sleep(0)
-        for member in list(pool.members.values()):
-            self.lives.drain(pool, member, by, grace_s=STOP_GRACE_S)
-        for batches in (self.stored.walk(pool, places), self.reach.held_back(pool)):
-            async for items in batches:
-                for item in items:
-                    pool.cancel(item, by, grace_s=self.lives.cancel_grace_s)
+        for pool in homes.values():
+            for member in list(pool.members.values()):
+                self.lives.drain(pool, member, by, grace_s=STOP_GRACE_S)
+        for pool, places in walks:
+            for batches in (self.stored.walk(pool, places), self.reach.held_back(pool)):
+                async for items in batches:
+                    for item in items:
+                        pool.cancel(item, by, grace_s=grace_s)
 
     def containers_running(self, function_id: str) -> int:
         """How many containers of the function live."""
         return self.lives.running(function_id)
 
     def deploy_error(self, function_id: str) -> Ending | None:
-        """Why the current revision does not start, while it does not."""
-        pool = self.pools.get(function_id)
-        return pool.start_error if pool is not None and pool.startup.gives_up else None
+        """Why the current revision does not start, while it does not with any parameters."""
+        pools = self.families.all(function_id)
+        if any(m.ready and m.function.revision == pool.live.revision for pool in pools for m in pool.members.values()):
+            return None
+        return next((pool.start_error for pool in pools if pool.startup.gives_up), None)
 
     # ------------------------------------------------------------------ scaling
 
@@ -503,13 +560,18 @@ class Heart:
     def scale(self, pools: Iterable[Pool] | None = None) -> None:
         """Decide and apply for `pools`, or for those that asked."""
         asked, self._to_scale = self._to_scale, set()
-        for pool in asked if pools is None else list(pools):
+        wanted = asked if pools is None else list(pools)
+        for pool in wanted:
             self._scale(pool)
+        self.families.tidy(wanted, self._open_queues, self._clock.monotonic())
+
+    def _open_queues(self) -> set[str]:
+        return {item.queue for item in self.inputs.values()}
 
     def _scale(self, pool: Pool) -> None:
         if pool.retired_by is not None:
-            if not pool.members and self.pools.get(pool.live.function_id) is pool:
-                del self.pools[pool.live.function_id]
+            if not pool.members:
+                self.families.drop(pool)
             return
         if self._closed:
             return

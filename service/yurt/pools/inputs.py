@@ -6,7 +6,7 @@ from typing import Protocol
 from yurt.domain.blame import History
 from yurt.domain.changes import Change
 from yurt.domain.items import Amount
-from yurt.domain.records import Claim, Result, Timer, TimerKind
+from yurt.domain.records import Claim, Result, Target, Timer, TimerKind
 from yurt.domain.timing import Timing
 from yurt.pools.live_items import LiveItems
 from yurt.ports import PendingInput, WaitingInput
@@ -61,8 +61,10 @@ class Input:
         blob: the sha256 of the envelope, or None.
         group: the map that it belongs to, or None.
         index: its place in the map.
+        target: what it is for, where its function is a class.
 
     Attributes:
+        queue: the id of the queue that it waits in.
         ending: how it ends is decided; nothing can change that.
         over: its end is committed.
         queued: it is in the queue of its function, and in memory.
@@ -93,6 +95,7 @@ class Input:
         "min_token",
         "over",
         "priority",
+        "queue",
         "queued",
         "queued_at",
         "runs_since",
@@ -100,6 +103,7 @@ class Input:
         "start_at",
         "started_at",
         "suffix",
+        "target",
         "timed",
         "token",
     )
@@ -120,6 +124,7 @@ class Input:
         blob: str | None,
         group: Group | None = None,
         index: int = 0,
+        target: Target | None = None,
     ) -> None:
         self.seq = seq
         self.suffix = suffix
@@ -134,6 +139,8 @@ class Input:
         self.blob = blob
         self.group = group
         self.index = index
+        self.target = target
+        self.queue = function_id if target is None else target.queue
         self.history = UNTRIED
         self.min_token = 0
         self.token = 0
@@ -178,6 +185,7 @@ def restore(pending: PendingInput, suffix: str) -> Input:
         metadata_json=call.metadata_json,
         args=call.args.data,
         blob=call.args.blob,
+        target=call.target,
     )
     resumed(item, pending)
     return item

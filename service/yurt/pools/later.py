@@ -71,7 +71,7 @@ class Later:
         self._timers.fill(found, over=len(found) < wanted)
 
     def _fire(self, item: Input, kind: TimerKind) -> None:
-        pool = self._heart.pools.get(item.function_id)
+        pool = self._heart.pools.get(item.queue)
         if pool is None:
             return
         if kind is TimerKind.START:
@@ -93,12 +93,12 @@ class Later:
             else:
                 changes: tuple[Change, ...] = (Remove(Timer, (item.seq, TimerKind.START)),)
                 if item.group is None:
-                    changes += (Ready(item.seq, item.function_id, item.caller, item.priority),)
+                    changes += (Ready(item.seq, item.queue, item.caller, item.priority),)
                 self._ledger.soon(changes, partial(self._started, item))
 
     def _started(self, item: Input, error: Exception | None) -> None:
         """It is committed that the input waits, or was refused by a closing store."""
-        pool = self._heart.pools.get(item.function_id)
+        pool = self._heart.pools.get(item.queue)
         if error is not None:
             log.error("start_refused", input_id="in-" + item.suffix, error=str(error))
         elif pool is not None:

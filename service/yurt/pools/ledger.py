@@ -8,10 +8,10 @@ import structlog
 from msgspec import structs
 
 from yurt.domain.blame import History
-from yurt.domain.changes import Accept, AcceptCall, Change, Complete, Remove, Save
+from yurt.domain.changes import Accept, AcceptCall, Change, Complete, Ready, Remove, Save
 from yurt.domain.endings import Ending, describe
 from yurt.domain.errors import Unavailable
-from yurt.domain.records import AttemptRecord, Claim, Outcome, Payload, Progress, Result, Timer, TimerKind
+from yurt.domain.records import AttemptRecord, Claim, Outcome, Payload, Progress, Result, Target, Timer, TimerKind
 from yurt.pools.background import Background
 from yurt.pools.inputs import Input
 from yurt.ports import Blobs, Clock, Journal
@@ -43,7 +43,7 @@ class Ledger:
         Raises:
             Unavailable: the journal takes nothing now.
         """
-        kind = Accept if item.start_at is None else AcceptCall
+        kind = Accept if item.start_at is None and item.target is None else AcceptCall
         row = kind(
             item.seq,
             item.function_id,
@@ -56,6 +56,8 @@ class Ledger:
             item.args,
             item.blob,
         )
+        if item.target is not None:
+            more = (*_of_class(item, item.target), *more)
         self._journal.add((row, *more), done)
 
     def now(self, changes: Sequence[Change], done: Done) -> None:
@@ -131,7 +133,7 @@ class Ledger:
         value = result.value
         row = Complete(
             item.seq,
-            item.function_id if item.group is None else "",
+            item.queue if item.group is None else "",
             item.caller,
             item.priority,
             result.outcome,
@@ -212,3 +214,10 @@ class Ledger:
             return
         item.claimed = True
         self.soon((Save(Claim(item.seq, item.member.id, item.token, item.started_at)),))
+
+
+def _of_class(item: Input, target: Target) -> tuple[Change, ...]:
+    """What is written with the call of a class: what it is for, and where its input waits."""
+    if item.start_at is not None:
+        return (Save(target),)
+    return (Save(target), Ready(item.seq, item.queue, item.caller, item.priority))

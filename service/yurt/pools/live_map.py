@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from yurt.domain.changes import AcceptCall, Change
+from yurt.domain.changes import AcceptCall, Change, Save
 from yurt.domain.maps import Counts
-from yurt.domain.records import Call, Map, Payload, Result
+from yurt.domain.records import Call, Map, Payload, Result, Target
 from yurt.pools.inputs import Input
 from yurt.pools.span import Span
 
@@ -38,12 +38,14 @@ class NewMap:
     Args:
         caller: whose turn its inputs take: the id of a token.
         return_exceptions: a failed input does not end the others.
+        target: what it is for, where its function is a class; its number is still to be set.
     """
 
     caller: str
     return_exceptions: bool = False
     priority: int = 0
     metadata_json: str | None = None
+    target: Target | None = None
 
 
 class LiveMap:
@@ -53,6 +55,7 @@ class LiveMap:
         accepted: its row in `calls`.
         suffix: the part of its visible id after the prefix.
         record: what the store is to know of it, beside its call.
+        target: what it is for, where its function is a class.
 
     Attributes:
         span: its inputs, as far as they are committed.
@@ -80,12 +83,16 @@ class LiveMap:
         "record",
         "span",
         "suffix",
+        "target",
     )
 
-    def __init__(self, accepted: AcceptCall, suffix: str, record: Map, keeper: Keeper) -> None:
+    def __init__(
+        self, accepted: AcceptCall, suffix: str, record: Map, keeper: Keeper, target: Target | None = None
+    ) -> None:
         self.accepted = accepted
         self.suffix = suffix
         self.record = record
+        self.target = target
         self.span = Span()
         self.counts = Counts()
         self.open: dict[int, Input] = {}
@@ -106,7 +113,18 @@ class LiveMap:
     def call(self) -> Call:
         """Its call."""
         row = self.accepted
-        return Call(*row[:8], Payload(None))
+        return Call(*row[:8], Payload(None), self.target)
+
+    @property
+    def queue(self) -> str:
+        """The id of the queue that its inputs wait in."""
+        return self.accepted.function_id if self.target is None else self.target.queue
+
+    @property
+    def head(self) -> tuple[Change, ...]:
+        """What is written first of it."""
+        of_class = () if self.target is None else (Save(self.target),)
+        return (self.accepted, Save(self.record), *of_class, *self.beside)
 
     @property
     def sealed(self) -> bool:

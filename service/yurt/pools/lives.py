@@ -117,6 +117,7 @@ class Lives:
             state=ContainerState.STARTING,
             created_at=self._clock.now(),
             start_token_sha256=sha256_hex(token),
+            parameters_json=pool.live.parameters_json,
         )
         member = Member(record, pool.live, self._clock.monotonic())
         self.adopt(pool, member)

@@ -13,7 +13,7 @@ from yurt.domain.errors import Unavailable
 from yurt.domain.functions import LiveFunction
 from yurt.domain.ids import Tags
 from yurt.domain.maps import counted, end_of, ends_the_rest, outcome_of, stopped_by
-from yurt.domain.records import Block, CallKind, CallStatus, Map, Outcome, Result
+from yurt.domain.records import Block, CallKind, CallStatus, Map, Outcome, Result, Target
 from yurt.pools.background import Background
 from yurt.pools.inputs import Input
 from yurt.pools.ledger import BLOB_ABOVE_BYTES, RETRY_S, Ledger
@@ -36,7 +36,7 @@ class Maps:
     Args:
         take: puts committed inputs into the queue of their function.
         cancel: ends one input as cancelled.
-        full: whether a function's queue takes no more now; raises what makes it take none at all.
+        full: whether the queue of a map takes no more now; raises what makes it take none at all.
         ended: called when a map's own end is committed.
         rest: what has not ended of a map that is over, in batches; each is ended before the next one is asked for.
 
@@ -55,7 +55,7 @@ class Maps:
         background: Background,
         take: Callable[[LiveMap, Block, Sequence[MapInput]], None],
         cancel: Callable[[Input, str], bool],
-        full: Callable[[str], bool],
+        full: Callable[[str, Target | None], bool],
         ended: Callable[[int, Result], None],
         rest: Callable[[LiveMap], AsyncIterator[list[Input]]],
     ) -> None:
@@ -81,7 +81,7 @@ class Maps:
             AppStopped: the function has just been retired.
             Unavailable: the server is stopping.
         """
-        self._full(live.function_id)
+        self._full(live.function_id, new.target)
         seq = self._numbers.next()
         row = AcceptCall(
             seq,
@@ -93,7 +93,8 @@ class Maps:
             self._clock.now(),
             new.metadata_json,
         )
-        return LiveMap(row, self._tags.suffix(seq), Map(seq, new.return_exceptions), self)
+        target = None if new.target is None else replace(new.target, seq=seq)
+        return LiveMap(row, self._tags.suffix(seq), Map(seq, new.return_exceptions), self, target)
 
     async def add(self, found: LiveMap, envelopes: Sequence[bytes]) -> None:
         """Commit inputs, and queue them; waits while the queue is full. A map that is sealed takes none.
@@ -102,7 +103,7 @@ class Maps:
             AppStopped: the function was retired.
             Unavailable: the server is stopping, or the store did not take them.
         """
-        while self._full(found.accepted.function_id) and not found.sealed:
+        while self._full(found.accepted.function_id, found.target) and not found.sealed:
             await self._clock.sleep(FULL_S)
         blobs = {at: await self._blobs.put(data) for at, data in enumerate(envelopes) if len(data) > BLOB_ABOVE_BYTES}
         if found.sealed:
@@ -124,7 +125,7 @@ class Maps:
             self._look(found)
 
     async def _write(self, found: LiveMap, *changes: Change) -> None:
-        first: tuple[Change, ...] = () if found.committed else (found.accepted, Save(found.record), *found.beside)
+        first = () if found.committed else found.head
         while True:
             written: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
             try:
@@ -159,9 +160,9 @@ class Maps:
         found.tell()
         self._look(found)
 
-    def restore(self, row: AcceptCall, record: Map) -> LiveMap:
+    def restore(self, row: AcceptCall, record: Map, target: Target | None) -> LiveMap:
         """A map of an earlier life, as the store knows it; its blocks, counts and inputs are the caller's to add."""
-        found = LiveMap(row, self._tags.suffix(row.seq), record, self)
+        found = LiveMap(row, self._tags.suffix(row.seq), record, self, target)
         found.committed = True
         self.open[row.seq] = found
         return found

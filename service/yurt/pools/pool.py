@@ -84,9 +84,10 @@ class Desk:
 
 
 class Pool:
-    """Queue and containers of one function.
+    """Queue and containers of one function, or of one combination of parameters of a class.
 
     Attributes:
+        id: of its queue.
         live: the current revision.
         members: its containers by id, those of an older revision included while they drain.
         startup: how the starts of the current revision went.
@@ -98,6 +99,7 @@ class Pool:
     """
 
     def __init__(self, live: LiveFunction, desk: Desk) -> None:
+        self.id = live.queue
         self.live = live
         self.desk = desk
         self.queue = Queue(partial(desk.refill, self), desk.left, desk.window)
@@ -372,7 +374,7 @@ class Pool:
 
     @staticmethod
     def _out_of_queue(item: Input) -> tuple[Change, ...]:
-        return () if item.group is not None else (HoldBack(item.seq, item.function_id, item.caller, item.priority),)
+        return () if item.group is not None else (HoldBack(item.seq, item.queue, item.caller, item.priority),)
 
     def _retried(self, item: Input, token: int, pause: Timer | float, error: Exception | None) -> None:
         """The failed attempt is committed, or was refused by a closing store."""
@@ -588,6 +590,8 @@ class Pool:
 def input_frame(item: Input, args: bytes) -> bytes:
     """The frame that gives an input to a container."""
     more = f',"metadata":{item.metadata_json}' if item.metadata_json else ""
+    if item.target is not None:
+        more += f',"method":"{item.target.method}"'
     suffix = item.suffix
     call = suffix if item.group is None else item.group.suffix
     head = f'{{"number":{item.history.number},"call_id":"fc-{call}","input_id":"in-{suffix}"{more}}}'

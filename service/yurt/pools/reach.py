@@ -1,10 +1,12 @@
 """Reaches inputs that have not ended out of their turn, wherever they are: in memory, or only in the store."""
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 
 from yurt.domain.endings import Ending
 from yurt.domain.records import Timer, TimerKind
 from yurt.pools.background import Background
+from yurt.pools.families import Families
 from yurt.pools.inputs import Input
 from yurt.pools.live_map import LiveMap
 from yurt.pools.pool import Pool
@@ -20,7 +22,8 @@ class Reach:
     Args:
         inputs: every input that is in memory, by number.
         maps: those that have not ended, by number.
-        pools: by function.
+        pools: by queue.
+        families: which of them belong to one function.
         left: called with inputs that are only in the store from now on.
         cancel: ends an input as cancelled.
         end_orphan: ends an input of a function that is gone.
@@ -32,6 +35,7 @@ class Reach:
         inputs: Mapping[int, Input],
         maps: Mapping[int, LiveMap],
         pools: Mapping[str, Pool],
+        families: Families,
         stored: Stored,
         timers: Timers,
         background: Background,
@@ -42,6 +46,7 @@ class Reach:
         self._inputs = inputs
         self._maps = maps
         self._pools = pools
+        self._families = families
         self._stored = stored
         self._timers = timers
         self._background = background
@@ -53,9 +58,9 @@ class Reach:
         """End all pending calls of a range: their function is gone."""
         self._background.run("end-orphans", self._bury(self._stored.range(where)))
 
-    def bury_held_back(self, function_id: str) -> None:
+    def bury_held_back(self, queue: str) -> None:
         """End all calls that wait for a time of their own: their function is gone."""
-        self._background.run("end-orphans", self._bury(self._stored.held_back(function_id)))
+        self._background.run("end-orphans", self._bury(self._stored.held_back(queue)))
 
     async def _bury(self, batches: AsyncGenerator[list[Input]]) -> None:
         async for items in batches:
@@ -82,7 +87,7 @@ class Reach:
 
     def taken(self, item: Input) -> Pool | None:
         """An input was fetched from the store: it is not one of those that its pool has there any more."""
-        pool = self._pools.get(item.function_id)
+        pool = self._pools.get(item.queue)
         if pool is not None and item.start_at is not None:
             pool.held_back = max(0, pool.held_back - 1)
         elif pool is not None and (item.group is not None or item.seq <= self._stored.newest):
@@ -102,7 +107,7 @@ class Reach:
 
     async def held_back(self, pool: Pool) -> AsyncGenerator[list[Input]]:
         """Calls of a function that wait in the store for a time of their own; those that are not ended go on so."""
-        async for items in self._stored.held_back(pool.live.function_id):
+        async for items in self._stored.held_back(pool.id):
             for item in items:
                 self.taken(item)
             try:
@@ -116,9 +121,12 @@ class Reach:
 
         They come in batches. Who takes a batch ends what it wants to end before it asks for the next one.
         """
-        pool = self._pools.get(function_id)
-        if pool is None:
-            return
+        for pool in self._families.all(function_id):
+            async with aclosing(self._waiting(pool)) as batches:
+                async for items in batches:
+                    yield items
+
+    async def _waiting(self, pool: Pool) -> AsyncGenerator[list[Input]]:
         places = self._stored.places(stream for stream in pool.queue.streams if stream.found is None)
         parked = (self._inputs[seq] for seq in pool.parked)
         yield [item for item in (*pool.queue, *parked) if item.group is None]
@@ -158,7 +166,7 @@ class Reach:
 
     async def rest_of_map(self, found: LiveMap) -> AsyncGenerator[list[Input]]:
         """What has not ended of a map that was ended as a whole; nothing of it is handed out any more."""
-        pool = self._pools.get(found.accepted.function_id)
+        pool = self._pools.get(found.queue)
         if pool is not None:
             pool.queue.close(found)
         yield list(found.open.values())

@@ -64,7 +64,7 @@ class Recovery:
 
         It was not given up, and the input waits, or bears the lower token of an attempt that was adopted before.
         """
-        if item.ending or held.token < item.min_token or item.function_id != pool.live.function_id:
+        if item.ending or held.token < item.min_token or item.queue != pool.id:
             return False
         waits = item.seq in pool.recovering or item in pool.queue
         return waits or (item.member is not None and item.token < held.token)

@@ -35,7 +35,7 @@ def sample_of(pool: Pool, now: float) -> Sample:
 
 def rescale(pool: Pool, scaling: Scaling) -> None:
     """The effective scaling changed."""
-    pool.live = replace(pool.live, scaling=scaling)
+    pool.live = replace(pool.live, scaling=scaling).of(pool.live.parameters_json)
 
 
 def scale(pool: Pool, lives: Lives, now: float) -> None:

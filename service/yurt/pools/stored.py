@@ -134,7 +134,7 @@ class Stored:
             with self.watched() as gone:
                 page = await self._page(pool, stream, stream.cursor, last, limit)
         except Unavailable as error:
-            await self._again(pool.live.function_id, error)
+            await self._again(pool.id, error)
             pool.queue.retry(stream)
             return
         if not stream.reading:
@@ -153,7 +153,7 @@ class Stored:
         if stream.found is not None:
             found = self._map_of(stream)
             return Page((), last) if found is None else await self.page_of_map(found, after, last, limit)
-        where = PendingRange(pool.live.function_id, stream.caller, stream.rank, after + 1, last, 0)
+        where = PendingRange(pool.id, stream.caller, stream.rank, after + 1, last, 0)
         return await self.page_of_calls(where, limit)
 
     async def page_of_calls(self, where: PendingRange, limit: int) -> Page[PendingInput]:
@@ -232,7 +232,7 @@ class Stored:
             last, place = self._last(stream), after
             while place < last:
                 read = partial(self._page, pool, stream, place, last, self.page)
-                page, gone = await self._patiently(pool.live.function_id, read)
+                page, gone = await self._patiently(pool.id, read)
                 rows = [row for row in page.rows if row.start_at is None]
                 fresh = self._taken(pool, self.fresh(self._map_of(stream), rows, gone))
                 try:
@@ -250,7 +250,7 @@ class Stored:
         place, last = 0, found.span.last_seq
         while place < last:
             read = partial(self.page_of_map, found, place, last, self.page)
-            page, gone = await self._patiently(found.accepted.function_id, read)
+            page, gone = await self._patiently(found.queue, read)
             self.fresh(found, page.rows, gone)
             yield [item for row in page.rows if (item := self._inputs.get(row.seq)) is not None]
             place = page.reached
@@ -261,34 +261,34 @@ class Stored:
         place = where.first - 1
         while place < where.last:
             read = partial(self.page_of_calls, replace(where, first=place + 1), self.page)
-            page, gone = await self._patiently(where.function_id, read)
+            page, gone = await self._patiently(where.queue, read)
             yield self.fresh(None, page.rows, gone)
             place = page.reached
             await self._ledger.flush()
 
-    async def held_back(self, function_id: str) -> AsyncGenerator[list[Input]]:
-        """All calls of a function that wait for a time of their own, a page at a time; see `fetch`."""
+    async def held_back(self, queue: str) -> AsyncGenerator[list[Input]]:
+        """All calls of a queue that wait for a time of their own, a page at a time; see `fetch`."""
         place = 0
         while True:
-            read = partial(self._reads.held_back, function_id, after=place, limit=self.page)
-            rows, gone = await self._patiently(function_id, read)
+            read = partial(self._reads.held_back, queue, after=place, limit=self.page)
+            rows, gone = await self._patiently(queue, read)
             if not rows:
                 return
             yield self.fresh(None, rows, gone)
             place = rows[-1].seq
             await self._ledger.flush()
 
-    async def _patiently(self, function_id: str, read: Callable[[], Awaitable[T]]) -> tuple[T, set[int]]:
+    async def _patiently(self, queue: str, read: Callable[[], Awaitable[T]]) -> tuple[T, set[int]]:
         """A watched read, tried until the store answers; with what it may not know."""
         while True:
             try:
                 with self.watched() as gone:
                     return await read(), gone
             except Unavailable as error:
-                await self._again(function_id, error)
+                await self._again(queue, error)
 
-    async def _again(self, function_id: str, error: Unavailable) -> None:
-        log.warning("queue_not_read", function_id=function_id, reason=str(error))
+    async def _again(self, queue: str, error: Unavailable) -> None:
+        log.warning("queue_not_read", queue=queue, reason=str(error))
         await self._clock.sleep(RETRY_S)
 
 

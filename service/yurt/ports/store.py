@@ -189,8 +189,12 @@ class Calls(Protocol):
     async def key(self, token_id: str, function_id: str, key: str) -> IdempotencyKey | None:
         """The call that a caller named so, or None. A key holds until it expires, and as long as its call is kept."""
 
-    async def has_open(self, function_id: str, caller: str) -> bool:
-        """Whether a call of one input that this caller made of the function has not ended."""
+    async def has_open(self, function_id: str, queue: str, caller: str) -> bool:
+        """Whether a call of one input that this caller made of the function has not ended.
+
+        Args:
+            queue: where such calls wait.
+        """
 
     async def attempts(self, seq: int) -> list[AttemptRecord]:
         """The attempts that did not end their input, by number upwards."""
@@ -214,15 +218,26 @@ class PendingRange:
     """Pending inputs of one caller and priority, without reading them.
 
     Args:
+        queue: of the function, and of parameters where it has some (`yurt.domain.classes.queue_of`).
         rank: the negative priority.
         first, last: every one has a number between these.
     """
 
-    function_id: str
+    queue: str
     caller: str
     rank: int
     first: int
     last: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """How many calls of a queue wait for a time of their own."""
+
+    queue: str
+    function_id: str
+    parameters_json: str | None
     count: int
 
 
@@ -278,11 +293,11 @@ class Maps(Protocol):
     async def timers(self, after: TimerKey, *, limit: int) -> list[Timer]:
         """Timers in the order in which they are due, from behind `after` on."""
 
-    async def held_back(self, function_id: str, *, after: int, limit: int) -> list[PendingInput]:
+    async def held_back(self, queue: str, *, after: int, limit: int) -> list[PendingInput]:
         """Calls of one input that wait for a time of their own, by seq, from behind `after` on."""
 
-    async def count_held_back(self) -> Mapping[str, int]:
-        """How many those are, by function."""
+    async def count_held_back(self) -> list[HeldBack]:
+        """How many those are, by queue."""
 
 
 class Items(Protocol):

@@ -95,13 +95,13 @@ class Awakening:
         return found
 
     async def _take_over(self, record: Container) -> None:
-        pool = self._heart.pools.get(record.function_id)
+        pool = self._heart.families.home(record.function_id, record.parameters_json)
         function = await self._revision(record)
         if pool is None or function is None or record.fenced or pool.retired_by is not None:
             await self._engine.stop(record.id, grace_s=0)
             await self._bury(record)
             return
-        self._lives.adopt(pool, Member(record, function, self._clock.monotonic()))
+        self._lives.adopt(pool, Member(record, function.of(record.parameters_json), self._clock.monotonic()))
 
     async def _bury(self, record: Container) -> None:
         self._lives.save_record(

@@ -173,7 +173,7 @@ class MapDesk:
             call.created_at,
             call.metadata_json,
         )
-        found = LiveMap(row, self._tags.suffix(seq), record, self.maps)
+        found = LiveMap(row, self._tags.suffix(seq), record, self.maps, call.target)
         found.committed, found.span = True, Span(blocks, sealed=True)
         if record.failed_seq is not None:
             found.failed = next(

@@ -219,14 +219,20 @@ class Schedules:
     async def _fire(self, held: Held, due: float) -> "_Asked | None":
         """Ask for the call of a tick, unless it is to be skipped."""
         record = held.record
-        reads = self._registry.store.calls
-        skip = held.spec.overlap == "skip" and await reads.has_open(record.function_id, record.app_id)
+        skip = held.spec.overlap == "skip" and await self._has_open(held)
         if not held.active or self._book.get(record.id) is not held:
             return None  # it was changed meanwhile
         if skip:
             await self._skip(held, due)
             return None
         return await self._ask(held, Tick(record.id, due, manual=False, seq=0))
+
+    async def _has_open(self, held: Held) -> bool:
+        """Whether a call of the schedule has not ended."""
+        function_id, caller = held.record.function_id, held.record.app_id
+        live = self._registry.catalog.lookup(_caller(held), function_id)
+        queue = function_id if live is None else live.usual_queue
+        return await self._registry.store.calls.has_open(function_id, queue, caller)
 
     async def _skip(self, held: Held, due: float) -> None:
         mark = replace(held.mark, done_at=due, skipped_at=due)

@@ -354,7 +354,7 @@ class World:
 
     def _check_stored(self, absent: set[int]) -> None:
         """What is open and not in memory will be read from the store."""
-        rows = self.database.execute("SELECT seq, caller, rank FROM pending WHERE function_id = 'fu-1'").fetchall()
+        rows = self.database.execute("SELECT seq, caller, rank FROM pending WHERE queue = 'fu-1'").fetchall()
         streams = {(stream.caller, stream.rank): stream for stream in self.pool.queue.streams}
         there = {seq: streams.get((caller, rank)) for seq, caller, rank in rows}
         held_back = {seq for (seq,) in self.database.execute("SELECT seq FROM timers WHERE kind = 'start'")}

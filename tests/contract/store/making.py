@@ -50,7 +50,7 @@ def complete(accepted: Accept, *, outcome: str = Outcome.SUCCESS, value: bytes |
 async def pending(store: Store, page: int = 10_000) -> list[PendingInput]:
     """All pending calls of one input, stream by stream, read in pages."""
     found: list[PendingInput] = []
-    for where in sorted(await store.maps.ranges(), key=lambda one: (one.function_id, one.caller, one.rank)):
+    for where in sorted(await store.maps.ranges(), key=lambda one: (one.queue, one.caller, one.rank)):
         rest = where
         while rows := await store.maps.waiting(rest, limit=page):
             found += rows

@@ -3,7 +3,7 @@
 from tests.contract.store.making import LIFE, accept, complete
 from yurt.domain.changes import AcceptCall, AcceptInputs, Complete, HoldBack, MapInput, Ready, Record, Remove, Save
 from yurt.domain.records import Block, Claim, Map, Outcome, Payload, Progress, Timer, TimerKind
-from yurt.ports import PendingRange, Store
+from yurt.ports import HeldBack, PendingRange, Store
 
 CALL = AcceptCall(100, "fu-1", "ap-1", "map", "tk-1", 0, 1.0, None)
 
@@ -116,12 +116,12 @@ async def test_what_is_held_back_is_not_among_what_waits_until_it_is_ready(store
     (held,) = await store.maps.held_back("fu-1", after=0, limit=10)
     assert (held.seq, held.start_at, held.timed) == (LIFE + 1, 9.0, True)
     assert await store.maps.held_back("fu-1", after=LIFE + 1, limit=10) == []
-    assert await store.maps.count_held_back() == {"fu-1": 1}
+    assert await store.maps.count_held_back() == [HeldBack("fu-1", "fu-1", None, 1)]
     assert [row.start_at for row in await store.maps.pending([LIFE + 1, LIFE + 2])] == [9.0, None]
     await store.journal.write(Remove(Timer, (LIFE + 1, TimerKind.START)), Ready(LIFE + 1, "fu-1", "tk-1", 0))
     (waiting,) = await store.maps.ranges()
     assert (waiting.first, waiting.count) == (LIFE + 1, 2)
-    assert await store.maps.count_held_back() == {}
+    assert await store.maps.count_held_back() == []
     await store.journal.write(HoldBack(LIFE + 1, "fu-1", "tk-1", 0), Save(start))
     assert [one.count for one in await store.maps.ranges()] == [1]
     await store.journal.write(complete(accept(1)), complete(accept(2)))

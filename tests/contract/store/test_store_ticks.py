@@ -71,21 +71,21 @@ async def test_a_tick_goes_with_its_call(store: Store) -> None:
 
 async def test_a_caller_has_an_open_call_until_it_ends(store: Store) -> None:
     call = accept(1, caller="ap-1")
-    assert not await store.calls.has_open("fu-1", "ap-1")
+    assert not await store.calls.has_open("fu-1", "fu-1", "ap-1")
     await store.journal.write(call)
-    assert await store.calls.has_open("fu-1", "ap-1")
-    assert not await store.calls.has_open("fu-1", "ap-2")
-    assert not await store.calls.has_open("fu-2", "ap-1")
+    assert await store.calls.has_open("fu-1", "fu-1", "ap-1")
+    assert not await store.calls.has_open("fu-1", "fu-1", "ap-2")
+    assert not await store.calls.has_open("fu-2", "fu-2", "ap-1")
     await store.journal.write(complete(call))
-    assert not await store.calls.has_open("fu-1", "ap-1")
+    assert not await store.calls.has_open("fu-1", "fu-1", "ap-1")
 
 
 async def test_a_call_that_is_held_back_is_open(store: Store) -> None:
     call = accept(1, caller="ap-1")
     await store.journal.write(call)
     await store.journal.write(Save(Timer(call.seq, TimerKind.START, 9.0)), HoldBack(call.seq, "fu-1", "ap-1", 0))
-    assert await store.calls.has_open("fu-1", "ap-1")
-    assert not await store.calls.has_open("fu-1", "ap-2")
-    assert not await store.calls.has_open("fu-2", "ap-1")
+    assert await store.calls.has_open("fu-1", "fu-1", "ap-1")
+    assert not await store.calls.has_open("fu-1", "fu-1", "ap-2")
+    assert not await store.calls.has_open("fu-2", "fu-2", "ap-1")
     await store.journal.write(complete(call), Remove(Timer, (call.seq, TimerKind.START)))
-    assert not await store.calls.has_open("fu-1", "ap-1")
+    assert not await store.calls.has_open("fu-1", "fu-1", "ap-1")

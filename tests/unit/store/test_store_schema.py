@@ -1,5 +1,6 @@
 """The migrations make what the tables say, can be undone, and number themselves as the code believes."""
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,8 +27,22 @@ def db(tmp_path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def made_of(connection: sqlite3.Connection) -> set[str]:
+    """Every table and index, whatever the order of its parts: a column that a migration adds comes behind the keys."""
     rows = connection.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name != 'alembic_version'")
-    return {" ".join(sql.split()) for (sql,) in rows}
+    return {_in_order(" ".join(sql.replace('"', "").split())) for (sql,) in rows}
+
+
+def _in_order(sql: str) -> str:
+    begin, end = sql.index("("), sql.rindex(")")
+    parts = re.split(r",\s*(?![^(]*\))", sql[begin + 1 : end])
+    return f"{sql[:begin]}({', '.join(sorted(part.strip() for part in parts))}){sql[end + 1 :]}"
+
+
+def columns_of(connection: sqlite3.Connection) -> dict[str, list[str]]:
+    """Rows are written in the order of their columns."""
+    return {
+        name: [column[1] for column in connection.execute(f"PRAGMA table_info({name})")] for name in METADATA.tables
+    }
 
 
 def test_the_migrations_make_the_tables(db: sqlite3.Connection) -> None:
@@ -35,6 +50,7 @@ def test_the_migrations_make_the_tables(db: sqlite3.Connection) -> None:
     fresh = sqlite3.connect(":memory:")
     METADATA.create_all(sa.create_engine("sqlite://", creator=lambda: fresh, poolclass=sa.StaticPool))
     assert made_of(db) == made_of(fresh)
+    assert columns_of(db) == columns_of(fresh)
     fresh.close()
 
 

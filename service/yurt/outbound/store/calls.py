@@ -14,20 +14,39 @@ from yurt.domain.records import (
     Payload,
     Progress,
     Result,
+    Target,
     TimerKind,
 )
 from yurt.outbound.store.items import last_of
 from yurt.outbound.store.readers import Rows
 from yurt.outbound.store.shapes import Row, compile_query, shape_of
-from yurt.outbound.store.tables import apps, attempts, calls, claims, items, keys, pending, progress, results, timers
+from yurt.outbound.store.tables import (
+    apps,
+    attempts,
+    calls,
+    claims,
+    items,
+    keys,
+    pending,
+    progress,
+    results,
+    targets,
+    timers,
+)
 from yurt.ports import CallFilter, Clock, PendingInput, StoredCall
 
-_CALL_COLUMNS = len(calls.columns)
+CALL_COLUMNS = len(calls.columns) + len(targets.columns)
 _PROGRESS_COLUMNS = len(progress.columns)
 
 
-_WITH_RESULT = calls.outerjoin(results, results.c.seq == calls.c.seq)
-_GET = compile_query(sa.select(calls, results).select_from(_WITH_RESULT).where(calls.c.seq == sa.bindparam("seq")))
+WHOLE_CALL = (*calls.columns, *targets.columns)
+CALLS = calls.outerjoin(targets, targets.c.seq == calls.c.seq)
+"""What `call_of` reads, and where it comes from."""
+
+_WITH_RESULT = CALLS.outerjoin(results, results.c.seq == calls.c.seq)
+_GET = compile_query(
+    sa.select(*WHOLE_CALL, results).select_from(_WITH_RESULT).where(calls.c.seq == sa.bindparam("seq"))
+)
 _CALL_KEPT = sa.exists(sa.select(sa.literal_column("1")).where(calls.c.seq == keys.c.seq))
 _NAMED = compile_query(
     sa.select(keys).where(
@@ -41,7 +60,7 @@ _HELD_FOR = sa.select(calls.c.function_id).where(calls.c.seq == timers.c.seq, ca
 _OPEN = compile_query(
     sa.union_all(
         sa.select(pending.c.seq).where(
-            pending.c.function_id == sa.bindparam("function_id"), pending.c.caller == sa.bindparam("caller")
+            pending.c.queue == sa.bindparam("queue"), pending.c.caller == sa.bindparam("caller")
         ),
         sa.select(timers.c.seq).where(
             timers.c.kind == TimerKind.START.value,
@@ -79,9 +98,10 @@ class SqliteCalls:
         rows = await self._readers.rows(_NAMED.sql, _NAMED.bind(now=self._clock.now(), **named))
         return shape_of(IdempotencyKey).make(rows[0]) if rows else None
 
-    async def has_open(self, function_id: str, caller: str) -> bool:
+    async def has_open(self, function_id: str, queue: str, caller: str) -> bool:
         """Whether a call of one input that this caller made of the function has not ended."""
-        return bool(await self._readers.rows(_OPEN.sql, _OPEN.bind(function_id=function_id, caller=caller)))
+        bound = _OPEN.bind(function_id=function_id, queue=queue, caller=caller)
+        return bool(await self._readers.rows(_OPEN.sql, bound))
 
     async def attempts(self, seq: int) -> list[AttemptRecord]:
         """The attempts that did not end their input, by number upwards."""
@@ -90,7 +110,7 @@ class SqliteCalls:
 
 
 def _listing(wanted: CallFilter, *, before: int | None, limit: int, values: bool) -> sa.Select[Any]:
-    columns = [*calls.columns, *results.columns]
+    columns = [*WHOLE_CALL, *results.columns]
     if not values:
         left_there = {calls.c.args, calls.c.args_blob, results.c.value, results.c.value_blob}
         columns = [sa.null().label(column.name) if column in left_there else column for column in columns]
@@ -138,9 +158,10 @@ def _has_pair(key: str, value: str) -> sa.ColumnElement[bool]:
 
 
 def call_of(row: Row) -> Call:
-    """A row of `calls`."""
-    *plain, data, blob = row
-    return Call(*(*plain, Payload(data, blob)))
+    """A row of `calls`, and one of `targets`, if a join found one."""
+    *plain, data, blob = row[: len(calls.columns)]
+    target = row[len(calls.columns) :]
+    return Call(*(*plain, Payload(data, blob), Target(*target) if target[0] is not None else None))
 
 
 def result_of(row: Row) -> Result | None:
@@ -153,12 +174,12 @@ def result_of(row: Row) -> Result | None:
 
 
 def _stored(row: Row) -> StoredCall:
-    return StoredCall(call_of(row[:_CALL_COLUMNS]), result_of(row[_CALL_COLUMNS:]))
+    return StoredCall(call_of(row[:CALL_COLUMNS]), result_of(row[CALL_COLUMNS:]))
 
 
 def pending_of(row: Row) -> PendingInput:
-    """A row of `calls`, one of `progress` and one of `claims`, joined, and what `in_time` and `shown_of` say."""
-    call, rest = row[:_CALL_COLUMNS], row[_CALL_COLUMNS:-4]
+    """What `call_of` reads, a row of `progress` and one of `claims`, and what `in_time` and `shown_of` say."""
+    call, rest = row[:CALL_COLUMNS], row[CALL_COLUMNS:-4]
     made, held = rest[:_PROGRESS_COLUMNS], rest[_PROGRESS_COLUMNS:]
     return PendingInput(
         call=call_of(call),

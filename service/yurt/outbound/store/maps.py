@@ -1,18 +1,26 @@
 """`yurt.ports.Maps`: reads of maps, and of what waits, a range at a time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from yurt.domain.records import Block, CallKind, Claim, Map, Outcome, Payload, Progress, Result, Timer, TimerKind
-from yurt.outbound.store.calls import call_of, in_time, pending_of, result_of, shown_of
+from yurt.outbound.store.calls import (
+    CALL_COLUMNS,
+    CALLS,
+    WHOLE_CALL,
+    call_of,
+    in_time,
+    pending_of,
+    result_of,
+    shown_of,
+)
 from yurt.outbound.store.readers import Rows
 from yurt.outbound.store.shapes import Row, compile_query, shape_of
-from yurt.outbound.store.tables import blocks, calls, claims, inputs, maps, pending, progress, results, timers
-from yurt.ports import OpenMap, PendingInput, PendingRange, TimerKey, WaitingInput
+from yurt.outbound.store.tables import blocks, calls, claims, inputs, maps, pending, progress, results, targets, timers
+from yurt.ports import HeldBack, OpenMap, PendingInput, PendingRange, TimerKey, WaitingInput
 
-_CALL_COLUMNS = len(calls.columns)
 _PROGRESS_COLUMNS = len(progress.columns)
 
 _FIRST: sa.BindParameter[int] = sa.bindparam("first")
@@ -24,8 +32,8 @@ _BLOCKS = compile_query(
     sa.select(blocks).where(blocks.c.call_seq == sa.bindparam("call_seq")).order_by(blocks.c.first_idx)
 )
 _OPEN = compile_query(
-    sa.select(calls, maps)
-    .select_from(maps.join(calls, calls.c.seq == maps.c.seq).outerjoin(results, results.c.seq == maps.c.seq))
+    sa.select(*WHOLE_CALL, maps)
+    .select_from(CALLS.join(maps, maps.c.seq == calls.c.seq).outerjoin(results, results.c.seq == maps.c.seq))
     .where(results.c.seq.is_(None))
     .order_by(maps.c.seq)
 )
@@ -76,24 +84,25 @@ _RESULTS = compile_query(
 )
 _RANGES = compile_query(
     sa.select(
-        pending.c.function_id,
+        pending.c.queue,
         pending.c.caller,
         pending.c.rank,
         sa.func.min(pending.c.seq),
         sa.func.max(pending.c.seq),
         sa.func.count(),
-    ).group_by(pending.c.function_id, pending.c.caller, pending.c.rank)
+    ).group_by(pending.c.queue, pending.c.caller, pending.c.rank)
 )
 _WITH_ATTEMPTS = (
     pending.join(calls, calls.c.seq == pending.c.seq)
+    .outerjoin(targets, targets.c.seq == pending.c.seq)
     .outerjoin(progress, progress.c.seq == pending.c.seq)
     .outerjoin(claims, claims.c.seq == pending.c.seq)
 )
 _WAITING = compile_query(
-    sa.select(calls, progress, claims, *in_time(calls.c.seq), *shown_of(calls.c.seq))
+    sa.select(*WHOLE_CALL, progress, claims, *in_time(calls.c.seq), *shown_of(calls.c.seq))
     .select_from(_WITH_ATTEMPTS)
     .where(
-        pending.c.function_id == sa.bindparam("function_id"),
+        pending.c.queue == sa.bindparam("queue"),
         pending.c.caller == sa.bindparam("caller"),
         pending.c.rank == sa.bindparam("rank"),
         pending.c.seq.between(_FIRST, _LAST),
@@ -102,9 +111,9 @@ _WAITING = compile_query(
     .limit(_LIMIT)
 )
 _OPEN_CALLS = (
-    sa.select(calls, progress, claims, *in_time(calls.c.seq), *shown_of(calls.c.seq))
+    sa.select(*WHOLE_CALL, progress, claims, *in_time(calls.c.seq), *shown_of(calls.c.seq))
     .select_from(
-        calls.outerjoin(results, results.c.seq == calls.c.seq)
+        CALLS.outerjoin(results, results.c.seq == calls.c.seq)
         .outerjoin(progress, progress.c.seq == calls.c.seq)
         .outerjoin(claims, claims.c.seq == calls.c.seq)
     )
@@ -117,19 +126,23 @@ _TIMERS = compile_query(
     .order_by(*_TIMER_KEY)
     .limit(_LIMIT)
 )
-_STARTS = timers.join(calls, calls.c.seq == timers.c.seq)
+_STARTS = timers.join(calls, calls.c.seq == timers.c.seq).outerjoin(targets, targets.c.seq == calls.c.seq)
 _IS_START = timers.c.kind == TimerKind.START.value
+_QUEUE = sa.func.coalesce(targets.c.queue, calls.c.function_id)
 _HELD_BACK = compile_query(
-    sa.select(calls, progress, claims, *in_time(calls.c.seq), *shown_of(calls.c.seq))
+    sa.select(*WHOLE_CALL, progress, claims, *in_time(calls.c.seq), *shown_of(calls.c.seq))
     .select_from(
         _STARTS.outerjoin(progress, progress.c.seq == calls.c.seq).outerjoin(claims, claims.c.seq == calls.c.seq)
     )
-    .where(_IS_START, timers.c.seq >= _FIRST, calls.c.function_id == sa.bindparam("function_id"))
+    .where(_IS_START, timers.c.seq >= _FIRST, sa.bindparam("queue") == _QUEUE)
     .order_by(timers.c.seq)
     .limit(_LIMIT)
 )
 _COUNT_HELD_BACK = compile_query(
-    sa.select(calls.c.function_id, sa.func.count()).select_from(_STARTS).where(_IS_START).group_by(calls.c.function_id)
+    sa.select(_QUEUE, calls.c.function_id, sa.func.min(targets.c.parameters_json), sa.func.count())
+    .select_from(_STARTS)
+    .where(_IS_START)
+    .group_by(_QUEUE, calls.c.function_id)
 )
 BLOCKS_A_READ = 200
 """Blocks whose results are counted in one read: some 100,000 results, about 50 ms of a thread."""
@@ -154,8 +167,8 @@ class SqliteMaps:
         rows = await self._readers.rows(_OPEN.sql, _OPEN.bind())
         return [
             OpenMap(
-                call_of(row[:_CALL_COLUMNS]),
-                shape_of(Map).make(row[_CALL_COLUMNS:]),
+                call_of(row[:CALL_COLUMNS]),
+                shape_of(Map).make(row[CALL_COLUMNS:]),
                 await self._counted(row[0]),
             )
             for row in rows
@@ -195,7 +208,7 @@ class SqliteMaps:
     async def waiting(self, where: PendingRange, *, limit: int) -> list[PendingInput]:
         """Inputs of a range, by seq."""
         bound = _WAITING.bind(
-            function_id=where.function_id,
+            queue=where.queue,
             caller=where.caller,
             rank=where.rank,
             first=where.first,
@@ -223,14 +236,14 @@ class SqliteMaps:
         rows = await self._readers.rows(_TIMERS.sql, _TIMERS.bind(due_at=due_at, seq=seq, kind=kind, limit_rows=limit))
         return [Timer(seq, TimerKind(kind), due_at) for seq, kind, due_at in rows]
 
-    async def held_back(self, function_id: str, *, after: int, limit: int) -> list[PendingInput]:
+    async def held_back(self, queue: str, *, after: int, limit: int) -> list[PendingInput]:
         """Calls of one input that wait for a time of their own, by seq, from behind `after` on."""
-        bound = _HELD_BACK.bind(function_id=function_id, first=after + 1, limit_rows=limit)
+        bound = _HELD_BACK.bind(queue=queue, first=after + 1, limit_rows=limit)
         return list(map(pending_of, await self._readers.rows(_HELD_BACK.sql, bound)))
 
-    async def count_held_back(self) -> Mapping[str, int]:
-        """How many those are, by function."""
-        return {row[0]: int(row[1]) for row in await self._readers.rows(_COUNT_HELD_BACK.sql, _COUNT_HELD_BACK.bind())}
+    async def count_held_back(self) -> list[HeldBack]:
+        """How many those are, by queue."""
+        return [HeldBack(*row) for row in await self._readers.rows(_COUNT_HELD_BACK.sql, _COUNT_HELD_BACK.bind())]
 
 
 def _waiting(row: Row) -> WaitingInput:

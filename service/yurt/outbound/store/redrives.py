@@ -6,10 +6,10 @@ import sqlalchemy as sa
 
 from yurt.domain.changes import MapInput
 from yurt.domain.records import Block, Call, Outcome
-from yurt.outbound.store.calls import call_of
+from yurt.outbound.store.calls import WHOLE_CALL, call_of
 from yurt.outbound.store.readers import Rows
 from yurt.outbound.store.shapes import compile_query
-from yurt.outbound.store.tables import calls, inputs, redrives, results
+from yurt.outbound.store.tables import calls, inputs, redrives, results, targets
 from yurt.ports import Failed
 
 LOOKED_AT = 2000
@@ -35,9 +35,10 @@ def _portion(
         .limit(ROWS)
         .cte("sized")
     )
+    found = sized.join(table, table.c.seq == sized.c.seq)
     return (
-        sa.select(*table.columns)
-        .select_from(sized.join(table, table.c.seq == sized.c.seq))
+        sa.select(*(WHOLE_CALL if table is calls else table.columns))
+        .select_from(found.outerjoin(targets, targets.c.seq == table.c.seq) if table is calls else found)
         .where(sized.c.before < limit_bytes)
         .order_by(table.c.seq)
     )

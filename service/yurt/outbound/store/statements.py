@@ -23,7 +23,7 @@ INSERT_READY = "INSERT OR IGNORE INTO pending VALUES (?2, ?3, -?4, ?1)"
 INSERT_INPUT = "INSERT INTO inputs VALUES (?1, ?2, ?3, ?4)"
 """Bound to a `MapInput`."""
 
-DELETE_PENDING = "DELETE FROM pending WHERE function_id = ?2 AND caller = ?3 AND rank = -?4 AND seq = ?1"
+DELETE_PENDING = "DELETE FROM pending WHERE queue = ?2 AND caller = ?3 AND rank = -?4 AND seq = ?1"
 """Bound to the first four fields of a `Complete`, or to a `HoldBack`."""
 
 INSERT_RESULT = "INSERT OR IGNORE INTO results VALUES (?1, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
@@ -46,6 +46,7 @@ EXPIRE = (
     "DELETE FROM attempts WHERE seq = ?",
     "DELETE FROM callbacks WHERE seq = ?",
     "DELETE FROM redrives WHERE seq = ?",
+    "DELETE FROM targets WHERE seq = ?",
     "DELETE FROM ticks WHERE seq = ?",
     "DELETE FROM inputs WHERE seq = ?",
     "DELETE FROM items WHERE seq = ?",

@@ -82,6 +82,7 @@ callback_secrets = _of(records.CallbackSecret, "callback_secrets", ("environment
 secrets = _of(records.Secret, "secrets", ("id",))
 maps = _of(records.Map, "maps", ("seq",), rowid=True)
 redrives = _of(records.Redrive, "redrives", ("seq",), rowid=True)
+targets = _of(records.Target, "targets", ("seq",), rowid=True)
 timers = _of(records.Timer, "timers", ("seq", "kind"))
 schedules = _of(records.Schedule, "schedules", ("id",))
 schedule_marks = _of(records.ScheduleMark, "schedule_marks", ("schedule_id",))
@@ -130,7 +131,7 @@ _only_set("inputs_blob", inputs.c.args_blob)
 
 pending = _table(
     "pending",
-    _column("function_id", TEXT, key=True),
+    _column("queue", TEXT, key=True),
     _column("caller", TEXT, key=True),
     _column("rank", INTEGER, key=True),  # the negative priority: a queue is read upwards, urgent first
     _column("seq", INTEGER, key=True),
@@ -186,6 +187,7 @@ TABLES: dict[type, sa.Table] = {
     records.ItemBlock: items,
     records.Timer: timers,
     records.Redrive: redrives,
+    records.Target: targets,
     records.Schedule: schedules,
     records.ScheduleMark: schedule_marks,
     records.Tick: ticks,

@@ -25,7 +25,19 @@ from yurt.domain.changes import (
     Save,
 )
 from yurt.outbound.store.shapes import shape_of
-from yurt.outbound.store.tables import TABLES, attempts, callbacks, calls, inputs, items, maps, redrives, results, ticks
+from yurt.outbound.store.tables import (
+    TABLES,
+    attempts,
+    callbacks,
+    calls,
+    inputs,
+    items,
+    maps,
+    redrives,
+    results,
+    targets,
+    ticks,
+)
 
 Rows = Sequence[Sequence[Any]]
 
@@ -138,14 +150,14 @@ ACCEPT_INPUTS = Part(
 )
 _HELD: tuple[tuple[str, str], ...] = (
     ("seq", "bigint"),
-    ("function_id", "text"),
+    ("queue", "text"),
     ("caller", "text"),
     ("priority", "bigint"),
 )
 READY = Part(
     "ready",
     _HELD,
-    ("INSERT INTO pending SELECT function_id, caller, -priority, seq FROM ready ON CONFLICT DO NOTHING",),
+    ("INSERT INTO pending SELECT queue, caller, -priority, seq FROM ready ON CONFLICT DO NOTHING",),
     _one,
 )
 HOLD_BACK = Part(
@@ -153,7 +165,7 @@ HOLD_BACK = Part(
     _HELD,
     (
         (
-            "DELETE FROM pending p USING held_back h WHERE p.function_id = h.function_id AND p.caller = h.caller"
+            "DELETE FROM pending p USING held_back h WHERE p.queue = h.queue AND p.caller = h.caller"
             " AND p.rank = -h.priority AND p.seq = h.seq"
         ),
     ),
@@ -164,7 +176,7 @@ COMPLETE = Part(
     (*_HELD, *_typed(results.columns)[1:]),
     (
         (
-            "DELETE FROM pending p USING ended e WHERE p.function_id = e.function_id AND p.caller = e.caller"
+            "DELETE FROM pending p USING ended e WHERE p.queue = e.queue AND p.caller = e.caller"
             " AND p.rank = -e.priority AND p.seq = e.seq"
         ),
         f"INSERT INTO results SELECT {_RESULT} FROM ended ON CONFLICT DO NOTHING",
@@ -190,7 +202,7 @@ EXPIRE = Part(
     (("seq", "bigint"),),
     tuple(
         f"DELETE FROM {table.name} t USING expired e WHERE t.seq = e.seq"
-        for table in (calls, results, attempts, callbacks, redrives, ticks, inputs, items, maps)
+        for table in (calls, results, attempts, callbacks, redrives, targets, ticks, inputs, items, maps)
     ),
     lambda change: tuple((seq,) for seq in change.seqs),
 )
