@@ -6,12 +6,13 @@ import asyncio
 import os
 import signal
 import time
-from typing import Dict, Optional, Set, Tuple
+from typing import Dict, List, Optional, Set, Tuple
 
 from yurt_runner import context
-from yurt_runner.attempt import Result, Terms, arguments, failure, interrupted, interruption, output, success
+from yurt_runner.attempt import Result, Terms, Work, failure, interrupted, interruption
 from yurt_runner.fork import Links
-from yurt_runner.inbox import Inbox
+from yurt_runner.inbox import Permitted
+from yurt_runner.page import Asks
 from yurt_runner.printing import Printing
 from yurt_runner.wire import Frame
 
@@ -19,18 +20,19 @@ Key = Tuple[int, int]
 
 
 class AsyncWorker:
-    """The loop's owner: takes permits while slots are free, and runs each input as a task.
+    """The loop's owner: takes permits while rows of the page are free, and runs each input as a task."""
 
-    Args:
-        slots: inputs at once.
-    """
-
-    def __init__(self, links: Links, inbox: Inbox, printing: Printing, terms: Terms, slots: int) -> None:
-        self._links, self._inbox, self._printing, self._terms, self._free = links, inbox, printing, terms, slots
+    def __init__(self, links: Links, inbox: Permitted, printing: Printing, terms: Terms, work: Work) -> None:
+        self._links, self._inbox, self._printing, self._terms = links, inbox, printing, terms
+        self._work = work
         self._loop = asyncio.new_event_loop()
+        self._rows = list(reversed(range(links.page.rows)))  # the free ones
+        self._outputs: List[bytes] = []  # of this turn of the loop
+        self._ended: List[int] = []  # their rows
         self._tasks: Dict[Key, asyncio.Task[None]] = {}
+        self._begun: Set[Key] = set()  # those in whose code an interrupt may be raised
         self._reasons: Dict[Key, int] = {}  # why inputs were interrupted
-        self._begun: Set[Key] = set()
+        self._asks = Asks(links.page)
         self._pid = os.getpid()
         self._loop.add_signal_handler(signal.SIGUSR1, self._on_signal)
 
@@ -41,38 +43,48 @@ class AsyncWorker:
         self._loop.run_forever()
 
     def _take(self) -> None:
-        frame = self._inbox.permitted(wait=False)
-        if not frame:
-            return
-        self._free -= 1
-        if not self._free:
-            self._loop.remove_reader(self._inbox.permits)
-        self._tasks[frame.seq, frame.token] = self._loop.create_task(self._serve(frame))
+        while self._rows:
+            frame = self._inbox.permitted(wait=False)
+            if not frame:
+                return
+            self._tasks[frame.seq, frame.token] = self._loop.create_task(self._serve(frame, self._rows.pop()))
+        self._loop.remove_reader(self._inbox.permits)
 
-    async def _serve(self, frame: Frame) -> None:
-        page, since, key = self._links.page, time.monotonic(), (frame.seq, frame.token)
-        page.begin(*key, since)
+    async def _serve(self, frame: Frame, row: int) -> None:
+        since, key = time.monotonic(), (frame.seq, frame.token)
+        self._links.page.begin(*key, since, row)
         self._printing.begin()
-        context.running.set((frame.meta, since + self._terms.timeout_s))
-        result = await self._attempt(frame)
+        context.running.set((frame.meta, since + self._terms.timeout_s, *key))
+        result = await self._attempt(frame, key)
         if os.getpid() != self._pid:
             os._exit(0)  # user code forked, and the child came back here: the session is its parent's
         self._printing.end(*key)
-        self._links.sock.sendall(output(frame, result, since))
-        page.begin(0, 0, 0.0)
         del self._tasks[key]
-        if not self._free:
-            self._loop.add_reader(self._inbox.permits, self._take)
-        self._free += 1
+        self._outputs.append(self._work.output(frame, result, since))
+        self._ended.append(row)
+        if self._links.page.rows == 1:
+            self._send()
+        elif len(self._ended) == 1:
+            self._loop.call_soon(self._send)
 
-    async def _attempt(self, frame: Frame) -> Result:
-        key, error = (frame.seq, frame.token), None
+    def _send(self) -> None:
+        """Send the outputs of one turn of the loop together; only then others take their place."""
+        outputs, self._outputs = self._outputs, []
+        self._links.sock.sendall(b"".join(outputs))
+        if not self._rows:
+            self._loop.add_reader(self._inbox.permits, self._take)
+        for row in self._ended:
+            self._links.page.begin(0, 0, 0.0, row)
+        self._rows += self._ended
+        self._ended.clear()
+
+    async def _attempt(self, frame: Frame, key: Key) -> Result:
+        error: Optional[BaseException] = None
         result: Optional[Result] = None
         try:
             self._begun.add(key)
             self._raise_if_asked(key)
-            args, kwargs = arguments(frame)
-            result = success(await self._terms.function(*args, **kwargs))
+            result = await self._work.run_async(frame)
         except BaseException as raised:  # noqa: BLE001 - whatever user code raises is its result, a cancel included
             error = raised
         self._begun.discard(key)
@@ -83,13 +95,13 @@ class AsyncWorker:
 
     def _raise_if_asked(self, key: Key) -> None:
         """For an input that was interrupted before it began: a task that is cancelled then would never run at all."""
-        seq, token, reason = self._links.page.asked()
-        if key == (seq, token):
+        reason = self._asks.take(key)
+        if reason:
             self._reasons[key] = reason
             raise interruption(reason)
 
     def _on_signal(self) -> None:
-        seq, token, reason = self._links.page.asked()
-        if (seq, token) in self._begun and (seq, token) not in self._reasons:
-            self._reasons[seq, token] = reason
-            self._tasks[seq, token].cancel()
+        for key in self._asks.waiting():
+            if key in self._begun:
+                self._reasons[key] = self._asks.take(key)
+                self._tasks[key].cancel()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Optional, Protocol, Tuple, Type
 
 from yurt_runner import faults
 from yurt_runner.context import InputCancelled, InputInterrupted, InputTimeout
@@ -22,6 +22,7 @@ class Terms(NamedTuple):
     """What holds for every attempt.
 
     Args:
+        function: as errors name it.
         source: the folder with the user's code.
         timeout_s: of one attempt, in seconds.
         memory_mib: the memory limit, in MiB.
@@ -35,6 +36,49 @@ class Terms(NamedTuple):
 
 Result = Tuple[int, bytes]
 """Index into OUTCOMES, and the payload."""
+
+
+class Work(Protocol):
+    """What an attempt does. A worker chooses where and when: the main thread, a thread of many, a task.
+
+    Each kind of function has its own. `run` and `run_async` are all that an interrupt is raised in; what they raise
+    ends the attempt, and `errors.raised_by_call` counts on it that they call the function themselves.
+    """
+
+    is_async: bool
+    """Whether `run_async` is to be used, on an event loop, instead of `run`."""
+
+    def run(self, frame: Frame) -> Result:
+        """From an INPUT to its result: arguments, user code, the value as JSON."""
+
+    async def run_async(self, frame: Frame) -> Result:
+        """The same for coroutine functions."""
+
+    def output(self, frame: Frame, result: Result, since: float) -> bytes:
+        """The OUTPUT frames of an input that began at `since` (monotonic)."""
+
+
+class Plain:
+    """The work of a plain function."""
+
+    def __init__(self, function: Callable[..., Any], *, is_async: bool) -> None:
+        self._function = function
+        self.is_async = is_async
+
+    def run(self, frame: Frame) -> Result:
+        """See `Work`."""
+        args, kwargs = arguments(frame)
+        return success(self._function(*args, **kwargs))
+
+    async def run_async(self, frame: Frame) -> Result:
+        """See `Work`."""
+        args, kwargs = arguments(frame)
+        return success(await self._function(*args, **kwargs))
+
+    @staticmethod
+    def output(frame: Frame, result: Result, since: float) -> bytes:
+        """See `Work`."""
+        return output(frame, result, since)
 
 
 def arguments(frame: Frame) -> Tuple[Tuple[Any, ...], Dict[str, Any]]:
@@ -81,11 +125,9 @@ def interrupted(reason: int, error: Optional[BaseException], terms: Terms) -> Re
     return CANCELLED, faults.as_json(faults.cancelled(traceback=text))
 
 
-def interruption(reason: int) -> InputInterrupted:
+def interruption(reason: int) -> Type[InputInterrupted]:
     """What is raised in user code."""
-    if reason == TIMEOUT:
-        return InputTimeout("the function ran for more than its timeout")
-    return InputCancelled("the input was cancelled")
+    return InputTimeout if reason == TIMEOUT else InputCancelled
 
 
 def output(frame: Frame, result: Result, since: float) -> bytes:

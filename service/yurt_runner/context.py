@@ -7,7 +7,7 @@ from contextvars import ContextVar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, Tuple
+    from typing import Dict, List, Tuple
 
 
 class InputInterrupted(BaseException):
@@ -17,9 +17,15 @@ class InputInterrupted(BaseException):
 class InputCancelled(InputInterrupted):
     """The input was cancelled."""
 
+    def __init__(self, message: str = "the input was cancelled") -> None:
+        super().__init__(message)
+
 
 class InputTimeout(InputInterrupted):
     """The input ran over the timeout of its function."""
+
+    def __init__(self, message: str = "the function ran for more than its timeout") -> None:
+        super().__init__(message)
 
 
 class InputContext:
@@ -46,14 +52,18 @@ class InputContext:
         return f"<InputContext {self.input_id} of {self.call_id}, attempt {self.attempt}>"
 
 
-running: ContextVar[Tuple[bytes, float]] = ContextVar("yurt_input")
-"""The meta part of the INPUT frame being worked on, and its deadline on the monotonic clock.
+running: ContextVar[Tuple[bytes, float, int, int]] = ContextVar("yurt_input")
+"""The meta part of the INPUT frame being worked on, its deadline on the monotonic clock, its seq and its token.
 
 Taken apart only on demand: most functions never ask."""
 
 
+batch: ContextVar[Tuple[bytes, ...]] = ContextVar("yurt_batch")
+"""The meta parts of the batch being worked on, that of the first member first."""
+
+
 def current() -> InputContext:
-    """The input that the calling code works on.
+    """The input that the calling code works on; in a batched function, the first of the batch.
 
     It is bound to the context (`contextvars`): tasks that the function starts see it, threads only if they are run in a
     copy of its context.
@@ -61,15 +71,34 @@ def current() -> InputContext:
     Raises:
         RuntimeError: no input is being worked on here.
     """
-    import json
+    meta, deadline = _running("current")
+    return _input(meta, deadline)
 
+
+def current_batch() -> List[InputContext]:
+    """The inputs that the calling code works on, in the order of the lists it was given; one where nothing is batched.
+
+    Raises:
+        RuntimeError: as `current`.
+    """
+    meta, deadline = _running("current_batch")
+    return [_input(one, deadline) for one in batch.get((meta,))]
+
+
+def _running(name: str) -> Tuple[bytes, float]:
     try:
-        meta, deadline = running.get()
+        meta, deadline, _, _ = running.get()
     except LookupError:
         raise RuntimeError(
-            "yurt_runner.current() was called outside of an input: call it from the function that Yurt runs, "
+            f"yurt_runner.{name}() was called outside of an input: call it from the function that Yurt runs, "
             "or from a thread started with contextvars.copy_context().run"
         ) from None
+    return meta, deadline
+
+
+def _input(meta: bytes, deadline: float) -> InputContext:
+    import json
+
     values = json.loads(meta or b"{}")
     return InputContext(
         call_id=values.get("call_id", ""),

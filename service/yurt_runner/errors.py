@@ -75,8 +75,8 @@ def _trim(one: traceback.TracebackException, seen: Set[int]) -> None:
 
 
 def raised_by_call(trace_back: Optional[TracebackType]) -> bool:
-    """Whether an exception came up at the call itself, no frame of the callee being there yet."""
-    return trace_back is not None and trace_back.tb_next is None
+    """Whether an exception came up at the call itself in `Work.run`, no frame of the callee being there yet."""
+    return trace_back is not None and trace_back.tb_next is not None and trace_back.tb_next.tb_next is None
 
 
 def clean(text: str, limit: int) -> str:

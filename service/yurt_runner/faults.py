@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 MODULE = "yurt_runner"
 
@@ -22,17 +22,19 @@ def as_json(error: Dict[str, Any]) -> bytes:
 
 
 class Cause(NamedTuple):
-    """Why the worker's process ends, and what that means for the input it ran.
+    """Why the worker's process ends, and what that means for what it ran.
 
     Args:
         reason: as BYE says it.
-        outcome: of the running input, or of the startup; None leaves it to the server, as nobody's fault.
+        outcome: of the input that is to blame, or of the startup; None leaves it to the server, as nobody's fault.
         error: that goes with the outcome.
+        forced: (seq, token) of the input that did not end when it was interrupted, if that is why.
     """
 
     reason: str
     outcome: Optional[str] = None
     error: Optional[Dict[str, Any]] = None
+    forced: Optional[Tuple[int, int]] = None
 
 
 class Ending(NamedTuple):

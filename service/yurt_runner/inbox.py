@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections import deque
-from typing import Deque, Optional, Tuple
+from typing import Deque, Optional, Protocol, Tuple
 
 from yurt_runner.fork import Links
 from yurt_runner.splitter import Splitter
@@ -13,6 +13,19 @@ from yurt_runner.wire import PAIR, Frame
 
 READ_BYTES = 64 << 10
 """Below what makes the allocator map memory for each read, and unmap it again."""
+
+
+class Permitted(Protocol):
+    """Where a worker gets what it runs, and when it may.
+
+    Attributes:
+        permits: is readable when something may begin.
+    """
+
+    permits: socket.socket
+
+    def permitted(self, *, wait: bool = True) -> Optional[Frame]:
+        """See `Inbox.permitted`."""
 
 
 class Inbox:

@@ -3,6 +3,9 @@
 The pipes carry bytes alone. Whose they are is known in one of two ways. While the same input runs before and after a
 read, the end of what was read is its. And where an input ends with output unread, or while a read was under way (the
 page counts reads), the worker writes a marker into both pipes: what precedes it belongs to that input.
+
+Where several inputs run at once (the page has several rows), markers stand before and after what Python code prints,
+and say whose is what follows, (0, 0) for "nobody knows". That is the only running input's, where there is but one.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ Key = Tuple[int, int]
 
 
 def marker(secret: bytes, seq: int, token: int) -> bytes:
-    """What the worker writes at the end of an input."""
+    """What the worker writes at the end of an input; among many, before what an input prints, and after it."""
     return secret + PAIR.pack(seq, token)
 
 
@@ -76,6 +79,7 @@ class Stream:
         self._name, self._page, self._secret, self._batch = name, page, secret, batch
         self._rest = b""  # a marker's beginning, or bytes whose owner is not yet known
         self._owner: Key = NO_INPUT  # the best guess for them
+        self._voice: Key = NO_INPUT  # whose is what follows, where the last marker said so
         self._line = bytearray()
         self._line_key: Key = NO_INPUT
         self._cut = False
@@ -92,6 +96,8 @@ class Stream:
         Args:
             now: monotonic time in seconds.
         """
+        if self._page.rows > 1:
+            return self._read_voices(now)
         before = self._page.mark()
         self._page.count_read()
         try:
@@ -108,6 +114,27 @@ class Stream:
         self._take_marked(now)
         if before.turn == after.turn:
             self._take_unmarked(now)
+        return len(data) == READ_BYTES
+
+    def _read_voices(self, now: float) -> Optional[bool]:
+        """As `read`, where several inputs run at once."""
+        try:
+            data = os.read(self.fd, READ_BYTES)
+        except BlockingIOError:
+            return False
+        if not data:
+            return None
+        marks = self._page.marks()
+        sole = marks[0].key if len(marks) == 1 else None
+        self._owner = self._voice if self._voice != NO_INPUT else sole or NO_INPUT
+        self._rest += data
+        size = len(self._secret) + PAIR.size
+        while 0 <= (at := self._rest.find(self._secret)) <= len(self._rest) - size:
+            self._text(now, self._owner, self._rest[:at])
+            self._voice = PAIR.unpack_from(self._rest, at + len(self._secret))
+            self._owner = self._voice if self._voice != NO_INPUT else sole or NO_INPUT
+            self._rest = self._rest[at + size :]
+        self._take_unmarked(now)
         return len(data) == READ_BYTES
 
     def settle(self, now: float) -> None:

@@ -44,6 +44,12 @@ class Loop:
         """`at`, from now on."""
         self.at(name, self.now() + seconds, callback)
 
+    def by(self, name: str, when: float, callback: Callable[[], None]) -> None:
+        """`at`, unless the timer of that name is set for sooner."""
+        before = self._timers.get(name)
+        if before is None or before[0] > when:
+            self._timers[name] = (when, callback)
+
     def drop(self, name: str) -> None:
         """Forget the timer of that name, if there is one."""
         self._timers.pop(name, None)

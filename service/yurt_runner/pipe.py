@@ -45,15 +45,15 @@ class Pipe:
         self._flush()
 
     def hand(self, inputs: Iterable[Held]) -> None:
-        """Send inputs, with their permits."""
+        """Send inputs, and batches by their first members, with a permit for each."""
         permits = bytearray()
         for held in inputs:
-            self._out += held.frame
+            self._out += held.frames()
             permits += PAIR.pack(*held.key)
         if permits:
             self._flush()
             with suppress(OSError):  # the worker has ended: that is told apart
-                self._worker.permits.send(permits)  # always fits: 64 permits are 1 KiB
+                self._worker.permits.send(permits)  # always fits: 1,000 permits are 16 KiB
 
     def unused(self) -> List[Key]:
         """Take back every permit that the worker has not taken.

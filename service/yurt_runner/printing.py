@@ -9,6 +9,7 @@ import fcntl
 import os
 import sys
 import termios
+from io import TextIOWrapper
 from typing import Tuple
 
 from yurt_runner.fork import Links
@@ -61,10 +62,13 @@ class Printing:
             return False
         return True
 
-    @staticmethod
-    def _open_text(fd: int) -> None:
+    def _open_text(self, fd: int) -> None:
         """By line, so that lines are seen at once; what UTF-8 cannot hold is escaped rather than raised."""
         stream = open(fd, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+        self._set_text(fd, stream)
+
+    @staticmethod
+    def _set_text(fd: int, stream: TextIOWrapper) -> None:
         if fd == 1:
             sys.stdout = sys.__stdout__ = stream  # type: ignore[misc]
         else:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, NamedTuple, Optional
 
+from yurt_runner.page import MAX_ROWS
+
 
 class Address(NamedTuple):
     """Where the control plane listens.
@@ -62,6 +64,7 @@ class Definition(NamedTuple):
         memory_mib: the limit of the worker and its children, in MiB.
         cancel_grace_s: between interrupting an input and ending it by force, in seconds.
         beat_s: between two beats, in seconds.
+        rows: inputs, or batches, that the worker runs at once.
         source_sha256: of the source archive, or None if there is none.
     """
 
@@ -70,6 +73,7 @@ class Definition(NamedTuple):
     memory_mib: int
     cancel_grace_s: float
     beat_s: float
+    rows: int
     source_sha256: Optional[str]
 
 
@@ -116,7 +120,17 @@ def read_definition(welcome: Dict[str, Any]) -> Definition:
             int(welcome.get("memory_mib", 512)),
             float(welcome.get("cancel_grace_s", 5)),
             float(welcome.get("beat_s", 3)),
+            rows_of(welcome),
             source.get("sha256"),
         )
     except (TypeError, AttributeError) as error:
         raise ValueError(f"welcome cannot be read: {error}") from None
+
+
+def rows_of(welcome: Dict[str, Any]) -> int:
+    """How many inputs, or batches, the worker runs at once.
+
+    Raises:
+        TypeError, ValueError: WELCOME says it in no number.
+    """
+    return min(max(int(welcome.get("slots", 1)), 1), MAX_ROWS)

@@ -21,6 +21,7 @@ from yurt_runner.ledger import Key, Ledger
 from yurt_runner.logs import LogBook
 from yurt_runner.loop import Loop
 from yurt_runner.page import CANCEL
+from yurt_runner.parting import part
 from yurt_runner.pipe import Pipe
 from yurt_runner.session import Session
 from yurt_runner.start import Definition, Start, read_definition, read_start
@@ -116,8 +117,8 @@ class Supervisor:
 
     def connected(self) -> None:
         """Say hello, with everything held."""
-        mark = self._watch.running()
-        seconds = round(self._loop.now() - mark.since, 3) if mark else 0.0
+        now = self._loop.now()
+        running = {(mark.seq, mark.token): round(now - mark.since, 3) for mark in self._watch.running()}
         hello = w.meta(
             protocol=w.PROTOCOL,
             runner=VERSION,
@@ -125,7 +126,7 @@ class Supervisor:
             executable=sys.executable,
             instance=self._instance,
             pid=os.getpid(),
-            holds=self._ledger.report(mark.key if mark else None, seconds),
+            holds=self._ledger.report(running),
         )
         self._session.send(w.pack(w.HELLO, meta=hello))
 
@@ -141,6 +142,7 @@ class Supervisor:
     def disconnected(self) -> None:
         """What was about to be sent is lost; what matters is sent again after the next WELCOME."""
         self._outbox.clear()
+        self._ledger.close_batch()
         self._loop.drop("beat")
 
     def closed(self) -> None:
@@ -178,6 +180,7 @@ class Supervisor:
     def _begin(self, definition: Definition, welcome: Dict[str, Any], archive: bytes) -> None:
         """The first WELCOME: give the worker what it needs to load the function. The token is not among it."""
         self._watch.timeout_s, self._watch.cancel_grace_s = definition.timeout_s, definition.cancel_grace_s
+        self._worker.page.rows = self._ledger.rows = definition.rows
         self._loop.after("startup", definition.startup_timeout_s, self._startup_over)
         self._loop.after("memory", MEMORY_TICK_S, self._weigh)
         welcome.update(scratch=self._start.scratch, container_id=self._start.container_id)
@@ -222,14 +225,16 @@ class Supervisor:
         if self._ledger.cancel_waiting(key):
             self._conclude(key, "cancelled", faults.cancelled())
         elif key in self._ledger.handed:
-            unused = self._pipe.unused()
-            self._pipe.hand([self._ledger.handed[other] for other in unused if other != key])
-            if key in unused:
+            lead, unused = self._ledger.handed[key].lead, self._pipe.unused()
+            again = [self._ledger.handed[other] for other in unused if other != lead]
+            if lead in unused:
+                again += self._ledger.part_handed(key)
                 self._conclude(key, "cancelled", faults.cancelled())
-                self._feed()
-            else:
-                self._watch.interrupt(key, CANCEL, now=self._loop.now(), grace_s=grace_s)
+            self._pipe.hand(again)
+            if lead not in unused:
+                self._watch.cancel(key, now=self._loop.now(), grace_s=grace_s)
                 self._look()
+            self._feed()
 
     def _on_drain(self, frame: w.Frame) -> None:
         grace_s = frame.header().get("grace_s", DRAIN_GRACE_S)
@@ -264,12 +269,12 @@ class Supervisor:
     def _beat(self) -> None:
         if not self._definition:
             return
-        now, mark = self._loop.now(), self._watch.running()
+        now, marks = self._loop.now(), self._watch.running()
         pids = tree.descendants(self._worker.pid)
-        busy = [[mark.seq, round(now - mark.since, 3)]] if mark else []
+        busy = [[mark.seq, round(now - mark.since, 3)] for mark in marks]
         silent_s = 0.0
-        if mark or self._phase == STARTING:
-            silent_s = now - max(self._heard, mark.since if mark else 0.0)
+        if marks or self._phase == STARTING:
+            silent_s = now - max(self._heard, *(mark.since for mark in marks), 0.0)
         facts = w.meta(
             busy=busy,
             rss_mib=round(tree.resident_bytes(pids, enough=self._definition.memory_mib << 20) / (1 << 20), 1),
@@ -286,8 +291,8 @@ class Supervisor:
     def _feed(self) -> None:
         if self._phase == SERVING and self._ledger.waiting:
             self._pipe.hand(self._ledger.hand_over())
-        if self._ledger.handed and not self._loop.has("look"):
-            self._loop.after("look", 0.01, self._look)
+        if self._ledger.handed and not (self._ledger.rows == 1 and self._loop.has("look")):
+            self._loop.by("look", self._loop.now() + 0.01, self._look)
 
     def _look(self) -> None:
         again_at = self._watch.look(self._loop.now())
@@ -309,7 +314,7 @@ class Supervisor:
                 self._started_up(frame)
         if self._phase == SERVING and self._alive:
             self._feed()
-            if self._loop.has("look"):
+            if self._ledger.rows == 1 and self._loop.has("look"):
                 self._loop.after("look", 0.01, self._look)
             self._stop_if_drained()
 
@@ -338,10 +343,10 @@ class Supervisor:
 
     def _force(self, asked: Asked) -> None:
         if asked.reason == CANCEL:
-            cause = Cause("cancel_forced", "cancelled", faults.cancelled(forced_after_s=asked.grace_s))
+            cause = Cause("cancel_forced", "cancelled", faults.cancelled(forced_after_s=asked.grace_s), asked.key)
         else:
             error = faults.timed_out(self._watch.timeout_s, phase="run", forced_after_s=asked.grace_s)
-            cause = Cause("timeout_forced", "timeout", error)
+            cause = Cause("timeout_forced", "timeout", error, asked.key)
         self._end_worker(cause)
 
     def _weigh(self) -> None:
@@ -389,20 +394,20 @@ class Supervisor:
 
     def _leave(self, how: faults.Ending, cause: Cause) -> None:
         """Report what became of everything that is held, and say BYE."""
-        unused, mark = self._pipe.unused(), self._watch.running()
+        unused, began = self._pipe.unused(), {(mark.seq, mark.token): mark.since for mark in self._watch.running()}
         if self._phase == STARTING and cause.outcome and cause.error:
             head = w.meta(phase="startup", outcome=cause.outcome)
             self._startup = w.pack(w.FAILED, payload=faults.as_json(cause.error), meta=head)
             self._say(self._startup)
         self._phase = LEAVING
-        taken = [key for key in self._ledger.handed if key not in unused]
-        running = mark.key if mark else None
-        if running is None and cause.outcome == "out_of_memory" and taken:
-            running = taken[0]  # its arguments alone were too much
-        if running and cause.outcome and cause.error:
-            self._conclude(running, cause.outcome, cause.error, self._loop.now() - mark.since if mark else 0.0)
-        unused += [key for key in taken if key != running]
-        for seq, token in self._ledger.take_back(unused):
+        handed = self._ledger.handed
+        leads = [held for held in handed.values() if held.lead == held.key]
+        what = part(leads, unused=unused, running=began.keys(), outcome=cause.outcome, forced=cause.forced)
+        for key in what.end:
+            if cause.outcome and cause.error:
+                since = began.get(handed[key].lead)
+                self._conclude(key, cause.outcome, cause.error, self._loop.now() - since if since else 0.0)
+        for seq, token in self._ledger.take_back(what.back):
             self._say(w.pack(w.RETURN, seq, token))
         self._ledger.handed.clear()  # what ran and has no outcome is lost, and held no more
         facts = {} if cause is DRAINED else how.facts()

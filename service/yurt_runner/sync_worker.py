@@ -8,18 +8,9 @@ import time
 from typing import Optional, Tuple
 
 from yurt_runner import context
-from yurt_runner.attempt import (
-    Result,
-    Terms,
-    arguments,
-    failure,
-    interrupted,
-    interruption,
-    output,
-    success,
-)
+from yurt_runner.attempt import Result, Terms, Work, failure, interrupted, interruption
 from yurt_runner.fork import Links
-from yurt_runner.inbox import Inbox
+from yurt_runner.inbox import Permitted
 from yurt_runner.printing import Printing
 from yurt_runner.wire import Frame
 
@@ -27,8 +18,9 @@ from yurt_runner.wire import Frame
 class SyncWorker:
     """The main loop. It blocks in a read of the permits while there is nothing to do."""
 
-    def __init__(self, links: Links, inbox: Inbox, printing: Printing, terms: Terms) -> None:
+    def __init__(self, links: Links, inbox: Permitted, printing: Printing, terms: Terms, work: Work) -> None:
         self._links, self._inbox, self._printing, self._terms = links, inbox, printing, terms
+        self._work = work
         self._armed: Optional[Tuple[int, int]] = None  # the input in whose code an interrupt may be raised
         self._reason = 0  # why the input was interrupted, 0 for not
         signal.signal(signal.SIGUSR1, self._on_signal)
@@ -45,13 +37,13 @@ class SyncWorker:
         page, since = self._links.page, time.monotonic()
         page.begin(frame.seq, frame.token, since)
         self._printing.begin()
-        token = context.running.set((frame.meta, since + self._terms.timeout_s))
+        token = context.running.set((frame.meta, since + self._terms.timeout_s, frame.seq, frame.token))
         result = self._attempt(frame)
         context.running.reset(token)
         if os.getpid() != pid:
             os._exit(0)  # user code forked, and the child came back here: the session is its parent's
         self._printing.end(frame.seq, frame.token)
-        self._links.sock.sendall(output(frame, result, since))
+        self._links.sock.sendall(self._work.output(frame, result, since))
         page.begin(0, 0, 0.0)
 
     def _attempt(self, frame: Frame) -> Result:
@@ -67,8 +59,7 @@ class SyncWorker:
             try:
                 self._armed = (frame.seq, frame.token)
                 self._raise_if_asked()
-                args, kwargs = arguments(frame)
-                result = success(terms.function(*args, **kwargs))
+                result = self._work.run(frame)
             except BaseException as raised:  # noqa: BLE001 - whatever user code raises is its result
                 error = raised
                 if not self._reason:

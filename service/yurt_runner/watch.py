@@ -1,18 +1,20 @@
-"""Whether the running input is in its time, and how it is made to end: first by an exception, then by force."""
+"""Whether what runs is in its time, and how it is made to end: first by an exception, then by force."""
 
 from __future__ import annotations
 
 import os
 import signal
-from typing import Callable, NamedTuple, Optional
+from typing import Callable, Dict, List, NamedTuple, Optional
 
 from yurt_runner.ledger import Key, Ledger
 from yurt_runner.page import CANCEL, TIMEOUT, Mark, Page
 
 STARTED_AFTER_S = 0.01
 """Shorter runs are over before anybody could have used the news."""
+STARTED_AMONG_MANY_S = 0.05
+"""The same where several run at once: each news costs as much as a short run."""
 UNSEEN_S = 0.01
-"""How soon to look again for an input that the worker is about to begin."""
+"""How soon to look again for an input that the worker is about to begin; among many, how soon at the earliest."""
 
 
 class Asked(NamedTuple):
@@ -46,12 +48,20 @@ class Verdict(NamedTuple):
     again_at: float
 
 
-def judge(*, since: float, now: float, timeout_s: float, told: bool, asked: Optional[Asked]) -> Verdict:
+def judge(
+    *,
+    since: float,
+    now: float,
+    timeout_s: float,
+    told: bool,
+    asked: Optional[Asked],
+    started_after_s: float = STARTED_AFTER_S,
+) -> Verdict:
     """Decide about an input that began at `since`. Times are monotonic, in seconds."""
-    tell = not told and now - since >= STARTED_AFTER_S
+    tell = not told and now - since >= started_after_s
     ends_at = asked.force_at if asked else since + timeout_s
     over = now >= ends_at
-    again_at = ends_at if told or tell else min(ends_at, since + STARTED_AFTER_S)
+    again_at = ends_at if told or tell else min(ends_at, since + started_after_s)
     return Verdict(tell, over and not asked, over and asked is not None, again_at)
 
 
@@ -76,44 +86,63 @@ class Watch:
         self._started, self._force = started, force
         self.timeout_s = 0.0
         self.cancel_grace_s = 0.0
-        self.asked: Optional[Asked] = None
+        self.asked: Dict[Key, Asked] = {}
 
-    def running(self) -> Optional[Mark]:
-        """What runs now, of what is held."""
-        mark = self._page.mark()
-        return mark if mark.key in self._ledger.handed else None
+    def running(self) -> List[Mark]:
+        """What runs now, of what is held; a batch as its first member."""
+        handed = self._ledger.handed
+        return [mark for mark in self._page.marks() if mark.key in handed]
 
     def interrupt(self, key: Key, reason: int, *, now: float, grace_s: float) -> None:
         """Have the worker raise in that input's user code, or as soon as it begins."""
-        if self.asked and self.asked.key == key:
-            sooner = min(self.asked.force_at, now + grace_s)
-            self.asked = self.asked._replace(force_at=sooner)
+        before = self.asked.get(key)
+        if before:
+            self.asked[key] = before._replace(force_at=min(before.force_at, now + grace_s))
             return
-        self.asked = Asked(key, reason, grace_s, now + grace_s)
+        self.asked[key] = Asked(key, reason, grace_s, now + grace_s)
         self._page.ask(*key, reason)
         os.kill(self._pid, signal.SIGUSR1)
 
     def cancel(self, key: Key, *, now: float, grace_s: float) -> None:
-        """The caller wants that input, which is with the worker, to end."""
-        self.interrupt(key, CANCEL, now=now, grace_s=grace_s)
+        """The caller wants that input, which is with the worker, to end. A batch ends when all its members are to."""
+        lead = self._ledger.cancel_handed(key)
+        if lead is not None:
+            self.interrupt(lead, CANCEL, now=now, grace_s=grace_s)
 
     def look(self, now: float) -> Optional[float]:
         """See to what runs now. Returns when to look again (monotonic), or None while nothing is with the worker."""
-        if self.asked and self.asked.key not in self._ledger.handed:
-            self.asked = None
-        if not self._ledger.handed:
+        handed, rows = self._ledger.handed, self._page.rows
+        if self.asked:
+            self.asked = {key: asked for key, asked in self.asked.items() if key in handed}
+        if not handed:
             return None
-        mark = self.running()
-        if not mark or not mark.key:
-            return now + UNSEEN_S
-        held = self._ledger.handed[mark.key]
-        asked = self.asked if self.asked and self.asked.key == mark.key else None
-        verdict = judge(since=mark.since, now=now, timeout_s=self.timeout_s, told=held.told, asked=asked)
+        marks = self.running()
+        again_at = now + UNSEEN_S if len(marks) < min(rows, self._ledger.units) else float("inf")
+        for mark in marks:
+            next_at = self._see_to(mark, now, STARTED_AFTER_S if rows == 1 else STARTED_AMONG_MANY_S)
+            if next_at is None:
+                return None
+            again_at = min(again_at, next_at)
+        return again_at if rows == 1 else max(again_at, now + UNSEEN_S)
+
+    def _see_to(self, mark: Mark, now: float, started_after_s: float) -> Optional[float]:
+        """As `look`, for one that runs; None once the worker is made to end."""
+        key = (mark.seq, mark.token)
+        held, asked = self._ledger.handed[key], self.asked.get(key)
+        verdict = judge(
+            since=mark.since,
+            now=now,
+            timeout_s=self.timeout_s,
+            told=held.told,
+            asked=asked,
+            started_after_s=started_after_s,
+        )
         if verdict.tell:
             held.told = True
-            self._started(mark.key, now - mark.since)
+            for one in held.unit:
+                self._started(one.key, now - mark.since)
         if verdict.interrupt:
-            self.interrupt(mark.key, TIMEOUT, now=now, grace_s=self.cancel_grace_s)
+            self.interrupt(key, TIMEOUT, now=now, grace_s=self.cancel_grace_s)
             return now + self.cancel_grace_s
         if verdict.force and asked:
             self._force(asked)

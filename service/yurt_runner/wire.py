@@ -48,7 +48,8 @@ RETURN = 10
 WELCOME = 65
 """meta: see `Welcome`. payload: the source as a zip archive, if it is small enough to travel here."""
 INPUT = 66
-"""(seq, token) to run. meta: number, call_id, input_id, metadata?. payload: `{"args": […], "kwargs": {…}}`."""
+"""(seq, token) to run. meta: number, call_id, input_id, metadata?. payload: `{"args": […], "kwargs": {…}}`.
+A batch is consecutive INPUTs, all but the last with the flag `MORE`; each has an OUTPUT of its own."""
 RECALL = 67
 """Give back, by RETURN, every input whose user code has not begun."""
 ACK = 68
@@ -59,6 +60,11 @@ CANCEL = 70
 """Raise in the user code of (seq, token); by force after meta grace_s."""
 DRAIN = 71
 """Take nothing new, finish what runs, run exit hooks, say BYE. meta: grace_s (then by force), reason."""
+
+MORE = 1
+"""A flag of INPUT: the next INPUT belongs to the same batch."""
+
+_FLAGS_AT = 9
 
 PAIR = struct.Struct("<QQ")
 """(seq, token), as in the payload of ACK."""
@@ -129,6 +135,11 @@ def pack(
     """Put one frame together. `meta` is the JSON text of an object, or None."""
     head = meta or b""
     return HEAD.pack(len(head), len(payload), kind, flags, slot, seq, token) + head + payload
+
+
+def with_more(frame: bytes) -> bytes:
+    """The same INPUT frame, which others of its batch follow."""
+    return frame[:_FLAGS_AT] + bytes((MORE,)) + frame[_FLAGS_AT + 1 :]
 
 
 def meta(**values: Any) -> bytes:

@@ -9,12 +9,14 @@ import time
 from typing import Any, Dict
 
 from yurt_runner import faults
-from yurt_runner.attempt import Terms
+from yurt_runner.attempt import Plain, Terms, Work
 from yurt_runner.errors import trace
 from yurt_runner.fork import Links
-from yurt_runner.inbox import Inbox
+from yurt_runner.inbox import Inbox, Permitted
 from yurt_runner.load import is_async, load, load_error, prepare_path
+from yurt_runner.memory import limit_memory, stack_bytes
 from yurt_runner.printing import Printing
+from yurt_runner.start import rows_of
 from yurt_runner.sync_worker import SyncWorker
 from yurt_runner.unpack import unpack
 from yurt_runner.wire import FAILED, READY, Frame, meta, pack
@@ -22,39 +24,77 @@ from yurt_runner.wire import FAILED, READY, Frame, meta, pack
 
 def main(links: Links) -> int:
     """Everything the worker does. Returns the exit status; the process ends otherwise when the supervisor has gone."""
-    printing, inbox = Printing(links), Inbox(links)
-    faulthandler.enable(file=sys.stderr)  # a segfault says where it came from, in the output that its error shows
+    inbox = Inbox(links)
     frame = inbox.frame()
     welcome = frame.header()
     began = time.monotonic()
+    links.page.rows = rows_of(welcome)
+    printing = new_printing(links)
+    faulthandler.enable(file=sys.stderr)  # a segfault says where it came from, in the output that its error shows
     source = os.path.join(os.path.realpath(welcome["scratch"]), "src")
     memory_mib = int(welcome.get("memory_mib", 512))
     try:
         set_environment(welcome)
-        limit_memory(memory_mib)
+        limit_memory(memory_mib, spare_bytes=links.page.rows * stack_bytes() if links.page.rows > 1 else 0)
         fill_source(frame, welcome, source)
         function = load(welcome["entrypoint"], source)
+        terms = Terms(function, source, float(welcome.get("timeout_s", 300)), memory_mib)
+        work = new_work(terms, welcome)
     except BaseException as error:  # noqa: BLE001 - whatever the import raises, SystemExit too, is its result
         printing.end(0, 0)
         links.sock.sendall(_failed(error, source, memory_mib, welcome.get("interpreter_hint", "--python")))
         return 1
-    terms = Terms(function, source, float(welcome.get("timeout_s", 300)), memory_mib)
     try:
-        _serve(links, inbox, printing, terms, int(welcome.get("slots", 1)), began)
+        _serve(links, permitted(inbox, welcome), printing, terms, work, began)
     except MemoryError:  # in the runner's own code: the attempt's are caught with the attempt
         links.page.set_out_of_memory()
     return 1
 
 
-def _serve(links: Links, inbox: Inbox, printing: Printing, terms: Terms, slots: int, began: float) -> None:
-    if is_async(terms.function):
+def new_printing(links: Links) -> Printing:
+    """Standard output and error, by how many inputs share them."""
+    if links.page.rows == 1:
+        return Printing(links)
+    from yurt_runner.voices import Voices
+
+    return Voices(links)
+
+
+def permitted(inbox: Inbox, welcome: Dict[str, Any]) -> Permitted:
+    """Where the worker gets what it runs."""
+    if welcome.get("batching"):
+        from yurt_runner.batch import BatchInbox
+
+        return BatchInbox(inbox)
+    return inbox
+
+
+def new_work(terms: Terms, welcome: Dict[str, Any]) -> Work:
+    """What an attempt does, by the kind of function.
+
+    Raises:
+        EntrypointError: the function cannot be run in that way.
+    """
+    if welcome.get("batching"):
+        from yurt_runner.batch import Batched
+
+        return Batched(terms, is_async=is_async(terms.function), name=welcome["entrypoint"])
+    return Plain(terms.function, is_async=is_async(terms.function))
+
+
+def _serve(links: Links, inbox: Permitted, printing: Printing, terms: Terms, work: Work, began: float) -> None:
+    if work.is_async:
         from yurt_runner.async_worker import AsyncWorker  # asyncio costs 40 ms: only for those who use it
 
-        run = AsyncWorker(links, inbox, printing, terms, slots).run
+        run = AsyncWorker(links, inbox, printing, terms, work).run
+    elif links.page.rows > 1:
+        from yurt_runner.thread_worker import ThreadWorker
+
+        run = ThreadWorker(links, inbox, printing, terms, work).run
     else:
-        slots, run = 1, SyncWorker(links, inbox, printing, terms).run
+        run = SyncWorker(links, inbox, printing, terms, work).run
     printing.end(0, 0)  # what the import printed is not the first input's
-    ready = meta(slots=slots, startup_s=round(time.monotonic() - began, 3))
+    ready = meta(slots=links.page.rows, startup_s=round(time.monotonic() - began, 3))
     links.sock.sendall(pack(READY, meta=ready))
     run()
 
@@ -64,22 +104,6 @@ def set_environment(welcome: Dict[str, Any]) -> None:
     os.environ.update(welcome.get("env") or {})
     for name in ("environment", "app", "function", "revision", "container_id"):
         os.environ[f"YURT_{name.upper()}"] = str(welcome.get(name, ""))
-
-
-def limit_memory(limit_mib: int) -> None:
-    """Limit the data of this process; those of its children each.
-
-    The kernel refuses what exceeds it, so that Python raises MemoryError. It counts private writable memory (Linux; the
-    limit has no effect on others). What it misses, shared memory and children together, the supervisor weighs once a
-    second.
-    """
-    import resource
-
-    limit = limit_mib << 20
-    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-    if hard != resource.RLIM_INFINITY:
-        limit = min(limit, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
 def fill_source(frame: Frame, welcome: Dict[str, Any], source: str) -> None:

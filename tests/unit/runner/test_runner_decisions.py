@@ -20,7 +20,8 @@ from yurt_runner.environment import take_start
 from yurt_runner.ledger import MAX_HANDED, Ledger
 from yurt_runner.load import EntrypointError, split_entrypoint
 from yurt_runner.loop import Loop
-from yurt_runner.page import CANCEL, Page
+from yurt_runner.page import CANCEL, MAX_ROWS, TIMEOUT, Asks, Page
+from yurt_runner.parting import part
 from yurt_runner.session import backoff_s
 from yurt_runner.splitter import Splitter
 from yurt_runner.start import read_address, read_start
@@ -78,7 +79,7 @@ def test_a_report_tells_done_running_and_waiting_apart() -> None:
     ledger.add(input_frame(4, number=4))
     ledger.finish((1, 1), b"")
 
-    assert ledger.report((2, 2), 1.5) == [
+    assert ledger.report({(2, 2): 1.5}) == [
         (1, 1, 1, None, True),
         (2, 2, 2, 1.5, False),
         (3, 3, 3, None, False),
@@ -94,7 +95,7 @@ def test_taking_back_forgets_what_waits_and_what_was_not_begun() -> None:
     ledger.add(input_frame(3))
 
     assert ledger.take_back([(2, 2), (8, 8)]) == [(2, 2), (3, 3)]
-    assert ledger.report(None, 0) == [(1, 1, 1, None, False)]
+    assert ledger.report({}) == [(1, 1, 1, None, False)]
 
 
 def test_only_a_handed_input_can_finish() -> None:
@@ -105,6 +106,127 @@ def test_only_a_handed_input_can_finish() -> None:
     assert not ledger.cancel_waiting((2, 2))
     assert ledger.cancel_waiting((1, 1))
     assert ledger.finish((1, 1), b"")
+
+
+def test_a_ledger_hands_over_as_many_as_run_at_once_however_large() -> None:
+    ledger = Ledger()
+    ledger.rows = 100
+    for seq in range(1, 200):
+        ledger.add(input_frame(seq, size=1 << 20))
+
+    assert [held.key for held in ledger.hand_over()] == [(seq, seq) for seq in range(1, 101)]
+
+
+def batch(*seqs: int) -> list[wire.Frame]:
+    *more, last = (input_frame(seq) for seq in seqs)
+    return [frame._replace(flags=wire.MORE) for frame in more] + [last]
+
+
+def with_batches(*batches: list[wire.Frame]) -> Ledger:
+    ledger = Ledger()
+    for frame in itertools.chain(*batches):
+        assert ledger.add(frame)
+    return ledger
+
+
+def test_a_batch_is_handed_over_as_one_and_finishes_one_by_one() -> None:
+    ledger = with_batches(batch(1, 2, 3), batch(4))
+    first, second = ledger.hand_over()
+
+    assert [one.key for one in first.unit] == [(1, 1), (2, 2), (3, 3)]
+    assert [frame.flags for frame in wire.unpack(first.frames())] == [wire.MORE, wire.MORE, 0]
+    assert [frame.seq for frame in wire.unpack(second.frames())] == [4]
+    assert ledger.units == 2
+    assert ledger.finish((1, 1), b"")
+    assert ledger.units == 2
+    assert ledger.report({(1, 1): 0.5})[1:] == [(2, 2, 1, 0.5, False), (3, 3, 1, 0.5, False), (4, 4, 1, None, False)]
+
+
+def test_a_batch_waits_until_it_is_whole_or_closed() -> None:
+    ledger = with_batches(batch(1, 2, 3)[:2])
+    assert ledger.hand_over() == []
+    ledger.close_batch()
+
+    assert [frame.flags for frame in wire.unpack(ledger.hand_over()[0].frames())] == [wire.MORE, 0]
+
+
+def test_a_batch_ends_with_its_last_frame_also_if_that_is_known() -> None:
+    ledger = with_batches(batch(3))
+    for frame in batch(1, 2, 3):
+        ledger.add(frame)
+
+    assert [[one.key[0] for one in held.unit] for held in ledger.hand_over()] == [[3], [1, 2]]
+
+
+@given(st.sets(st.integers(1, 4)))
+def test_who_leaves_a_waiting_batch_leaves_the_rest_in_order(leave: set[int]) -> None:
+    ledger = with_batches(batch(1, 2, 3, 4), batch(5))
+    for seq in leave:
+        assert ledger.cancel_waiting((seq, seq))
+        assert ledger.finish((seq, seq), b"")
+
+    units = [[one.key[0] for one in held.unit] for held in ledger.hand_over()]
+    assert units == [unit for unit in ([seq for seq in range(1, 5) if seq not in leave], [5]) if unit]
+
+
+def test_a_batch_is_to_be_interrupted_once_all_its_members_are_cancelled() -> None:
+    ledger = with_batches(batch(1, 2), batch(3))
+    ledger.hand_over()
+
+    assert ledger.cancel_handed((2, 2)) is None
+    assert ledger.cancel_handed((1, 1)) == (1, 1)
+    assert ledger.cancel_handed((3, 3)) == (3, 3)
+
+
+def test_taking_back_a_batch_takes_all_of_it() -> None:
+    ledger = with_batches(batch(1, 2))
+    ledger.hand_over()
+    for frame in batch(3, 4, 5)[:2]:
+        ledger.add(frame)
+
+    assert ledger.take_back([(1, 1)]) == [(1, 1), (2, 2), (3, 3), (4, 4)]
+    assert ledger.report({}) == []
+
+
+# Who is to blame.
+
+UNITS = st.lists(st.integers(1, 3), max_size=4)
+
+
+@given(UNITS, st.data())
+def test_of_what_a_dead_worker_had_each_goes_one_way(sizes: list[int], data: st.DataObject) -> None:
+    ledger, seq = Ledger(), itertools.count(1)
+    for size in sizes:
+        for frame in batch(*(next(seq) for _ in range(size))):
+            ledger.add(frame)
+    leads = ledger.hand_over()
+    keys = [held.key for held in leads]
+    unused = data.draw(st.sets(st.sampled_from(keys))) if keys else set()
+    running = data.draw(st.sets(st.sampled_from(keys))) - unused if keys else set()
+    forced = data.draw(st.sampled_from([None, *sorted(running)]))
+    outcome = "timeout" if forced else data.draw(st.sampled_from([None, "crashed", "out_of_memory"]))
+
+    end, back, lost = part(leads, unused=unused, running=running, outcome=outcome, forced=forced)
+
+    members = {held.key: [one.key for one in held.unit] for held in leads}
+    returned = [key for lead in back for key in members[lead]]
+    assert sorted(end + returned + lost) == sorted(itertools.chain(*members.values()))
+    assert unused <= set(back)
+    ran = [key for lead in running for key in members[lead]]
+    if forced:
+        assert (end, lost) == (members[forced], [])
+    elif outcome == "crashed":
+        assert end == (ran if len(ran) == 1 else [])
+        assert sorted(lost) == ([] if len(ran) == 1 else sorted(ran))
+    elif outcome is None:
+        assert (end, sorted(lost)) == ([], sorted(ran))
+
+
+def test_arguments_that_alone_are_too_much_are_to_blame_before_user_code_begins() -> None:
+    ledger = with_batches(batch(1), batch(2))
+    leads = ledger.hand_over()
+
+    assert part(leads, unused=[(2, 2)], running=[], outcome="out_of_memory", forced=None) == ([(1, 1)], [(2, 2)], [])
 
 
 # Time.
@@ -132,6 +254,22 @@ def test_verdicts(*, after: float, told: bool, asked: bool, expected: tuple[bool
     request = Asked((1, 1), CANCEL, 2.0, 15.0) if asked else None
 
     assert judge(since=10.0, now=10.0 + after, timeout_s=3.0, told=told, asked=request) == expected
+
+
+def test_among_many_the_news_of_a_start_waits_longer() -> None:
+    verdict = judge(since=10.0, now=10.02, timeout_s=3.0, told=False, asked=None, started_after_s=0.05)
+
+    assert verdict == (False, False, False, 10.05)
+
+
+def test_a_timer_is_set_for_sooner_and_never_for_later() -> None:
+    loop, fired = Loop(now=lambda: 5.0), []
+    loop.at("a", 9.0, lambda: fired.append("late"))
+    loop.by("a", 5.0, lambda: fired.append("soon"))
+    loop.by("a", 7.0, lambda: fired.append("later"))
+    loop.turn()
+
+    assert fired == ["soon"]
 
 
 def test_timers_replace_each_other_and_fire_once() -> None:
@@ -203,6 +341,48 @@ def test_a_page_shows_the_same_in_both_processes() -> None:
     assert page.out_of_memory()
     page.begin(0, 0, 0.0)
     assert page.mark().key is None
+
+
+def test_rows_of_a_page_are_apart() -> None:
+    page = Page()
+    page.rows = MAX_ROWS
+    page.begin(1, 10, 0.5, MAX_ROWS - 1)
+    page.begin(2, 20, 1.5, 0)
+    page.begin(3, 30, 2.5, 7)
+    page.begin(0, 0, 0.0, 7)
+
+    assert [(mark.seq, mark.token, mark.since) for mark in page.marks()] == [(2, 20, 1.5), (1, 10, 0.5)]
+    page.rows = 1
+    assert [mark.seq for mark in page.marks()] == [2]
+
+
+@given(st.lists(st.sampled_from(["ask", "read", "take"]), max_size=30))
+def test_every_ask_is_heard_once(steps: list[str]) -> None:
+    """At most as many are open as there are rows: nobody else can be asked for."""
+    page = Page()
+    page.rows = 3
+    asks, numbers = Asks(page), itertools.count(1)
+    open_: list[int] = []
+    for step in steps:
+        if step == "ask" and len(open_) < page.rows:
+            open_.append(next(numbers))
+            page.ask(open_[-1], open_[-1] + 100, CANCEL)
+        elif step == "read":
+            assert asks.waiting() == [(seq, seq + 100) for seq in open_]
+        elif open_:
+            seq = open_.pop(0)
+            assert asks.take((seq, seq + 100)) == CANCEL
+            assert asks.take((seq, seq + 100)) == 0
+
+
+def test_asks_that_nobody_takes_are_forgotten() -> None:
+    page = Page()
+    asks = Asks(page)
+    for seq in range(1, 100):
+        page.ask(seq, seq, TIMEOUT)
+        asks.waiting()
+
+    assert asks.waiting() == [(98, 98), (99, 99)]
 
 
 @pytest.mark.parametrize(

@@ -210,3 +210,43 @@ def test_bytes_that_are_no_text_are_replaced(pipes: Pipes) -> None:
     pipes.read()
 
     assert pipes.lines() == [(0, "\ufffd")]
+
+
+# Several inputs at once.
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.text("ab", min_size=1, max_size=6)), max_size=20),
+    st.integers(1, 200),
+)
+def test_every_voice_finds_its_input_wherever_the_stream_is_cut(said: list[tuple[int, str]], cut: int) -> None:
+    """Input 0 is nobody: a child, or a thread without a context."""
+    pipes = Pipes()
+    pipes.page.rows = 4
+    pipes.page.begin(1, 1, 0.0, 0)
+    pipes.page.begin(2, 2, 0.0, 1)
+    stream = b""
+    for seq, text in said:
+        line = text.encode() + b"\n"
+        stream += marker(SECRET, seq, seq) + line + marker(SECRET, 0, 0) if seq else line
+    try:
+        for at in range(0, len(stream), cut):
+            os.write(pipes.out, stream[at : at + cut])
+            pipes.read()
+        pipes.book.finish(1.0)
+
+        assert pipes.lines() == [(seq, text) for seq, text in said]
+    finally:
+        pipes.close()
+
+
+def test_what_nobody_says_is_the_only_running_inputs(pipes: Pipes) -> None:
+    pipes.page.rows = 4
+    pipes.page.begin(5, 5, 0.0, 2)
+    os.write(pipes.out, b"of a child\n")
+    pipes.read()
+    pipes.page.begin(6, 6, 0.0, 1)
+    os.write(pipes.out, b"of whom?\n")
+    pipes.read()
+
+    assert pipes.lines() == [(5, "of a child"), (0, "of whom?")]
