@@ -15,6 +15,8 @@ import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
+from scripts.stack.stack import Stack
+from tests.cluster import a_stack
 from tests.leftovers import child_pids, describe_process, end_processes, handles, settle
 from tests.postgres import PostgresServer, any_server
 
@@ -30,6 +32,14 @@ def postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL for all tests; each makes databases of its own."""
     with any_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """A cluster of the real programs for all tests that do not break it: `node-1` with two H100 and two T4, `node-2`
+    with an L4, all simulated. Tests leave its agents running and their jobs purged."""
+    with a_stack("h100:2,t4:2", "l4:1") as running:
+        yield running
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -14,7 +14,7 @@ from scripts.stack.gpus import parse_gpus
 from scripts.stack.http import Refused, call
 from scripts.stack.leftovers import CGROUPS
 from scripts.stack.stack import Failed, Stack
-from tests.e2e.cluster import CACHE, a_stack
+from tests.cluster import CACHE, a_stack
 
 TASK_STARTS_S = 60
 
