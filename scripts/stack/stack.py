@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import stat
 import sys
 import time
 from collections.abc import Callable
@@ -188,7 +189,7 @@ class Stack:
             "YURT_NOMAD_TOKEN_FILE": str(self.home / "nomad.token"),
             "YURT_NOMAD_NAMESPACE": "default",
             "YURT_NOMAD_DRIVER": "raw_exec",
-            "YURT_CONSUL_ADDRESS": self.plan.consul_address,
+            "YURT_NOMAD_PYTHON": python_of_everyone(),
         }
 
     def _check_ports(self) -> None:
@@ -281,6 +282,15 @@ class Stack:
         half = self.home / ".stack.json"
         half.write_text(json.dumps(kept, indent=2))
         half.replace(self.home / "stack.json")
+
+
+def python_of_everyone() -> str:
+    """A `python3` of the PATH that every user may run; some are in somebody's home."""
+    for folder in os.get_exec_path():
+        found = Path(folder) / "python3"
+        if found.exists() and all(place.stat().st_mode & stat.S_IXOTH for place in [found, *found.resolve().parents]):
+            return str(found)
+    return "python3"
 
 
 def _write_secret(path: Path, secret: str) -> None:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.contract.nomad.worlds import World, ended, gpu, job, quoted, running
+from tests.contract.nomad.worlds import World, ended, gpu, job, killed, quoted, running
 
 SILENCE_S = 1.5
 
@@ -76,13 +76,12 @@ async def test_what_is_stopped_is_complete_whatever_its_exit_code(world: World) 
     await world.allocation(child, running)
     stopped = await world.ask("DELETE", f"/v1/job/{quoted(child)}")
     assert stopped["EvalID"]
-    allocation = await world.allocation(child, ended)
+    allocation = await world.allocation(child, killed)
     assert (allocation["DesiredStatus"], allocation["ClientStatus"]) == ("stop", "complete")
     state = allocation["TaskStates"]["main"]
     assert state["Failed"] is False
     events = {event["Type"]: event["Details"] for event in state["Events"]}
     assert events["Terminated"] == {"exit_code": "130", "signal": "2", "oom_killed": "false"}
-    assert "Killed" in events
     found = await world.ask("GET", f"/v1/job/{quoted(child)}")
     assert found["Stop"] is True
 
@@ -262,6 +261,45 @@ async def test_a_stream_that_one_may_not_have_says_nothing_at_all(world: World) 
         async with asyncio.timeout(SILENCE_S):
             await anext(frames)
     await frames.aclose()
+
+
+async def test_allocations_are_found_by_the_beginning_of_their_jobs_name(world: World) -> None:
+    mine, other = await world.register(), await world.register()
+    child = await world.dispatch(mine)
+    await world.dispatch(other)
+    await world.allocation(child, running)
+    expression = quoted(f'JobID matches "^{mine}"')
+    found = await world.ask("GET", f"/v1/allocations?filter={expression}&task_states=true")
+    assert [each["JobID"] for each in found] == [child]
+    assert found[0]["TaskStates"] is not None
+
+
+async def test_what_a_task_writes_can_be_read_once_it_has_started(world: World) -> None:
+    child = await world.dispatch(await world.register("/bin/sh", "-c", "echo hello; exec sleep 600"))
+    allocation = await world.allocation(child, running)
+    path = f"/v1/client/fs/logs/{allocation['ID']}?task=main&type=stdout&origin=end&offset=4096&plain=true"
+    async with asyncio.timeout(30):
+        while (await world.call("GET", path)).text != "hello\n":
+            await asyncio.sleep(0.05)
+    refused = await world.dispatch(await world.register("/no/such/program"))
+    allocation = await world.allocation(refused, ended)
+    path = f"/v1/client/fs/logs/{allocation['ID']}?task=main&type=stdout&plain=true"
+    answer = await world.call("GET", path)
+    assert answer.status == 404
+    assert "not started yet" in answer.text
+
+
+async def test_servers_say_their_version(world: World) -> None:
+    (member,) = (await world.ask("GET", "/v1/agent/members"))["Members"]
+    assert member["Tags"]["build"].count(".") == 2
+
+
+async def test_one_s_own_token_is_known_and_a_foreign_one_is_not(world: World) -> None:
+    assert (await world.ask("GET", "/v1/acl/token/self"))["Policies"] == ["yurt"]
+    foreign = await world.call("GET", "/v1/acl/token/self", token="00000000-0000-4000-8000-000000000000")
+    assert (foreign.status, foreign.text) == (403, "Permission denied")
+    nobody = await world.call("GET", "/v1/acl/token/self", token="")
+    assert nobody.json["Policies"] == ["anonymous"]
 
 
 async def test_without_the_right_everything_is_refused(world: World) -> None:

@@ -125,6 +125,11 @@ def ended(allocation: Any) -> bool:
     return allocation["ClientStatus"] in {"complete", "failed"}
 
 
+def killed(allocation: Any) -> bool:
+    """Whether its task was ended, and all is told of that."""
+    return ended(allocation) and "Killed" in {event["Type"] for event in allocation["TaskStates"][TASK]["Events"]}
+
+
 def gpu(model: str, count: int = 1) -> dict[str, Any]:
     """What a task wants, with a model by a pattern."""
     constraint = {"LTarget": "${device.model}", "Operand": "regexp", "RTarget": model}

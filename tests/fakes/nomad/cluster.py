@@ -38,9 +38,11 @@ class RefusedByNomad(Exception):
 class Cluster:
     """Nodes, jobs, evaluations and allocations. Tasks only exist by name, and run until a test ends them.
 
-    As tasks of raw_exec, `/bin/sh -c "exit N"` ends by itself, and what begins with `/no/such` cannot start.
+    `/bin/sh -c "exit N"` ends by itself, `/bin/sh -c "echo X; exec sleep N"` has written X, and what begins with
+    `/no/such` cannot start.
 
     Attributes:
+        output: what tasks have written, by allocation and `stdout` or `stderr`.
         starts: whether what is placed also starts; else it stays `pending`.
         deaf: tasks do not end when they are asked to.
         on_start: is told of each allocation whose task starts.
@@ -55,6 +57,7 @@ class Cluster:
         self.allocations: dict[str, Json] = {}
         self.indexes = dict.fromkeys(("jobs", "evaluations", "allocations", "nodes"), 1)
         self.events: deque[tuple[int, list[Json]]] = deque(maxlen=BUFFER)
+        self.output: dict[tuple[str, str], str] = {}
         self.changed = asyncio.Event()
         self.starts = True
         self.deaf = False
@@ -154,7 +157,8 @@ class Cluster:
         allocation = self.allocations[allocation_id]
         if allocation["ClientStatus"] != "pending" or allocation["DesiredStatus"] != "run":
             return
-        task = self._group(allocation)["Tasks"][0]
+        task = self.group_of(allocation)["Tasks"][0]
+        self._receive(allocation)
         config = task.get("Config") or {}
         if str(config.get("command", "")).startswith("/no/such"):
             self.fail_to_start(allocation_id, f'binary "{config["command"]}" could not be found')
@@ -165,12 +169,16 @@ class Cluster:
         self._client_says(allocation, "running", "Tasks are running")
         if self.on_start:
             self.on_start(allocation)
-        if exits := re.fullmatch(r"exit (\d+)", " ".join((config.get("args") or [])[1:])):
+        script = " ".join((config.get("args") or [])[1:])
+        if says := re.match(r"echo (\w+);", script):
+            self.output[allocation_id, "stdout"] = f"{says[1]}\n"
+        if exits := re.fullmatch(r"exit (\d+)", script):
             self.finish(allocation_id, int(exits[1]))
 
     def finish(self, allocation_id: str, exit_code: int, *, signal: int = 0, oom: bool = False) -> None:
         """Let its tasks end by themselves."""
         allocation = self.allocations[allocation_id]
+        self._receive(allocation)
         killed = allocation["DesiredStatus"] == "stop"
         failed = exit_code != 0 and not killed
         for state in allocation["TaskStates"].values():
@@ -187,6 +195,7 @@ class Cluster:
     def fail_to_start(self, allocation_id: str, why: str) -> None:
         """Let the driver refuse its tasks."""
         allocation = self.allocations[allocation_id]
+        self._receive(allocation)
         for state in allocation["TaskStates"].values():
             state["Events"] += [task_event("Driver Failure", why, driver_error=why), _no_restart()]
             state.update(State="dead", Failed=True, FinishedAt=now_text())
@@ -329,8 +338,6 @@ class Cluster:
 
     def _put(self, job: Json, group: Json, evaluation: Json, node: Node, devices: Json) -> None:
         allocation = new_allocation(job, group, evaluation["ID"], node.id, node.name, devices)
-        received = [task_event("Received", "Task received by client")]
-        allocation["TaskStates"] = {task["Name"]: task_state(list(received)) for task in group["Tasks"]}
         self.allocations[allocation["ID"]] = allocation
         job["Status"] = "running"
         self._tell(self._next(), [("Allocation", "PlanResult", allocation), ("Job", "PlanResult", job)])
@@ -363,12 +370,20 @@ class Cluster:
     def _ask_to_stop(self, allocation: Json) -> None:
         allocation.update(DesiredStatus="stop", DesiredDescription="alloc not needed due to job update")
         self._tell(self._next(), [("Allocation", "PlanResult", allocation)])
+        self._receive(allocation)
         for state in allocation["TaskStates"].values():
             state["Events"].append(
                 task_event("Killing", "Sent interrupt. Waiting 5s before force killing", kill_timeout="5s")
             )
         if not self.deaf:
             self.finish(allocation["ID"], 130, signal=2)
+
+    def _receive(self, allocation: Json) -> None:
+        """The client takes it on. Until then nothing is said of its tasks."""
+        if allocation["TaskStates"] is None:
+            tasks = self.group_of(allocation)["Tasks"]
+            received = "Task received by client"
+            allocation["TaskStates"] = {task["Name"]: task_state([task_event("Received", received)]) for task in tasks}
 
     def _client_says(self, allocation: Json, status: str, description: str) -> None:
         allocation.update(ClientStatus=status, ClientDescription=description, ModifyTime=now_ns())
@@ -407,7 +422,8 @@ class Cluster:
     def _live_of(self, job_id: str, group: str) -> list[Json]:
         return [found for found in self._live() if found["JobID"] == job_id and found["TaskGroup"] == group]
 
-    def _group(self, allocation: Json) -> Any:
+    def group_of(self, allocation: Json) -> Any:
+        """What of its job it runs."""
         return next(group for group in allocation["Job"]["TaskGroups"] if group["Name"] == allocation["TaskGroup"])
 
 

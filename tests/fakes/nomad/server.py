@@ -21,7 +21,8 @@ from tests.fakes.nomad.shapes import Json, allocation_stub, job_stub
 RIGHTS = frozenset({"list-jobs", "read-job", "submit-job", "dispatch-job", "read-logs", "node:read"})
 """What a token may do that has Yurt's policy."""
 
-FILTER = re.compile(r'JobID (?:matches|==) "?([^"]+)"?')
+FILTER = re.compile(r'JobID (matches|==) "?([^"]+)"?')
+"""The one expression that the double understands."""
 
 
 @dataclass
@@ -65,6 +66,7 @@ class NomadDouble:
         self.knobs = Knobs()
         self.tokens = {"yurts-token": RIGHTS} if tokens is None else tokens
         self.parse = parse
+        self.version = "1.11.3"
         self.requests: list[str] = []
         self.port = 0
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -103,7 +105,7 @@ class NomadDouble:
         """The workload identity of an allocation's task."""
         allocation = self.cluster.allocations[allocation_id]
         job = allocation["Job"]
-        parent, task = job["ParentID"] or job["ID"], next(iter(allocation["TaskStates"]))
+        parent, task = job["ParentID"] or job["ID"], self.cluster.group_of(allocation)["Tasks"][0]["Name"]
         now = int(time.time())
         said = {
             "aud": audience,
@@ -127,6 +129,7 @@ class NomadDouble:
             web.get("/v1/status/leader", self._leader),
             web.get("/v1/agent/health", self._health),
             web.get("/v1/agent/self", self._forbidden),
+            web.get("/v1/agent/members", self._members),
             web.get("/v1/acl/token/self", self._own_token),
             web.get("/.well-known/jwks.json", self._jwks),
             web.get("/v1/nodes", self._nodes),
@@ -146,7 +149,7 @@ class NomadDouble:
             web.get(f"{job}/evaluations", self._job_evaluations),
             web.get("/v1/allocations", self._allocations),
             web.get("/v1/allocation/{allocation}", self._allocation),
-            web.get("/v1/evaluations", self._evaluations),
+            web.get("/v1/client/fs/logs/{allocation}", self._logs),
             web.get("/v1/evaluation/{evaluation}", self._evaluation),
             web.get("/v1/event/stream", self._stream),
         ]
@@ -198,6 +201,11 @@ class NomadDouble:
     async def _forbidden(self, request: web.Request) -> web.Response:
         self._need(request, "agent:read")
         return web.json_response({"config": {"ACL": {"Enabled": bool(self.tokens)}}})
+
+    async def _members(self, request: web.Request) -> web.Response:
+        self._need(request, "node:read")
+        member = {"Name": "server.global", "Status": "alive", "Tags": {"build": self.version, "role": "nomad"}}
+        return web.json_response({"ServerName": "server", "Members": [member]})
 
     async def _own_token(self, request: web.Request) -> web.Response:
         secret = request.headers.get("X-Nomad-Token", "")
@@ -296,10 +304,8 @@ class NomadDouble:
 
     async def _allocations(self, request: web.Request) -> web.Response:
         self._need(request, "read-job")
-        prefix = request.query.get("prefix", "")
-        return await self._seen(
-            request, "allocations", lambda: self._stubs(request, lambda found: str(found["ID"]).startswith(prefix))
-        )
+        wanted = _filter(request.query.get("filter"))
+        return await self._seen(request, "allocations", lambda: self._stubs(request, wanted))
 
     def _stubs(self, request: web.Request, wanted: Callable[[Json], bool]) -> list[Json]:
         resources = request.query.get("resources") == "true"
@@ -318,9 +324,15 @@ class NomadDouble:
             raise RefusedByNomad("alloc not found", 404)
         return await self._seen(request, "allocations", lambda: found)
 
-    async def _evaluations(self, request: web.Request) -> web.Response:
-        self._need(request, "read-job")
-        return await self._seen(request, "evaluations", lambda: list(self.cluster.evaluations.values()))
+    async def _logs(self, request: web.Request) -> web.Response:
+        self._need(request, "read-logs")
+        found = self.cluster.allocations.get(request.match_info["allocation"])
+        if found is None:
+            raise RefusedByNomad("alloc not found", 404)
+        if not all(state["StartedAt"] for state in (found["TaskStates"] or {"": {"StartedAt": None}}).values()):
+            task = request.query["task"]
+            raise RefusedByNomad(f'task "{task}" not started yet. No logs available', 404)
+        return web.Response(text=self.cluster.output.get((found["ID"], request.query["type"]), ""))
 
     async def _evaluation(self, request: web.Request) -> web.Response:
         self._need(request, "read-job")
@@ -377,6 +389,18 @@ def _seconds(text: str) -> float:
     if found is None:
         raise RefusedByNomad(f'Invalid wait time: time: invalid duration "{text}"', 400)
     return int(found[1]) * {"ms": 0.001, "s": 1, "m": 60}[found[2]]
+
+
+def _filter(expression: str | None) -> Callable[[Json], bool]:
+    if expression is None:
+        return lambda _found: True
+    parts = FILTER.fullmatch(expression)
+    if parts is None:
+        raise RefusedByNomad(f"the double does not understand the filter {expression}", 400)
+    operator, value = parts[1], parts[2]
+    if operator == "==":
+        return lambda found: bool(found["JobID"] == value)
+    return lambda found: re.search(value, found["JobID"]) is not None
 
 
 def _right_of(topic: str) -> str:
