@@ -13,6 +13,7 @@ Record: TypeAlias = (
     records.Environment
     | records.App
     | records.Function
+    | records.Label
     | records.Revision
     | records.Token
     | records.Bundle

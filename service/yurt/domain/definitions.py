@@ -28,6 +28,7 @@ from yurt.domain.retry import RetryPolicy
 from yurt.domain.schedules import SCHEDULE_SCHEMA, ScheduleSpec
 from yurt.domain.validation import broken_key, broken_rule, field_errors, type_name
 from yurt.domain.variables import ENV_BYTES, size_bytes, variable_problem
+from yurt.domain.web import ENDPOINT_SCHEMA, Endpoint, Kind, Label, Port, read_kind, web_errors
 
 INLINE_SOURCE_BYTES = 1 << 20
 """Paths and contents of inline files together; more travels as a bundle."""
@@ -285,9 +286,37 @@ class FunctionDefinition(_Strict):
     )
     single_use_containers: bool = Field(default=False, description="Each container runs one input and ends.")
     schedule: Annotated[ScheduleSpec | None, WithJsonSchema(SCHEDULE_SCHEMA)] = None
+    kind: Annotated[Kind, BeforeValidator(read_kind), WithJsonSchema({"enum": [*Kind], "default": "function"})] = Field(
+        Kind.FUNCTION,
+        description="What the entrypoint is: a `function` to call, an `asgi` or a `wsgi` app, or a function that "
+        "starts a `web_server`.",
+    )
+    factory: bool = Field(
+        default=False, description="Of `asgi` and `wsgi`: the entrypoint is a function that returns the app."
+    )
+    port: Annotated[Port | None, BeforeValidator(whole)] = Field(
+        None,
+        description="Of `web_server`: where it listens. Absent: it is told a free port in the variable `PORT`.",
+    )
+    web: Annotated[Endpoint | None, WithJsonSchema(ENDPOINT_SCHEMA)] = Field(
+        None, description="Of a plain function: it is called by HTTP, not by invocations.", examples=[{"method": "GET"}]
+    )
+    label: Label | None = Field(
+        None,
+        description="The name in the URL of a function that answers HTTP; absent: `<function>--<app>`. What is not of "
+        "`a-z`, `0-9` and `-` becomes `-`; above 50 characters, or taken, it is cut and gets 6 characters of a hash.",
+    )
+    requires_auth: bool = Field(
+        default=False, description="Of functions that answer HTTP: callers need a token with the role `invoke`."
+    )
+
+    @property
+    def answers_http(self) -> bool:
+        """Whether it is called by HTTP, and not by invocations."""
+        return self.kind is not Kind.FUNCTION or self.web is not None
 
 
-_KEYS = (*FunctionDefinition.model_fields, *later.LATER)
+_KEYS = tuple(dict.fromkeys((*FunctionDefinition.model_fields, *later.LATER)))
 
 
 def parse_definition(value: object, *, at: tuple[str | int, ...] = (), default_max: int = 10) -> FunctionDefinition:
@@ -317,9 +346,11 @@ def check_definition(
     if problem or not isinstance(value, dict):
         return [FieldError(pointer(*at), problem or "")]
     errors = [_unknown(key, at) for key in value if key not in _KEYS]
-    errors += later.refuse_later(value, at)
+    refused = later.refuse_later(value, at)
+    errors += refused
     try:
-        known = {key: value[key] for key in value if key in FunctionDefinition.model_fields}
+        later_ones = {one.pointer for one in refused}
+        known = {key: value[key] for key in _model_keys(value) if pointer(*at, key) not in later_ones}
         definition = FunctionDefinition.model_validate(known)
     except ValidationError as error:
         return errors + field_errors(error, FunctionDefinition, at) + _crossed(value, at, default_max)
@@ -330,8 +361,11 @@ def check_definition(
 def parse_stored(text: str) -> FunctionDefinition:
     """Read the JSON of a definition that was accepted when it was stored."""
     value = json.loads(text)
-    known = {key: value[key] for key in value if key in FunctionDefinition.model_fields}
-    return FunctionDefinition.model_validate(known)
+    return FunctionDefinition.model_validate({key: value[key] for key in _model_keys(value)})
+
+
+def _model_keys(value: Mapping[str, Any]) -> list[str]:
+    return [key for key in value if key in FunctionDefinition.model_fields]
 
 
 def refusal(errors: Sequence[FieldError]) -> Invalid:
@@ -374,12 +408,13 @@ def _unknown(key: str, at: tuple[str | int, ...]) -> FieldError:
 
 def _crossed(value: Mapping[str, Any], at: tuple[str | int, ...], default_max: int) -> list[FieldError]:
     """Rules between keys, on the raw values, so that they are found together with the rest."""
+    errors = list(web_errors(value, at))
     low, high = value.get("min_containers", 0), value.get("max_containers")
     told = "max_containers" if high is not None else "the server's default of max_containers"
     low, high = whole(low), default_max if high is None else whole(high)
     if type(low) is int and type(high) is int and low > high:
-        return [FieldError(pointer(*at, "min_containers"), f"must not be above {told}: {low} > {high}")]
-    return []
+        errors.append(FieldError(pointer(*at, "min_containers"), f"must not be above {told}: {low} > {high}"))
+    return errors
 
 
 def _text_problem(value: object) -> str | None:

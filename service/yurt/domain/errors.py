@@ -7,7 +7,8 @@
     │   └── NotSupported          a known key whose feature this server does not have yet
     ├── Unauthenticated, Forbidden
     ├── NotFound, CallExpired
-    ├── AlreadyExists, RevisionMoved, AppStopped, NotEphemeral, NotCancellable, NotRedrivable, InUse, TooLate
+    ├── AlreadyExists, RevisionMoved, AppStopped, NotCallable, NotEphemeral, NotCancellable, NotRedrivable, InUse
+    ├── TooLate
     ├── TooLarge, TooManyPending
     └── Unavailable               store away, or shutting down
 
@@ -141,6 +142,13 @@ class AppStopped(YurtError):
 
     code = "app_stopped"
     title = "The app is stopped"
+
+
+class NotCallable(YurtError):
+    """The function answers HTTP by itself: calls are not what it takes."""
+
+    code = "not_callable"
+    title = "The function answers HTTP"
 
 
 class NotEphemeral(YurtError):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from yurt.domain.classes import ClassSpec, queue_of
 from yurt.domain.retry import NO_RETRIES, RetryPolicy
+from yurt.domain.web import Web
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class LiveFunction:
         secrets: names of secrets whose values are variables, the later winning; `env` wins over all of them.
         slots: inputs that one container runs at once.
         retries: which failed attempts are made again, and when.
+        web: how it answers HTTP; None for one that is called.
         scaling: the effective scaling: default, then definition, then override.
         of_class: its methods, hooks and parameters; None for a plain function.
         parameters_json: what the containers of this pool are made with, if it is one of a class with parameters.
@@ -64,6 +66,7 @@ class LiveFunction:
     retries: RetryPolicy = NO_RETRIES
     of_class: ClassSpec | None = None
     parameters_json: str | None = None
+    web: Web | None = None
 
     @property
     def address(self) -> str:

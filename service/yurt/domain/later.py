@@ -10,11 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from yurt.domain.errors import FieldError
-from yurt.domain.naming import did_you_mean, pointer
+from yurt.domain.naming import pointer
 from yurt.domain.validation import type_name
-
-KINDS = ("function", "class", "asgi", "wsgi", "web_server")
-"""The kinds of the design; so far only the first runs."""
 
 CALL_OPTIONS = ("priority", "delay", "queue_timeout", "callback_url", "metadata")
 """What belongs beside a call's arguments, and is easily taken for a key of a definition."""
@@ -33,10 +30,6 @@ class LaterKey:
     schema: Mapping[str, Any]
 
 
-def _only(*accepted: object) -> LaterKey:
-    return LaterKey(accepted, {"enum": [*accepted]})
-
-
 _NOTHING = LaterKey((None,), {"type": "null"})
 _EMPTY_LIST = LaterKey(([],), {"type": "array", "maxItems": 0})
 _ONE_INPUT = LaterKey(
@@ -49,7 +42,6 @@ _ONE_INPUT = LaterKey(
 )
 
 LATER: Mapping[str, LaterKey] = {
-    "kind": _only("function"),
     "batching": _NOTHING,
     "concurrency": _ONE_INPUT,
     "requirements": _EMPTY_LIST,
@@ -57,11 +49,6 @@ LATER: Mapping[str, LaterKey] = {
     "exit": _EMPTY_LIST,
     "methods": _EMPTY_LIST,
     "parameters": _EMPTY_LIST,
-    "factory": LaterKey((False,), {"const": False}),
-    "port": _NOTHING,
-    "web": _NOTHING,
-    "label": _NOTHING,
-    "requires_auth": _NOTHING,
     "may_call": _EMPTY_LIST,
     "callback": _NOTHING,
 }
@@ -74,11 +61,15 @@ def refuse_later(definition: Mapping[str, Any], at: tuple[str | int, ...]) -> li
         definition: the definition as it came.
         at: where it stands in the body.
     """
-    return [
+    found = [
         _refusal(key, definition[key], later, at)
         for key, later in LATER.items()
         if key in definition and not any(_same(definition[key], accepted) for accepted in later.accepted)
     ]
+    if definition.get("kind") == "class":
+        message = 'kind "class" is not supported yet: leave kind out, or send "function".'
+        found.append(FieldError(pointer(*at, "kind"), message, "not_supported"))
+    return found
 
 
 def _same(one: object, other: object) -> bool:
@@ -88,9 +79,6 @@ def _same(one: object, other: object) -> bool:
 
 def _refusal(key: str, value: object, later: LaterKey, at: tuple[str | int, ...]) -> FieldError:
     where = pointer(*at, key)
-    if key == "kind" and value not in KINDS:
-        hint = did_you_mean(value, KINDS) if isinstance(value, str) else ""
-        return FieldError(where, f"must be one of {', '.join(KINDS)}, got {type_name(value)}.{hint}")
     plain = json.dumps(later.accepted[0])
     got = f"{key} {type_name(value)}" if isinstance(value, str | int | float) else f"This value of {key}"
     return FieldError(where, f"{got} is not supported yet: leave {key} out, or send {plain}.", "not_supported")

@@ -137,6 +137,14 @@ class Function:
 
 
 @dataclass(frozen=True, slots=True)
+class Label:
+    """The name of a live function in URLs. Key: label. It goes with the function."""
+
+    label: str
+    function_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Revision:
     """An immutable, numbered definition of a function. Key: (function_id, number).
 

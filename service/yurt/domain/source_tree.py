@@ -97,18 +97,12 @@ class SourceTree:
         self._parsed: dict[str, Module | None] = {}
 
     def check(self, entrypoint: str) -> None:
-        """Check that `module:name` is there, and something that can be served.
+        """Check that `module:name` is there, and a function that can be served.
 
         Raises:
             SourceError: it is not.
         """
-        name = entrypoint.partition(":")[2]
-        module = self._module(entrypoint)
-        if module is None:
-            return
-        binding = module.bindings.get(name)
-        if binding is None and not module.open:
-            raise SourceError(_no_such_name(entrypoint, module))
+        binding = self._binding(entrypoint)
         if binding is not None and binding.shape is Shape.CLASS:
             raise SourceError(
                 f"{entrypoint} is a class; classes are not supported yet: name a function", supported=False
@@ -118,17 +112,39 @@ class SourceTree:
                 f"{entrypoint} is a generator; generators are not supported yet: return a list", supported=False
             )
 
-    def check_scheduled(self, entrypoint: str) -> None:
-        """Check that `module:name` can be called without arguments, as schedules do.
+    def check_app(self, entrypoint: str) -> None:
+        """Check that `module:name` is there, and may be an app: an object, or a function of any form.
+
+        Raises:
+            SourceError: it cannot.
+        """
+        binding = self._binding(entrypoint)
+        if binding is not None and binding.shape is Shape.CLASS:
+            raise SourceError(
+                f"{entrypoint} is a class, not an app: name the object, or with factory a function that returns it"
+            )
+
+    def check_alone(self, entrypoint: str, key: str) -> None:
+        """Check that `module:name` can be called without arguments, as `key` of the definition wants it.
 
         Raises:
             SourceError: it cannot, or is not there.
         """
-        module = self._module(entrypoint)
-        binding = None if module is None else module.bindings.get(entrypoint.partition(":")[2])
+        binding = self._binding(entrypoint)
         if binding is not None and binding.required:
             required = _listed([*binding.required])
-            raise SourceError(f"{entrypoint} must do without arguments: give a default to {required}", key="schedule")
+            raise SourceError(f"{entrypoint} must do without arguments: give a default to {required}", key=key)
+
+    def _binding(self, entrypoint: str) -> Binding | None:
+        """What the entrypoint is bound to, or None where that cannot be seen."""
+        name = entrypoint.partition(":")[2]
+        module = self._module(entrypoint)
+        if module is None:
+            return None
+        binding = module.bindings.get(name)
+        if binding is None and not module.open:
+            raise SourceError(_no_such_name(entrypoint, module))
+        return binding
 
     def _module(self, entrypoint: str) -> Module | None:
         """The parsed module of the entrypoint, or None where it cannot be read as text."""

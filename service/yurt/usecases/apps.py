@@ -201,14 +201,16 @@ class Apps:
         if app is None:
             return
         stopped = replace(app, stopped_at=registry.clock.now(), stopped_by=by)
-        schedules = registry.schedules.without([live.function_id for live in registry.catalog.functions_of(app_id)])
+        gone = [live.function_id for live in registry.catalog.functions_of(app_id)]
+        schedules, labels = registry.schedules.without(gone), registry.labels.without(gone)
 
         def then() -> None:
             schedules.apply()
+            labels.apply()
             for live in registry.catalog.remove_app(app_id):
                 registry.deployments.retire(live.function_id, by="app_stopped")
 
-        await registry.commit([Save(stopped), *schedules.changes], then)
+        await registry.commit([Save(stopped), *schedules.changes, *labels.changes], then)
         _log.info("app_stopped", app_id=app_id, name=app.name, environment=app.environment, by=by)
 
 

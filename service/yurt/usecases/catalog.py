@@ -52,6 +52,10 @@ class Catalog:
         """A live function of an app, by name."""
         return self._of_app.get(app_id, {}).get(name)
 
+    def by_id(self, function_id: str) -> LiveFunction | None:
+        """The live function with that id, whoever asks."""
+        return self._functions.get(function_id)
+
     def functions_of(self, app_id: str) -> list[LiveFunction]:
         """The live functions of an app."""
         return list(self._of_app.get(app_id, {}).values())

@@ -21,6 +21,9 @@ from yurt.domain.overrides import Override
 from yurt.domain.records import App, AppState, Bundle, Function, Revision, Secret
 from yurt.domain.secrets import missing
 from yurt.domain.source_tree import SourceError, SourceTree
+from yurt.domain.web import Kind
+from yurt.usecases.catalog import Catalog
+from yurt.usecases.labels import LabelPlan
 from yurt.usecases.principals import Principal
 from yurt.usecases.registry import FunctionView, Registry
 
@@ -129,13 +132,16 @@ class Deploys:
             app = await registry.live_app(principal, app.id, None)
             if errors := await self._missing_secrets(app, {one.name: one.definition for one in wanted}, at):
                 raise refusal(errors)  # deleted since they were read
-            steps = [await self._plan(principal, app, one, if_match) for one in wanted]
             pruned = (
                 [] if not prune else [f for f in registry.catalog.functions_of(app.id) if f.name not in definitions]
             )
+            labels = LabelPlan(registry.labels, [live.function_id for live in pruned])
+            steps = [await self._plan(principal, app, one, labels, if_match) for one in wanted]
+            if errors := _kind_errors(steps, self._registry.catalog, at):
+                raise refusal(errors)
             gone = [await self.deletion(principal, live.function_id) for live in pruned]
             if not dry_run:
-                await self._apply(app, wanted, steps, gone)
+                await self._apply(app, wanted, steps, gone, labels)
         warnings += await self._foreseen(steps, {warned.code for warned in warnings}, at)
         return Deployed(app, tuple(steps), tuple(sorted(live.name for live in pruned)), tuple(warnings))
 
@@ -154,8 +160,9 @@ class Deploys:
         if gone:
             message = f"needs what is gone: {gone[0].message}"
             raise refusal([FieldError("/revision", message)])
-        step = Step(self._next(principal, view, wanted, rollback_of=number), ("rollback",))
-        await self._apply(view.app, [], [step], [])
+        labels = LabelPlan(self._registry.labels)
+        step = Step(self._next(principal, view, wanted, labels, rollback_of=number), ("rollback",))
+        await self._apply(view.app, [], [step], [], labels)
         return step.view
 
     async def deletion(self, principal: Principal, function_id: str) -> Function:
@@ -167,7 +174,7 @@ class Deploys:
 
     async def delete(self, app: App, gone: Sequence[Function]) -> None:
         """Commit deletions. Only inside `changing`."""
-        await self._apply(app, [], [], gone)
+        await self._apply(app, [], [], gone, LabelPlan(self._registry.labels, [one.id for one in gone]))
 
     # ------------------------------------------------------------------ read
 
@@ -289,28 +296,36 @@ class Deploys:
 
     # ------------------------------------------------------------------ plan
 
-    async def _plan(self, principal: Principal, app: App, wanted: Wanted, if_match: Collection[str] | None) -> Step:
+    async def _plan(
+        self, principal: Principal, app: App, wanted: Wanted, labels: LabelPlan, if_match: Collection[str] | None
+    ) -> Step:
         live = self._registry.catalog.function(app.id, wanted.name)
         current = None if live is None else await self._registry.store.records.get(Function, live.function_id)
         _check_match(app, wanted.name, current, if_match)
         if current is None:
-            return Step(self._first(principal, app, wanted), None)
+            return Step(self._first(principal, app, wanted, labels), None)
         view = await self._registry.view(app, current)
         changed = changed_keys(view.definition, wanted.definition)
         if view.revision.bundle != wanted.bundle:
             changed.append("source")
         if not changed and self._registry.deployments.deploy_error(current.id) is not None:
             changed.append(RETRIED)
-        return Step(self._next(principal, view, wanted) if changed else view, tuple(changed))
+        return Step(self._next(principal, view, wanted, labels) if changed else view, tuple(changed))
 
-    def _first(self, principal: Principal, app: App, wanted: Wanted) -> FunctionView:
+    def _first(self, principal: Principal, app: App, wanted: Wanted, labels: LabelPlan) -> FunctionView:
         now = self._registry.clock.now()
         function_id = ids.ulid(ids.FUNCTION, now, self._registry.random_bytes)
         function = Function(function_id, app.id, wanted.name, 1, now, now)
-        return self._registry.compose(app, function, _revision(principal, function, wanted, now))
+        label = labels.assign(app, function.id, function.name, wanted.definition)
+        return self._registry.compose(app, function, _revision(principal, function, wanted, now), label)
 
     def _next(
-        self, principal: Principal, view: FunctionView, wanted: Wanted, rollback_of: int | None = None
+        self,
+        principal: Principal,
+        view: FunctionView,
+        wanted: Wanted,
+        labels: LabelPlan,
+        rollback_of: int | None = None,
     ) -> FunctionView:
         now = self._registry.clock.now()
         kept = view.function.override_json
@@ -318,11 +333,19 @@ class Deploys:
             kept = None
         function = replace(view.function, revision=view.function.revision + 1, updated_at=now, override_json=kept)
         revision = replace(_revision(principal, function, wanted, now), rollback_of=rollback_of)
-        return self._registry.compose(view.app, function, revision)
+        label = labels.assign(view.app, function.id, function.name, wanted.definition)
+        return self._registry.compose(view.app, function, revision, label)
 
     # ------------------------------------------------------------------ apply
 
-    async def _apply(self, app: App, wanted: Sequence[Wanted], steps: Sequence[Step], gone: Sequence[Function]) -> None:
+    async def _apply(
+        self,
+        app: App,
+        wanted: Sequence[Wanted],
+        steps: Sequence[Step],
+        gone: Sequence[Function],
+        labels: LabelPlan,
+    ) -> None:
         registry = self._registry
         written = [step.view for step in steps if step.writes]
         changes: list[Change] = [Save(function) for function in gone]  # first: a name may pass to another function
@@ -337,7 +360,10 @@ class Deploys:
             random_bytes=registry.random_bytes,
         )
 
+        relabelled = labels.written(view.function.id for view in written)
+
         def then() -> None:
+            relabelled.apply()
             for function in gone:
                 live = registry.catalog.function(app.id, function.name)
                 if live is not None:
@@ -348,7 +374,7 @@ class Deploys:
                 registry.deployments.deploy(view.live)
             schedules.apply()
 
-        await registry.commit((*changes, *schedules.changes), then)
+        await registry.commit((*changes, *schedules.changes, *relabelled.changes), then)
         for view in written:
             _log.info(
                 "function_deployed",
@@ -388,9 +414,33 @@ def _check_match(app: App, name: str, current: Function | None, if_match: Collec
 
 
 def _check_entrypoint(tree: SourceTree, definition: FunctionDefinition) -> None:
-    tree.check(definition.entrypoint)
+    entrypoint, kind = definition.entrypoint, definition.kind
+    if kind in {Kind.ASGI, Kind.WSGI}:
+        tree.check_app(entrypoint)
+    else:
+        tree.check(entrypoint)
+    if definition.factory:
+        tree.check_alone(entrypoint, "factory")
+    if kind is Kind.WEB_SERVER:
+        tree.check_alone(entrypoint, "kind")
     if definition.schedule is not None:
-        tree.check_scheduled(definition.entrypoint)
+        tree.check_alone(entrypoint, "schedule")
+
+
+def _kind_errors(steps: Sequence[Step], catalog: Catalog, at: Callable[[str], tuple[str, ...]]) -> list[FieldError]:
+    """One error for each function that is called and would answer HTTP, or the other way round.
+
+    Its containers could not be told apart from those of the revision before, nor would its pending calls be run.
+    """
+    errors = []
+    for step in steps:
+        new = step.view.live
+        old = catalog.function(new.app_id, new.name)
+        if old is not None and (old.web is None) != (new.web is None):
+            was, will = ("is called", "answer HTTP") if old.web is None else ("answers HTTP", "be called")
+            message = f"{new.address} {was}, and would {will}: delete it first, or choose another name"
+            errors.append(FieldError(pointer(*at(new.name), "kind"), message))
+    return errors
 
 
 def _source_error(error: SourceError, definition: FunctionDefinition, at: tuple[str, ...]) -> FieldError:

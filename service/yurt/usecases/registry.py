@@ -14,10 +14,12 @@ from yurt.domain.errors import AppStopped, NotFound, Unavailable, YurtError
 from yurt.domain.functions import LiveFunction
 from yurt.domain.naming import did_you_mean, shown, split_address
 from yurt.domain.overrides import Override, defined_scaling, effective_scaling
-from yurt.domain.records import App, Function, Revision, Schedule, ScheduleMark
+from yurt.domain.records import App, Function, Label, Revision, Schedule, ScheduleMark
+from yurt.domain.web import Web
 from yurt.ports import Blobs, Clock, Deployments, EngineRefused, Store
 from yurt.usecases.catalog import Catalog
 from yurt.usecases.environments import Environments
+from yurt.usecases.labels import LabelBook
 from yurt.usecases.principals import Principal
 from yurt.usecases.schedule_book import ScheduleBook
 
@@ -52,6 +54,7 @@ class Registry:
         deployments: told of every change after its commit.
         capacity: tells what the engine has to give.
         schedules: those of live functions.
+        labels: those of live functions.
         default_max: `max_containers` of functions whose definition names none.
         honours_image: whether the engine runs the image that a definition names.
         python: tells the version of Python that runs functions, or None where nobody knows.
@@ -67,6 +70,7 @@ class Registry:
     deployments: Deployments
     capacity: Callable[[], Awaitable[Capacity]]
     schedules: ScheduleBook = field(default_factory=ScheduleBook)
+    labels: LabelBook = field(default_factory=LabelBook)
     default_max: int = 10
     honours_image: bool = False
     python: Callable[[], tuple[int, int] | None] = lambda: sys.version_info[:2]
@@ -76,6 +80,8 @@ class Registry:
 
     async def load(self) -> None:
         """Fill the catalog from the store. Call it once, before anything else; nobody is told of what it finds."""
+        for label in await self.store.records.find(Label, {}):
+            self.labels.put(label)
         for app in await self.store.records.find(App, {"stopped_at": None}):
             self.catalog.put_app(app)
             for function in await self.store.records.find(Function, {"app_id": app.id, "deleted_at": None}):
@@ -141,8 +147,8 @@ class Registry:
             raise RuntimeError(f"the store has no revision {function.revision} of {function.id}")
         return self.compose(app, function, revision)
 
-    def compose(self, app: App, function: Function, revision: Revision) -> FunctionView:
-        """Put records together into what is in force."""
+    def compose(self, app: App, function: Function, revision: Revision, label: str | None = None) -> FunctionView:
+        """Put records together into what is in force. `label` is the function's, where it gets a new one."""
         definition = parse_stored(revision.definition_json)
         override = Override.model_validate_json(function.override_json) if function.override_json else None
         live = LiveFunction(
@@ -165,6 +171,7 @@ class Registry:
             secrets=tuple(definition.secrets),
             single_use_containers=definition.single_use_containers,
             retries=definition.retries.policy(),
+            web=_web(definition, label or self.labels.of(function.id)),
         )
         return FunctionView(app, function, revision, definition, live)
 
@@ -258,6 +265,19 @@ class Registry:
         if not found:
             return ""
         return f" {ref} does exist in environment {', '.join(found[:_LISTED])}: send ?environment={found[0]}."
+
+
+def _web(definition: FunctionDefinition, label: str | None) -> Web | None:
+    if not definition.answers_http:
+        return None
+    return Web(
+        kind=definition.kind,
+        label=label or "",
+        method=definition.web.method if definition.web is not None else None,
+        port=definition.port,
+        factory=definition.factory,
+        requires_auth=definition.requires_auth,
+    )
 
 
 async def _settles(settled: "asyncio.Future[Exception | None]") -> bool:

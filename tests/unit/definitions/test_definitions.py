@@ -203,8 +203,6 @@ def test_min_above_max_is_refused_with_either_maximum() -> None:
         ("enter", ["load"]),
         ("methods", ["embed"]),
         ("parameters", [{"name": "model"}]),
-        ("factory", True),
-        ("port", 8000),
         ("may_call", ["other"]),
     ],
 )

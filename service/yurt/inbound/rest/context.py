@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 
 from aiohttp import web
 
+from yurt.domain.web import WebPlaces
 from yurt.inbound.rest.call_shapes import Shaper
 from yurt.inbound.rest.pages import Pages
 from yurt.inbound.rest.readiness import Health
@@ -60,6 +61,7 @@ class Services:
     clock: Clock
     health: Health
     metrics: Metrics
+    web: WebPlaces = field(default_factory=WebPlaces)
     pages: Pages = field(default_factory=Pages)
 
 

@@ -100,7 +100,8 @@ async def _list(ctx: Context[FunctionsQuery, None]) -> web.StreamResponse:
     )
     views = found[: ctx.query.limit]
     following = cursor("functions", views[-1].function.id) if len(found) > len(views) else None
-    return page([shapes.function(view, _error(ctx, view), whole=False) for view in views], following)
+    shown = [shapes.function(view, _error(ctx, view), whole=False, urls=_urls(ctx, view)) for view in views]
+    return page(shown, following)
 
 
 async def _get_in(ctx: Context[PlaceQuery, None]) -> web.StreamResponse:
@@ -154,6 +155,11 @@ def _error(ctx: Context[Any, Any], view: FunctionView) -> Any:
     return ctx.services.functions.deploy_error(view.function.id)
 
 
+def _urls(ctx: Context[Any, Any], view: FunctionView) -> tuple[str, ...]:
+    web = view.live.web
+    return ctx.services.web.urls(web.label) if web is not None and view.function.deleted_at is None else ()
+
+
 def answer_function(
     ctx: Context[Any, Any], view: FunctionView, status: int = 200, warnings: tuple[Warned, ...] = ()
 ) -> web.Response:
@@ -161,7 +167,8 @@ def answer_function(
     headers = {"ETag": f'"{view.function.revision}"'}
     if status == 201:
         headers["Location"] = f"/v1/functions/{view.function.id}"
-    return json_answer(status, shapes.function(view, _error(ctx, view), warnings=warnings), headers)
+    shown = shapes.function(view, _error(ctx, view), warnings=warnings, urls=_urls(ctx, view))
+    return json_answer(status, shown, headers)
 
 
 _SHOWN = Answer(200, "The function.", Function, headers=(_ETAG,), example=FUNCTION_EXAMPLE)

@@ -125,6 +125,12 @@ CATALOGUE: tuple[Entry, ...] = (
         "Deploy it again, and address it by name (`app:function`), so that callers need not learn a new id.",
     ),
     _entry(
+        errors.NotCallable,
+        409,
+        "The function answers HTTP by itself; it has no calls.",
+        "Send a request to its `web_url`.",
+    ),
+    _entry(
         errors.NotEphemeral,
         409,
         "A deployed app was to be renewed, which lives until it is stopped.",

@@ -6,7 +6,7 @@ them in the document, and the tests hold answers against them.
 
 import json
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from pydantic import Field
@@ -17,6 +17,7 @@ from yurt.domain.functions import Scaling
 from yurt.domain.overrides import Override
 from yurt.domain.records import AppState
 from yurt.domain.times import rfc3339
+from yurt.domain.web import Kind
 from yurt.inbound.rest.models import Name, Query, Shown, Time
 from yurt.usecases.deploys import Warned
 from yurt.usecases.functions import Autoscaling
@@ -105,7 +106,7 @@ class Function(Shown):
     app: str
     name: str
     environment: str
-    kind: Literal["function"]
+    kind: Kind
     entrypoint: str
     revision: int
     image: str | None = None
@@ -119,6 +120,10 @@ class Function(Shown):
     max_containers: int
     buffer_containers: int
     scaledown_window: int = Field(description="Seconds.")
+    web_url: str | None = Field(None, description="Where a function that answers HTTP is reached.")
+    web_urls: list[str] | None = Field(
+        None, description="Every such place, `web_url` first: by a host name of its own, and by a path."
+    )
     definition: dict[str, Any] | None = Field(None, description="What was sent. Left out of lists.")
     created_at: Time
     updated_at: Time
@@ -217,9 +222,14 @@ def app(found: records.App, containers_running: int) -> App:
 
 
 def function(
-    view: FunctionView, error: Ending | None, *, whole: bool = True, warnings: Sequence[Warned] = ()
+    view: FunctionView,
+    error: Ending | None,
+    *,
+    whole: bool = True,
+    warnings: Sequence[Warned] = (),
+    urls: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """A function as it is shown; with its definition where `whole`."""
+    """A function as it is shown; with its definition where `whole`. `urls` are where it answers HTTP."""
     live, record, definition = view.live, view.function, view.definition
     shown: dict[str, Any] = {
         "function_id": record.id,
@@ -227,7 +237,7 @@ def function(
         "app": view.app.name,
         "name": record.name,
         "environment": view.app.environment,
-        "kind": "function",
+        "kind": definition.kind,
         "entrypoint": definition.entrypoint,
         "revision": record.revision,
         "image": definition.image,
@@ -238,6 +248,8 @@ def function(
         "startup_timeout": definition.startup_timeout,
         "retries": definition.retries.max_retries,
         **_scaling(live.scaling),
+        "web_url": urls[0] if urls else None,
+        "web_urls": urls or None,
         "definition": msgspec.Raw(view.revision.definition_json.encode()) if whole else None,
         "created_at": rfc3339(record.created_at),
         "updated_at": rfc3339(record.updated_at),

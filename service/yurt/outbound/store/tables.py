@@ -68,6 +68,7 @@ def _only_set(name: str, column: sa.Column[Any]) -> None:
 environments = _of(records.Environment, "environments", ("name",))
 apps = _of(records.App, "apps", ("id",))
 functions = _of(records.Function, "functions", ("id",))
+labels = _of(records.Label, "labels", ("label",))
 revisions = _of(records.Revision, "revisions", ("function_id", "number"))
 tokens = _of(records.Token, "tokens", ("id",))
 bundles = _of(records.Bundle, "bundles", ("environment", "sha256"))
@@ -171,6 +172,7 @@ TABLES: dict[type, sa.Table] = {
     records.Environment: environments,
     records.App: apps,
     records.Function: functions,
+    records.Label: labels,
     records.Revision: revisions,
     records.Token: tokens,
     records.Bundle: bundles,
