@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import traceback
 from types import TracebackType
 from typing import Any, Dict, Optional, Set
@@ -87,6 +88,11 @@ def clean(text: str, limit: int) -> str:
     half = limit // 2
     note = f"\n… {len(data) - 2 * half} bytes left out …\n"
     return data[:half].decode("utf-8", "ignore") + note + data[-half:].decode("utf-8", "ignore")
+
+
+def note(text: str) -> None:
+    """A line for the author of the function, on its standard error."""
+    sys.stderr.write(clean(text, MAX_TEXT_BYTES).rstrip("\n") + "\n")
 
 
 def signature_of(function: Any) -> str:

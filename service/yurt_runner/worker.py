@@ -37,6 +37,10 @@ def main(links: Links) -> int:
         set_environment(welcome)
         limit_memory(memory_mib, spare_bytes=links.page.rows * stack_bytes() if links.page.rows > 1 else 0)
         fill_source(frame, welcome, source)
+        if welcome.get("web"):
+            from yurt_runner.web import serve  # asyncio, and more: only for those who use it
+
+            return serve(links, printing, welcome, source, began)
         function = load(welcome["entrypoint"], source)
         terms = Terms(function, source, float(welcome.get("timeout_s", 300)), memory_mib)
         work = new_work(terms, welcome)
