@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from yurt.domain import gpu
@@ -123,6 +123,23 @@ def check_store_url(url: str) -> None:
         )
 
 
+_WEB_URL = re.compile(r"https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?")
+
+
+def check_web_url(url: str | None) -> str | None:
+    """Return it, without a slash at its end.
+
+    Raises:
+        ValueError: names of functions cannot be put below it.
+    """
+    if url is None:
+        return None
+    plain = url.lower().removesuffix("/")
+    if not _WEB_URL.fullmatch(plain):
+        raise ValueError(f"{url!r} is not scheme://host or scheme://host:port, such as https://apps.example.com")
+    return plain
+
+
 def expand(path: object) -> object:
     """A path as given by a person, made absolute."""
     return Path(path).expanduser().absolute() if isinstance(path, str | Path) else path
@@ -177,6 +194,33 @@ class Settings(BaseSettings):
 
     listen: Annotated[Address, BeforeValidator(parse_address), NoDecode] = Address("127.0.0.1", 7600)
     """`host:port` of the REST API. Port 0: the system chooses, and the start says which."""
+
+    gateway_listen: Annotated[Address | None, BeforeValidator(parse_address), NoDecode] = None
+    """`host:port` of a further port for functions that answer HTTP, by the name of the host and by `/web/<label>/`.
+    Needed for the latter where `--listen` is not of the loopback: their pages must not share the API's origin."""
+
+    web_url: Annotated[str | None, AfterValidator(check_web_url)] = None
+    """Below which functions are reached that answer HTTP, such as https://apps.example.com: each has a name of its
+    own there, https://<label>.apps.example.com. By default http://localhost with the port of `--listen`, if that is of
+    the loopback."""
+
+    web_trusted: Annotated[tuple[Network, ...], BeforeValidator(parse_networks), NoDecode] = ()
+    """Networks of proxies before the gateway, whose X-Forwarded-For, -Host and -Proto are believed: with commas."""
+
+    web_head_bytes: int = Field(default=64 << 10, ge=1024, le=1 << 20)
+    """The largest head of a request to a function that answers HTTP, in bytes; above it 431."""
+
+    web_body_bytes: int = Field(default=4 << 30, ge=0)
+    """The largest body of such a request, in bytes; above it 413."""
+
+    web_idle_s: float = Field(default=60, gt=0, le=86_400)
+    """How long such a request may pause while it is sent (408), and its response while nobody reads it, in seconds."""
+
+    web_wait_s: float = Field(default=300, gt=0, le=86_400)
+    """How long such a request waits for a container, in seconds; then 504."""
+
+    web_waiting: int = Field(default=1000, ge=0, le=100_000)
+    """How many requests of one function wait for a container; further ones get 503."""
 
     engine: Literal["local"] = "local"
     """Where containers come from. `local`: subprocesses of this machine, which are not isolated from it."""

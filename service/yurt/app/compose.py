@@ -5,7 +5,11 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from yurt.app.gauges import watch
+from yurt.domain.functions import LiveFunction
 from yurt.domain.ids import Tags
+from yurt.domain.web import WebPlaces
+from yurt.inbound.gateway.gateway import Gateway
+from yurt.inbound.gateway.limits import GatewayLimits
 from yurt.inbound.rest.call_shapes import Shaper
 from yurt.inbound.rest.callback_shapes import Teller
 from yurt.inbound.rest.context import Services
@@ -27,7 +31,9 @@ from yurt.pools.ledger import Ledger
 from yurt.pools.lives import Lives
 from yurt.pools.numbers import Numbers
 from yurt.pools.sessions import Sessions
-from yurt.ports import Clock, Store
+from yurt.pools.traffic import Traffic
+from yurt.pools.visits import Visits
+from yurt.ports import Clock, Discovery, Store
 from yurt.settings import Settings
 from yurt.usecases.apps import Apps
 from yurt.usecases.awakening import Awakening
@@ -72,6 +78,8 @@ class Parts:
     services: Services
     requests: RequestLog
     door: Door
+    visits: Visits
+    gateway: Gateway
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +92,7 @@ class Outside:
     logs: FileLogs
     engine: LocalEngine
     sealer: Sealer
+    discovery: Discovery
 
 
 def make_engine(settings: Settings, installation: str) -> LocalEngine:
@@ -102,11 +111,12 @@ def make_engine(settings: Settings, installation: str) -> LocalEngine:
     )
 
 
-def compose(settings: Settings, outside: Outside, *, url: str, log_stream: TextIO) -> Parts:
+def compose(settings: Settings, outside: Outside, *, url: str, web: WebPlaces, log_stream: TextIO) -> Parts:
     """Everything but what is opened first.
 
     Args:
         url: where containers reach this server, without path.
+        web: where functions are reached that answer HTTP.
         log_stream: takes the lines of requests.
     """
     clock, store, engine = outside.clock, outside.store, outside.engine
@@ -115,9 +125,11 @@ def compose(settings: Settings, outside: Outside, *, url: str, log_stream: TextI
     numbers = Numbers(store.identity.epoch, store.journal.next_epoch)
     heart, later, lives = _heart(settings, outside, background, numbers, tags, url)
     registry = _registry(settings, outside, heart)
-    services = _services(settings, outside, registry, heart, lives, tags)
+    services = _services(settings, outside, registry, heart, lives, tags, web)
     watch(services.metrics.gauges, heart, store.journal)
     requests = RequestLog.to(log_stream, settings.log_format)
+    visits = Visits(heart, lives, clock, outside.discovery)
+    gateway = _gateway(settings, registry, heart, visits, services, requests)
     door = Door(services, requests, body_limit_bytes=settings.body_limit_bytes, open_metrics=settings.open_metrics)
     sessions = Sessions(
         lives=lives,
@@ -159,6 +171,39 @@ def compose(settings: Settings, outside: Outside, *, url: str, log_stream: TextI
         services=services,
         requests=requests,
         door=door,
+        visits=visits,
+        gateway=gateway,
+    )
+
+
+def _gateway(
+    settings: Settings, registry: Registry, heart: Heart, visits: Visits, services: Services, requests: RequestLog
+) -> Gateway:
+    """The door of functions that answer HTTP."""
+
+    def find(label: str) -> LiveFunction | None:
+        function_id = registry.labels.function_id(label)
+        return None if function_id is None else registry.catalog.by_id(function_id)
+
+    def traffic(function_id: str) -> Traffic | None:
+        pool = heart.pools.get(function_id)
+        return None if pool is None or pool.retired_by is not None else pool.traffic
+
+    return Gateway(
+        find=find,
+        traffic=traffic,
+        tick=visits.tick,
+        tokens=services.tokens,
+        log=requests,
+        observe=services.metrics.requests.observe,
+        limits=GatewayLimits(
+            head_bytes=settings.web_head_bytes,
+            body_bytes=settings.web_body_bytes,
+            idle_s=settings.web_idle_s,
+            wait_s=settings.web_wait_s,
+            waiting=settings.web_waiting,
+        ),
+        trusted=settings.web_trusted,
     )
 
 
@@ -212,7 +257,13 @@ def _registry(settings: Settings, outside: Outside, heart: Heart) -> Registry:
 
 
 def _services(
-    settings: Settings, outside: Outside, registry: Registry, heart: Heart, lives: Lives, tags: Tags
+    settings: Settings,
+    outside: Outside,
+    registry: Registry,
+    heart: Heart,
+    lives: Lives,
+    tags: Tags,
+    web: WebPlaces,
 ) -> Services:
     """What the handlers of the REST door call."""
     clock, store, engine = outside.clock, outside.store, outside.engine
@@ -244,6 +295,7 @@ def _services(
         heart=heart,
         shaper=Shaper(tags),
         clock=clock,
+        web=web,
     )
 
 

@@ -11,15 +11,19 @@ import signal
 import socket
 import sys
 from contextlib import AsyncExitStack
+from functools import partial
 
 import structlog
 from aiohttp import web
 
 from yurt.app.compose import Outside, Parts, compose, deliveries, make_engine, retention
+from yurt.app.web import reached_at, web_ports
 from yurt.clock import SystemClock
 from yurt.domain.records import Secret
+from yurt.inbound.gateway.requests import Sites
 from yurt.inbound.rest.readiness import Phase
 from yurt.inbound.rest.server import DoorRunner
+from yurt.inbound.switch import SharedPort
 from yurt.logging import configure
 from yurt.loops.containers import watch_containers
 from yurt.loops.engine import tidy_engine
@@ -30,12 +34,13 @@ from yurt.loops.supervisor import Supervisor
 from yurt.loops.timers import run_timers
 from yurt.outbound.admin_token import FILE_NAME, write_admin_token
 from yurt.outbound.blobs import FileBlobs
+from yurt.outbound.discovery import LocalDiscovery
 from yurt.outbound.engines.local import InterpreterUnusable, RunDirRefused
 from yurt.outbound.logs import FileLogs
 from yurt.outbound.sealing import KeyRing, SecretKeyRefused, open_ring
 from yurt.outbound.store import StoreRefused, open_chosen
 from yurt.ports import Store
-from yurt.settings import Settings
+from yurt.settings import Address, Settings
 
 RUNNING_GRACE_S = 30.0
 """What running inputs get when the server is told to stop, in seconds; nothing where a part of it has failed: what they
@@ -100,7 +105,7 @@ async def _say_goodbye(supervisor: Supervisor) -> None:
 async def _start(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Supervisor]:
     """Open everything; what is opened is closed by the stack, last first."""
     clock = SystemClock()
-    listener = _listen(settings)
+    listener = _listen(settings.listen, "--listen")
     stack.callback(listener.close)
     store = await stack.enter_async_context(
         open_chosen(settings.data_dir, settings.store_url, clock=clock, power=settings.durability == "power")
@@ -112,8 +117,13 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Supe
     await logs.open()
     stack.push_async_callback(logs.close)
     engine = make_engine(settings, store.identity.installation)
-    outside = Outside(clock, store, blobs, logs, engine, await _keys(settings, store))
-    parts = compose(settings, outside, url=_url(listener), log_stream=sys.stderr)
+    outside = Outside(clock, store, blobs, logs, engine, await _keys(settings, store), LocalDiscovery())
+    own = _listen(settings.gateway_listen, "--gateway-listen") if settings.gateway_listen is not None else None
+    if own is not None:
+        stack.callback(own.close)
+    ports = web_ports(settings, reached_at(listener), reached_at(own) if own is not None else None)
+    parts = compose(settings, outside, url=_url(listener), web=ports.places, log_stream=sys.stderr)
+    stack.push_async_callback(parts.gateway.stop)
     stack.push_async_callback(parts.background.close)
     supervisor = Supervisor()
     stack.push_async_callback(supervisor.stop)
@@ -128,8 +138,12 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Supe
     supervisor.run("retention", delete_old(retention(parts), clock))
     supervisor.run("callbacks", deliveries(parts).run())
     supervisor.run("request-log", parts.requests.run())
+    supervisor.run("gateway", parts.gateway.watch())
+    supervisor.run("discovery", outside.discovery.run(parts.visits.found))
     _settle_memory()
-    await _open_doors(parts, listener, stack)
+    await _open_doors(parts, listener, stack, ports.shared)
+    if own is not None and ports.own is not None:
+        await _open_gateway(parts, own, ports.own, stack)
     stack.push_async_callback(_stop_engine, parts)
     return parts, supervisor
 
@@ -147,9 +161,9 @@ def _settle_memory() -> None:
     gc.set_threshold(GC_THRESHOLD, 20, 20)
 
 
-def _listen(settings: Settings) -> socket.socket:
+def _listen(wanted: Address, flag: str) -> socket.socket:
     """Bind first: the address is known before anything that needs it, and a taken port stops the start at once."""
-    host, port = settings.listen
+    host, port = wanted
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -158,9 +172,7 @@ def _listen(settings: Settings) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise OSError(
-            f"{settings.listen} cannot be listened on: {error.strerror}. Choose another with --listen."
-        ) from error
+        raise OSError(f"{wanted} cannot be listened on: {error.strerror}. Choose another with {flag}.") from error
     return listener
 
 
@@ -193,8 +205,16 @@ async def _admin_token(parts: Parts) -> None:
     await parts.services.tokens.ensure_admin(publish)
 
 
-async def _open_doors(parts: Parts, listener: socket.socket, stack: AsyncExitStack) -> None:
-    runner = DoorRunner(parts.door, shutdown_timeout=1.0)
+async def _open_gateway(parts: Parts, own: socket.socket, sites: Sites, stack: AsyncExitStack) -> None:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(partial(parts.gateway.front, sites), sock=own, backlog=BACKLOG)
+    stack.callback(server.close)
+    log.info("serving_web", url=_url(own), host=own.getsockname()[0])
+
+
+async def _open_doors(parts: Parts, listener: socket.socket, stack: AsyncExitStack, shared: Sites | None) -> None:
+    share = SharedPort(parts.gateway, shared) if shared is not None else None
+    runner = DoorRunner(parts.door, shutdown_timeout=1.0, share=share)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     await web.SockSite(runner, listener, backlog=BACKLOG).start()
@@ -212,6 +232,7 @@ async def _drain(parts: Parts, again: asyncio.Event, *, grace_s: float) -> None:
     """Refuse new work and give what runs its time; a second signal cuts that short."""
     parts.health.phase = Phase.STOPPING
     parts.heart.close()
+    parts.gateway.close()
     running = parts.heart.running
     log.info("stopping", running_inputs=running(), grace_s=grace_s)
     end = parts.clock.monotonic() + grace_s

@@ -34,6 +34,7 @@ from yurt.pools.recovery import Recovery
 from yurt.pools.scaling import rescale, scale
 from yurt.pools.stored import Place, Stored
 from yurt.pools.timers import Timers
+from yurt.pools.traffic import Away, Traffic, not_callable
 from yurt.ports import Blobs, Clock, WaitingInput
 from yurt.ports import Maps as StoredMaps
 
@@ -115,6 +116,7 @@ class Heart:
         self._closed = False
         self.scale_wanted: Callable[[], None] = lambda: None
         self.items = self._new_items(blobs, background)
+        self.traffic_of: Callable[[Pool], Traffic | None] = lambda _: None
         self.maps = self._new_maps(blobs, background)
         self.stored = self._new_stored(reads, background, limits.window.stream)
         self.reach = self._new_reach(background)
@@ -173,7 +175,9 @@ class Heart:
         )
 
     def _new_pool(self, live: LiveFunction) -> Pool:
-        return Pool(live, self._desk)
+        pool = Pool(live, self._desk)
+        pool.traffic = self.traffic_of(pool) if live.web is not None else None
+        return pool
 
     def _new_desk(self, blobs: Blobs, background: Background, window: Window) -> Desk:
         return Desk(
@@ -223,6 +227,7 @@ class Heart:
 
         Raises:
             AppStopped: the function has just been retired.
+            NotCallable: it answers HTTP.
             TooManyPending: the function's queue is full, or it has too many.
             Unavailable: the server is stopping, or the journal takes nothing now.
         """
@@ -231,6 +236,8 @@ class Heart:
             pool = self.families.asked(live, target.queue, target.parameters_json)
         if pool is None or pool.retired_by is not None:
             raise AppStopped(f"{live.address} was stopped or deleted.")
+        if pool.traffic is not None:
+            raise not_callable(live)
         if self._closed:
             raise Unavailable("The server is shutting down.", code="shutting_down", retry_after_s=5)
         if len(pool.queue) + pool.held_back >= self._limits.pending:
@@ -301,6 +308,7 @@ class Heart:
 
         Raises:
             AppStopped: it has been retired.
+            NotCallable: it answers HTTP.
             Unavailable: the server is stopping.
         """
         pool = self.pools.get(function_id)
@@ -308,6 +316,8 @@ class Heart:
             pool = self.families.asked(pool.live, target.queue, target.parameters_json)
         if pool is None or pool.retired_by is not None:
             raise AppStopped("The function was stopped or deleted.")
+        if pool.traffic is not None:
+            raise not_callable(pool.live)
         if self._closed:
             raise Unavailable("The server is shutting down.", code="shutting_down", retry_after_s=5)
         return len(pool.queue) >= self._limits.pending
@@ -516,6 +526,8 @@ class Heart:
         walks: list[tuple[Pool, Sequence[Place]]] = []
         for pool in pools:
             pool.retired_by = by
+            if pool.traffic is not None:
+                pool.traffic.turn_away(Away.GONE)
             streams = (stream for stream in pool.queue.streams if stream.found is None)
             walks.append((pool, self.stored.places(streams)))
         self._background.run("retire-function", self._retire(walks, by))

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -20,6 +20,7 @@ from yurt.pools.background import Background
 from yurt.pools.ledger import Ledger
 from yurt.pools.members import LEASE_S, Member
 from yurt.pools.pool import Pool
+from yurt.pools.traffic import Away
 from yurt.ports import Clock, ContainerSpec, Ended, Engine, EngineRefused, HeldUp, Placed, Report
 from yurt_runner import wire
 
@@ -51,6 +52,8 @@ class Lives:
 
     Attributes:
         left_alone: ids of containers that nobody knows and nobody ends.
+        served: called with a container that is ready and the port of its web server, if it has one.
+        gone: called with the id of a container that has ended.
     """
 
     def __init__(
@@ -77,6 +80,8 @@ class Lives:
         self.left_alone: frozenset[str] = frozenset()
         self._closed = False
         self._turn = asyncio.Lock()
+        self.served: Callable[[Pool, Member, int | None], None] = lambda *_: None
+        self.gone: Callable[[str], None] = lambda _: None
 
     def close(self) -> None:
         """The server is stopping: containers that end now are not made up for, and their inputs stay pending."""
@@ -178,9 +183,14 @@ class Lives:
         """Write changed fields of the row of a container that is not followed."""
         self._ledger.soon((Save(replace(record, **changes)),))  # type: ignore[arg-type]  # as above
 
-    def ready(self, pool: Pool, member: Member, startup_s: float) -> None:
-        """The runner has loaded the function: the container takes inputs, and relieves an older revision."""
+    def ready(self, pool: Pool, member: Member, startup_s: float, port: int | None = None) -> None:
+        """The runner has loaded the function: the container takes inputs, and relieves an older revision.
+
+        Args:
+            port: where its web server listens, if it has one.
+        """
         if member.state is not ContainerState.STARTING:
+            self.served(pool, member, port)
             return
         member.ready = True
         member.move(Event.READY)
@@ -190,6 +200,7 @@ class Lives:
         pool.stats.started(now, now - member.begun)
         self.save(member, state=ContainerState.READY, ready_at=self._clock.now())
         log.info("container_ready", container_id=member.id, function_id=pool.live.function_id, startup_s=startup_s)
+        self.served(pool, member, port)
         self.relieve(pool)
         pool.freed(member)
 
@@ -216,6 +227,8 @@ class Lives:
             serves = any(other.state is ContainerState.READY for other in pool.members.values())
             if pool.startup.gives_up and not serves:
                 pool.fail_queued(ending)
+                if pool.traffic is not None:
+                    pool.traffic.turn_away(Away.BROKEN)
         if member.state is not ContainerState.ENDED:
             self.stop(pool, member, grace_s=0)
 
@@ -231,8 +244,14 @@ class Lives:
             self.stop(pool, member, grace_s=min(grace, self.cancel_grace_s))
             return
         self._end_by(member, grace + self.cancel_grace_s)
-        if member.link is not None:
+        if member.link is not None and not member.requests:
             member.link.send(wire.pack(wire.DRAIN, meta=wire.meta(grace_s=grace, reason=why)))
+
+    def let_go(self, member: Member) -> None:
+        """The last HTTP request of a container that drains has ended: it may end too."""
+        if member.link is not None:
+            frame = wire.pack(wire.DRAIN, meta=wire.meta(grace_s=self.drain_grace_s(member), reason="drained"))
+            member.link.send(frame)
 
     def stop(self, pool: Pool, member: Member, *, grace_s: float) -> None:
         """Make a container end, through the engine, which is asked again if nothing comes of it."""
@@ -320,6 +339,7 @@ class Lives:
     def _finish(self, pool: Pool, member: Member, ended: Ended, row: Change | None = None) -> None:
         if self._members.pop(member.id, None) is None:
             return
+        self.gone(member.id)
         if member.link is not None:
             member.link.close("ended")
             member.link = None

@@ -7,7 +7,7 @@ from yurt.domain.functions import LiveFunction
 from yurt.domain.records import Container, ContainerState
 from yurt.domain.states import Event, move
 from yurt.pools.inputs import Input
-from yurt.ports import Ended
+from yurt.ports import Address, Ended
 
 MAX_PREFETCH = 128
 """Inputs a container may hold beyond its slots."""
@@ -50,13 +50,19 @@ class Member:
         ready: it has been ready, whatever it is now.
         stopping: it was told to end.
         stop_at: when it is made to end if it has not by then, on the monotonic clock.
+        address: where its web server is reached, where it has one.
+        requests: HTTP requests that it has.
+        failures: connections to its server that failed since one did not.
+        shunned_until: while others have room it gets no requests, on the monotonic clock.
     """
 
     __slots__ = (
+        "address",
         "alone",
         "begun",
         "cpu_s",
         "ended",
+        "failures",
         "fencing",
         "function",
         "greeted",
@@ -68,7 +74,9 @@ class Member:
         "ready",
         "recalled",
         "record",
+        "requests",
         "rss_mib",
+        "shunned_until",
         "slots",
         "startup_failed",
         "state",
@@ -100,6 +108,10 @@ class Member:
         self.ended: Ended | None = None
         self.rss_mib: float | None = None
         self.cpu_s: float | None = None
+        self.address: Address | None = None
+        self.requests = 0
+        self.failures = 0
+        self.shunned_until = 0.0
 
     @property
     def id(self) -> str:
@@ -127,7 +139,12 @@ class Member:
     @property
     def running(self) -> int:
         """Slots in use."""
-        return min(len(self.held), self.slots)
+        return min(len(self.held), self.slots) + self.requests
+
+    @property
+    def idle(self) -> bool:
+        """Whether it has nothing to do."""
+        return not self.held and not self.requests
 
     @property
     def prefetched(self) -> int:

@@ -28,6 +28,7 @@ from yurt.pools.queue import Queue, Window
 from yurt.pools.stats import Stats
 from yurt.pools.stream import Stream
 from yurt.pools.timers import Timers
+from yurt.pools.traffic import Traffic
 from yurt.ports import Blobs, Clock
 from yurt_runner import wire
 
@@ -96,6 +97,7 @@ class Pool:
         parked: inputs that may not run yet, for a moment, by seq.
         held_back: how many others wait in the store for a time of their own.
         recovering: inputs of an earlier life that a container may hold, until that is known.
+        traffic: its requests, where the function answers HTTP.
     """
 
     def __init__(self, live: LiveFunction, desk: Desk) -> None:
@@ -111,12 +113,12 @@ class Pool:
         self.startup = Startup()
         self.start_error: Ending | None = None
         self.refusal: Refusal | None = None
+        self.traffic: Traffic | None = None
         self.stats = Stats()
         self.mean_run_s: float | None = None
         self.startup_s: float | None = None
         self.active_at = desk.clock.monotonic()
-        self.desired = 0
-        self.capped = False
+        self.desired, self.capped = 0, False
         self.retired_by: str | None = None
         self.paused = False
         self._reserved: Member | None = None

@@ -14,8 +14,10 @@ def sample_of(pool: Pool, now: float) -> Sample:
     """What the autoscaler decides by. `now` is the monotonic clock's."""
     current = [m for m in pool.members.values() if m.state is not ContainerState.DRAINING]
     ready = [m for m in current if m.state is ContainerState.READY]
-    idle = tuple(Idle(m.id, now - m.idle_since) for m in ready if not m.held)
+    idle = tuple(Idle(m.id, now - m.idle_since) for m in ready if m.idle)
     waiting = len(pool.queue) + sum(m.prefetched for m in ready) + len(pool.recovering)
+    if pool.traffic is not None:
+        waiting += len(pool.traffic)
     running = sum(m.running for m in ready)
     older = any(m.function.revision < pool.live.revision for m in ready)
     return Sample(
@@ -58,9 +60,9 @@ def scale(pool: Pool, lives: Lives, now: float) -> None:
 def _drain(pool: Pool, lives: Lives, decision: Decision) -> None:
     for container_id in decision.drain:
         member = pool.members.get(container_id)
-        if member is not None and not member.held:
+        if member is not None and member.idle:
             lives.drain(pool, member, "idle")
-    busy = [m for m in pool.members.values() if m.state is ContainerState.READY and m.held]
+    busy = [m for m in pool.members.values() if m.state is ContainerState.READY and not m.idle]
     for member in busy[: decision.excess]:
         lives.drain(pool, member, "max_containers was lowered")
 

@@ -148,7 +148,7 @@ class Sessions:
         member.last_seen = self._clock.monotonic()
         link.send(welcome)
         self._adopt(pool, member, holds)
-        if member.state is ContainerState.DRAINING:
+        if member.state is ContainerState.DRAINING and not member.requests:
             grace_s = self._lives.drain_grace_s(member)
             link.send(wire.pack(wire.DRAIN, meta=wire.meta(grace_s=grace_s, reason="draining")))
         if member.recalled:
@@ -189,7 +189,8 @@ class Sessions:
             function_id=function.function_id,
             revision=function.revision,
             entrypoint=function.entrypoint,
-            kind="function",
+            kind="function" if function.web is None else function.web.kind,
+            web=_web(function),
             timeout_s=function.timeout_s,
             startup_timeout_s=function.startup_timeout_s,
             memory_mib=function.memory_mib,
@@ -232,7 +233,8 @@ class Sessions:
             elif kind == wire.RETURN:
                 pool.returned(member, frame.seq, frame.token)
             elif kind == wire.READY:
-                self._lives.ready(pool, member, seconds(read_meta(frame).get("startup_s")) or 0.0)
+                said = read_meta(frame)
+                self._lives.ready(pool, member, seconds(said.get("startup_s")) or 0.0, read_port(said.get("port")))
             elif kind == wire.FAILED:
                 self._failed(pool, member, frame)
             elif kind == wire.BYE:
@@ -283,6 +285,19 @@ class Sessions:
         number = item.history.number if item is not None and item.token == token else 0
         stream = stream if stream in {"stdout", "stderr"} else "system"
         return LogLine(time, stream, member.id, member.function.function_id, seq, number, text)
+
+
+def _web(function: LiveFunction) -> dict[str, object] | None:
+    """What the runner must know to serve HTTP."""
+    web = function.web
+    if web is None:
+        return None
+    return {"kind": web.kind, "factory": web.factory, "port": web.port, "method": web.method}
+
+
+def read_port(said: object) -> int | None:
+    """The port that a runner tells, or None for none."""
+    return said if isinstance(said, int) and 0 < said < 65_536 else None
 
 
 def read_holds(said: object) -> list[Held]:

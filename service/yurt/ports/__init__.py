@@ -1,5 +1,10 @@
 """What the heart and the use cases need from outside, as small Protocols. Adapters live in `yurt.outbound`."""
 
+from yurt.ports.discovery import (
+    Address,
+    Discovery,
+    Found,
+)
 from yurt.ports.engine import (
     Capabilities,
     ContainerSpec,
@@ -51,6 +56,7 @@ from yurt.ports.store import (
 )
 
 __all__ = [
+    "Address",
     "Blobs",
     "CallFilter",
     "Callbacks",
@@ -59,10 +65,12 @@ __all__ = [
     "Clock",
     "ContainerSpec",
     "Deployments",
+    "Discovery",
     "Ended",
     "Engine",
     "EngineRefused",
     "Failed",
+    "Found",
     "HeldBack",
     "HeldUp",
     "Identities",

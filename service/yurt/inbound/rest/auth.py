@@ -59,10 +59,19 @@ async def authenticate(request: web.BaseRequest, tokens: Tokens) -> Principal:
     Raises:
         Unauthenticated: no credentials, or wrong ones.
     """
-    header = request.headers.get("Authorization")
+    return await identify(request.headers.get("Authorization"), tokens)
+
+
+async def identify(header: str | None, tokens: Tokens) -> Principal:
+    """Who the credentials of such a header belong to.
+
+    Raises:
+        Unauthenticated: there are none, or wrong ones.
+    """
     if header is None:
         raise Unauthenticated(_MISSING)
-    return await _verify(header, tokens, _proof(header))
+    proof = _proof(header)
+    return tokens.recall(proof) or await _verify(header, tokens, proof)
 
 
 def _proof(header: str) -> bytes:

@@ -1,7 +1,10 @@
 """Serving the door: what is not even HTTP is answered as every other error is."""
 
+import asyncio
+import re
 import secrets
 from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeAlias
 
 from aiohttp import web
 
@@ -13,10 +16,55 @@ _LINE_BYTES = 64 << 10
 """The longest request line and header: a page of cursors and metadata filters fits many times over."""
 
 
-class _Protocol(web.RequestHandler):
-    """One connection. aiohttp itself would answer in plain text, quote the bytes, and log a traceback for each."""
+Leaves: TypeAlias = Callable[[asyncio.Transport, bytes], bool]
+"""Takes a connection over whose next request begins with these bytes, if it is for another door."""
 
-    __slots__ = ()
+_HOST = re.compile(rb"\r\n[Hh]ost:[^\r\n]*\r\n")
+
+
+class _Protocol(web.RequestHandler):
+    """One connection. aiohttp itself would answer in plain text, quote the bytes, and log a traceback for each.
+
+    Attributes:
+        leaves: on a port that is shared with another door.
+    """
+
+    __slots__ = ("_between", "_host", "leaves")
+
+    leaves: Leaves | None
+    _host: bytes
+    _between: bool
+
+    def data_received(self, data: bytes) -> None:
+        """Some of a request has come; on a shared port it may be for the other door."""
+        if self.leaves is None:
+            super().data_received(data)
+            return
+        waiter = self._waiter
+        waits = waiter is not None and not waiter.done()
+        if waits and self._between and not self._surely_mine(data) and self._leave(data):
+            return
+        super().data_received(data)
+        self._between = not waits or (waiter is not None and waiter.done())
+
+    def _surely_mine(self, data: bytes) -> bool:
+        """Whether the host is that of the request before, which was for this door, and the path says nothing else.
+
+        Two searches in short bytes, for those who call again and again.
+        """
+        host = self._host
+        if host and data.find(host, 0, _LINE_BYTES) > 0 and data.find(b" /web/", 0, 16) < 0:
+            return True
+        found = _HOST.search(data)
+        self._host = found[0] if found is not None else b""
+        return False
+
+    def _leave(self, data: bytes) -> bool:
+        transport = self.transport
+        if transport is None or self.leaves is None or not self.leaves(transport, data):
+            return False
+        self.connection_lost(None)  # it is another's
+        return True
 
     def handle_error(
         self,
@@ -44,10 +92,32 @@ class _Protocol(web.RequestHandler):
 
 
 class _Server(web.Server):
-    """Makes connections."""
+    """Makes connections.
 
-    def __call__(self) -> web.RequestHandler:
-        return _Protocol(self, loop=self._loop, **self._kwargs)
+    Attributes:
+        share: where the port is shared, makes of a way to make connections of this door one that tells whose they are.
+    """
+
+    share: "Share | None" = None
+
+    def __call__(self) -> asyncio.Protocol:  # type: ignore[override]  # what is made takes the place of a handler
+        return self.handler() if self.share is None else self.share.connection(self.handler)
+
+    def handler(self) -> asyncio.Protocol:
+        """A connection of this door."""
+        made = _Protocol(self, loop=self._loop, **self._kwargs)
+        made.leaves, made._host, made._between = None if self.share is None else self.share.leaves, b"", True
+        return made
+
+
+class Share(Protocol):
+    """The other door of a shared port."""
+
+    def connection(self, rest: Callable[[], asyncio.Protocol]) -> asyncio.Protocol:
+        """A connection of which nothing is known yet; `rest` makes one of the REST door."""
+
+    def leaves(self, transport: asyncio.Transport, data: bytes) -> bool:
+        """See `Leaves`."""
 
 
 class DoorRunner(web.ServerRunner):
@@ -56,10 +126,16 @@ class DoorRunner(web.ServerRunner):
     Args:
         door: answers every request.
         shutdown_timeout: what connections get to end, in seconds.
+        share: the other door, where the port is shared.
     """
 
     def __init__(
-        self, door: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], *, shutdown_timeout: float = 60.0
+        self,
+        door: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        *,
+        shutdown_timeout: float = 60.0,
+        share: Share | None = None,
     ) -> None:
         server = _Server(door, access_log=None, max_line_size=_LINE_BYTES, max_field_size=_LINE_BYTES)
+        server.share = share
         super().__init__(server, shutdown_timeout=shutdown_timeout)

@@ -1,0 +1,5 @@
+"""Where the web servers of containers are, as `yurt.ports.Discovery` wants it."""
+
+from yurt.outbound.discovery.local import LocalDiscovery
+
+__all__ = ["LocalDiscovery"]
