@@ -9,6 +9,7 @@
     ├── NotFound, CallExpired
     ├── AlreadyExists, RevisionMoved, AppStopped, NotCallable, NotEphemeral, NotCancellable, NotRedrivable, InUse
     ├── TooLate
+    ├── NotAcceptable             the answer does not fit the form that was asked for
     ├── TooLarge, TooManyPending
     └── Unavailable               store away, or shutting down
 
@@ -114,6 +115,13 @@ class NotFound(YurtError):
 
     code = "not_found"
     title = "Not found"
+
+
+class NotAcceptable(YurtError):
+    """What there is to answer does not fit the form that was asked for; the error names one that it fits."""
+
+    code = "not_acceptable"
+    title = "Not in that form"
 
 
 class CallExpired(YurtError):

@@ -96,9 +96,10 @@ class ItemDesk:
         data = lines_of(frame.payload, said.count)
         if data is None:
             return forged(NOT_JSON)
-        if live.taken.bytes + len(data) > self._limit_bytes:
+        size = len(data) + 1  # with the end of each line, as both sides count it
+        if live.taken.bytes + size > self._limit_bytes:
             return too_much(live.added.items, self._limit_bytes)
-        live.taken = Amount(live.taken.items + said.count, live.taken.bytes + len(data))
+        live.taken = Amount(live.taken.items + said.count, live.taken.bytes + size)
         self._write(item, live, ItemBlock(item.seq, said.first, said.count, live.taken.bytes, data))
         return None
 
@@ -213,7 +214,7 @@ class ItemDesk:
                 del self._readers[seq]
             self.moved(seq)
 
-    def stored(self, seq: int) -> int | None:
-        """How many items of an input are committed, where it has not ended and has any."""
+    def stored(self, seq: int) -> int:
+        """How many items of an input are committed, while it has not ended."""
         item = self._inputs.get(seq)
-        return item.items.stored.items if item is not None and item.items is not None else None
+        return item.items.stored.items if item is not None and item.items is not None else 0

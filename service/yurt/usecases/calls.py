@@ -2,8 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -38,6 +38,7 @@ from yurt.pools.span import Span
 from yurt.ports import Blobs, CallFilter, Clock, PendingInput, Store, StoredCall
 from yurt.usecases.alarms import Alarms
 from yurt.usecases.callbacks import Callbacks
+from yurt.usecases.items import ItemBook
 from yurt.usecases.keys import KeyDesk, Named
 from yurt.usecases.places import Place, Places
 from yurt.usecases.principals import Principal
@@ -90,6 +91,7 @@ class View(msgspec.Struct, frozen=True):
         attempts: begun so far.
         pending_reason: why it waits.
         inputs: of a map alone.
+        items: of a generator alone, how many there are so far.
     """
 
     call: Call
@@ -99,6 +101,7 @@ class View(msgspec.Struct, frozen=True):
     attempts: int = 0
     pending_reason: PendingReason | None = None
     inputs: MapView | None = None
+    items: int | None = None
 
     @property
     def status(self) -> CallStatus:
@@ -214,6 +217,7 @@ class Calls:
 
     Attributes:
         waiters: counts those who wait for a call's end.
+        items: what generators yielded.
     """
 
     def __init__(
@@ -236,6 +240,7 @@ class Calls:
         self._clock = clock
         self._places = places
         self._keys = KeyDesk(store.calls)
+        self.items = ItemBook(heart.items, store.items, blobs)
 
     # ------------------------------------------------------------------ begin
 
@@ -435,6 +440,15 @@ class Calls:
         finally:
             self._heart.followers.leave(seq, tell)
 
+    @contextmanager
+    def told(self, seq: int, waiter: Callable[[Result], None]) -> Iterator[None]:
+        """Have `waiter` told of the end of an open call."""
+        self._heart.followers.wait(seq, waiter)
+        try:
+            yield
+        finally:
+            self._heart.followers.leave(seq, waiter)
+
     def watching(self, seq: int, watcher: Callable[[], None]) -> AbstractContextManager[None]:
         """Have `watcher` called at every change of an open call."""
         return self._heart.followers.watching(seq, watcher)
@@ -446,7 +460,8 @@ class Calls:
         started = (item.started_at or item.dispatched_at) if running else None
         attempts = item.history.number if running else item.history.number - 1
         reason = None if running else self._heart.pending_reason(item)
-        return View(call, None, running, started, attempts, reason)
+        items = item.items.stored.items if item.items is not None else None
+        return View(call, None, running, started, attempts, reason, None, items)
 
     async def find(
         self, principal: Principal, wanted: CallFilter, *, before: int | None, limit: int, values: bool
@@ -480,6 +495,16 @@ class Calls:
     async def attempts(self, seq: int) -> list[AttemptRecord]:
         """The attempts of an input that did not end it."""
         return await self._store.calls.attempts(seq)
+
+    async def value_of(self, result: Result) -> bytes | None:
+        """What a call returned, as JSON; of a generator the list of its items. None where it did not succeed.
+
+        Raises:
+            NotAcceptable: they are more than one list may have.
+        """
+        if result.items is not None and result.outcome == Outcome.SUCCESS:
+            return await self.items.as_list(result.seq, result.items)
+        return None if result.value is None else await self.bytes_of(result.value)
 
     async def bytes_of(self, payload: Payload) -> bytes:
         """The bytes of a payload, wherever they are."""

@@ -10,10 +10,14 @@ from typing import Self, TypeAlias
 from yurt.domain.records import CallStatus, Role
 from yurt.ports import LogLine, LogQuery, Logs
 from yurt.usecases.calls import Calls, View
+from yurt.usecases.items import ItemReader, Lines
 from yurt.usecases.principals import Principal
 
 LOOK_AGAIN_S = 1.0
 """How often the reason of a waiting call is looked at, in seconds."""
+
+ITEM_EVENTS = 8
+"""Blocks of items that a follower holds; each has some 64 KiB."""
 
 LAST_LINES_S = 0.3
 """How long the last lines of an ended call may take to arrive, in seconds."""
@@ -24,14 +28,16 @@ class Event:
     """One event of a call.
 
     Args:
-        kind: `state` (running), `pending` (a new reason), `log`, or `end`.
-        view: the call as it stood, for all but `log`.
+        kind: `state` (running), `pending` (a new reason), `log`, `item`, or `end`.
+        view: the call as it stood, for all but `log` and `item`.
         line: what was written, for `log`.
+        items: what a generator yielded, for `item`.
     """
 
     kind: str
     view: View | None = None
     line: LogLine | None = None
+    items: Lines | None = None
 
 
 Tell: TypeAlias = Callable[[Event], Awaitable[None]]
@@ -42,6 +48,7 @@ class Following:
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[Event | Exception] = asyncio.Queue(maxsize=1000)
+        self._room = asyncio.Semaphore(ITEM_EVENTS)
         self._tasks: list[asyncio.Task[None]] = []
         self._over = False
 
@@ -51,9 +58,14 @@ class Following:
 
     async def _gather(self, work: Callable[[Tell], Awaitable[None]]) -> None:
         try:
-            await work(self._queue.put)
+            await work(self._tell)
         except Exception as error:  # noqa: BLE001  # handed on: the reader raises it
             await self._queue.put(error)
+
+    async def _tell(self, event: Event) -> None:
+        if event.items is not None:
+            await self._room.acquire()
+        await self._queue.put(event)
 
     async def __aenter__(self) -> Self:
         return self
@@ -72,8 +84,23 @@ class Following:
         event = await self._queue.get()
         if isinstance(event, Exception):
             raise event
+        if event.items is not None:
+            self._room.release()
         self._over = event.kind == "end"
         return event
+
+
+async def _tell_items(reader: ItemReader, tell: Tell) -> None:
+    while not reader.over:
+        found = await reader.ready()
+        for lines in found:
+            await tell(Event("item", items=lines))
+        if not found:
+            await reader.news()
+
+
+async def _at_once(_: View) -> None:
+    """Nothing comes before the end."""
 
 
 class Events:
@@ -83,8 +110,10 @@ class Events:
         self._calls = calls
         self._logs = logs
 
-    def follow(self, principal: Principal, call_id: str, seq: int, *, since: float | None = None) -> Following:
-        """The call's state now, each change of it, its log lines after `since`, and its end; then no more.
+    def follow(
+        self, principal: Principal, call_id: str, seq: int, *, since: float | None = None, items: int = 0
+    ) -> Following:
+        """The call's state now, each change, its log lines after `since`, its items from `items` on, and its end.
 
         Log lines are told to those alone who may read logs. Reading raises `NotFound` where there is no such call, or
         the caller may not know of it, and `CallExpired` where it is no longer kept.
@@ -93,7 +122,7 @@ class Events:
             seq: the call's sequence number.
         """
         following = Following()
-        following.gather("events-states", partial(self._watch, principal, call_id, seq))
+        following.gather("events-states", partial(self._watch_with_items, principal, call_id, seq, items))
         if principal.allows(Role.DEPLOY):
             wanted = LogQuery(seq=seq, since=since)
             following.gather("events-logs", partial(self._copy_logs, principal, call_id, wanted))
@@ -125,7 +154,30 @@ class Events:
             async for line in lines:
                 await tell(Event("log", line=line))
 
-    async def _watch(self, principal: Principal, call_id: str, seq: int, tell: Tell) -> None:
+    async def _watch_with_items(self, principal: Principal, call_id: str, seq: int, items: int, tell: Tell) -> None:
+        """Tell of the call; its end comes behind its last item."""
+        with self._calls.items.reading(seq, items) as reader:
+            telling = asyncio.create_task(_tell_items(reader, tell), name="events-items")
+
+            async def last_items(view: View) -> None:
+                if view.result is not None:
+                    reader.ended(view.result)
+                    await telling
+
+            try:
+                await self._watch(principal, call_id, seq, tell, last_items)
+            finally:
+                telling.cancel()
+                await asyncio.gather(telling, return_exceptions=True)
+
+    async def _watch(
+        self,
+        principal: Principal,
+        call_id: str,
+        seq: int,
+        tell: Tell,
+        before_end: Callable[[View], Awaitable[None]] = _at_once,
+    ) -> None:
         told: object = None
         changed = asyncio.Event()
         with self._calls.watching(seq, changed.set):
@@ -133,6 +185,7 @@ class Events:
                 changed.clear()
                 view, _ = await self._calls.get(principal, call_id)
                 if view.result is not None:
+                    await before_end(view)
                     await asyncio.sleep(LAST_LINES_S)
                     await tell(Event("end", view))
                     return

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import msgspec
 from pydantic import ConfigDict, Field
 
+from yurt.domain.errors import NotAcceptable
 from yurt.domain.ids import Tags
 from yurt.domain.reasons import PendingReason
 from yurt.domain.records import AttemptRecord, Call, CallKind, CallStatus, Result, status_of
@@ -96,7 +97,13 @@ class _AnyCall(Shown):
     input_error: str | None = Field(default=None, description="In the answer to that upload: what was wrong with it.")
     priority: int
     metadata: dict[str, str] | None = None
-    result: Any = Field(default=None, description="What the function returned, on success; it alone may be null.")
+    num_items: int | None = Field(default=None, description="Of a generator: how many items it yielded so far.")
+    result: Any = Field(
+        default=None,
+        description="What the function returned, on success; it alone may be null. Of a generator the list of its "
+        "items.",
+    )
+    result_omitted: str | None = Field(default=None, description="Why `result` is left out, and how it can be had.")
     error: CallError | None = None
     pending_reason: Reason | None = None
     args: list[Any] | None = Field(default=None, description="With `?include=args`.")
@@ -149,6 +156,8 @@ class Shaper:
         if result.started_at is not None:
             out["started_at"] = rfc3339(result.started_at)
         out["finished_at"] = rfc3339(result.finished_at)
+        if result.items is not None:
+            out["num_items"] = result.items
         if value is not None:
             out["result"] = msgspec.Raw(value)
         if result.error_json is not None:
@@ -177,15 +186,23 @@ class Shaper:
             out["started_at"] = rfc3339(view.started_at)
         if view.pending_reason is not None:
             out["pending_reason"] = reason(view.pending_reason)
+        if view.items is not None:
+            out["num_items"] = view.items
         return out if view.inputs is None else out | self._of_map(view.inputs)
 
     async def shown(self, calls: Calls, view: View, *, with_value: bool = True) -> dict[str, object]:
         """Any call; without `with_value` what it returned is left out."""
         if view.result is None:
             return self.open(view)
-        value = view.result.value if view.inputs is None else None
-        data = await calls.bytes_of(value) if value is not None and with_value else None
+        data, omitted = None, None
+        if with_value and view.inputs is None:
+            try:
+                data = await calls.value_of(view.result)
+            except NotAcceptable as error:
+                omitted = error.detail
         out = self.ended(view.call, view.result, data)
+        if omitted is not None:
+            out["result_omitted"] = omitted
         return out if view.inputs is None else out | self._of_map(view.inputs)
 
     async def arguments(self, calls: Calls, call: Call) -> dict[str, object]:

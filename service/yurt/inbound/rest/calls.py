@@ -94,7 +94,8 @@ async def _page(ctx: Context[PageQuery, None], views: list[View], *, values: boo
     allowed = ctx.principal.allows(Role.INVOKE)
     shown = []
     for view in views[:limit]:
-        out = await services.shaper.shown(services.calls, view, with_value=values and allowed)
+        whole = values and allowed and (view.result is None or view.result.items is None)
+        out = await services.shaper.shown(services.calls, view, with_value=whole)
         if not allowed:
             out.pop("error", None)
         shown.append(out)
@@ -239,8 +240,9 @@ OPERATIONS: tuple[Operation, ...] = (
         tag=_TAG,
         summary="Follow a call",
         description=(
-            "Server-sent events: `pending` with the reason, `state`, `log`, and `end` with the whole call, after which "
-            "the stream closes. A comment every 15 s keeps it open; `Last-Event-ID` resumes after the last log line. "
+            "Server-sent events: `pending` with the reason, `state`, `log`, `item` with each item of a generator, and "
+            "`end` with the call, after which the stream closes. A comment every 15 s keeps it open; `Last-Event-ID` "
+            "resumes after the last item and the last log line. "
             "`log` needs a token that may read logs: role `deploy`."
         ),
         role=Role.INVOKE,

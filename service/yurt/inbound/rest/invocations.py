@@ -8,17 +8,29 @@ from typing import Any
 from aiohttp import web
 from pydantic import Field
 
-from yurt.domain.errors import FieldError, Invalid
+from yurt.domain.errors import FieldError, Invalid, NotAcceptable
 from yurt.domain.records import CallKind, Result, Role
 from yurt.inbound.rest.answers import PromptAnswer, encode, sign
 from yurt.inbound.rest.call_shapes import FunctionCall, InvocationResult
 from yurt.inbound.rest.context import Context
 from yurt.inbound.rest.envelope import SCHEMA, read_envelope
 from yurt.inbound.rest.functions_by import find_live
+from yurt.inbound.rest.item_streams import (
+    ALIVE_EVERY_S,
+    EVENTS,
+    ITEM_SCHEMA,
+    NDJSON,
+    AsEvents,
+    AsLines,
+    begin_stream,
+    stream_wanted,
+    write_items,
+)
 from yurt.inbound.rest.models import Name, Query
 from yurt.inbound.rest.operations import Answer, Header, Operation, RawJsonBody
 from yurt.inbound.rest.prefer import Preference, read_prefer
 from yurt.inbound.rest.room import FREE_BYTES
+from yurt.inbound.rest.streams import EVENT_SCHEMA
 from yurt.usecases.calls import COMMIT_TIMEOUT_S, Begun, call_of
 from yurt.usecases.keys import MAX_KEY_CHARS
 
@@ -82,9 +94,12 @@ async def _invoke(ctx: Context[InvokeQuery, bytes]) -> web.StreamResponse:
 
 async def _invoke_and_wait(ctx: Context[InvokeQuery, bytes]) -> web.StreamResponse:
     prefer = read_prefer(ctx.header("Prefer"))
+    media = stream_wanted(ctx.header("Accept"))
     begun = await _begin(ctx, CallKind.INVOKE)
     if prefer.wait_s is not None:
         return await _invoke_async(ctx, begun, prefer)
+    if media is not None:
+        return await _stream(ctx, begun, media)
     result = await _wait(ctx, begun, HEAD_AFTER_S)
     if result is None:
         return await _slowly(ctx, begun)
@@ -135,17 +150,58 @@ async def _slowly(ctx: Context[InvokeQuery, bytes], begun: Begun) -> web.StreamR
     await response.prepare(ctx.request)
     while await _wait(ctx, begun, NEWLINE_EVERY_S) is None:
         await response.write(b"\n")
-    await response.write(await _body(ctx, begun))
+    try:
+        body = await _body(ctx, begun)
+    except NotAcceptable:  # the head is out, and said 200: the call says itself that its result is not there
+        body = await _whole(ctx, begun)
+    await response.write(body)
     await response.write_eof()
     return response
+
+
+async def _stream(ctx: Context[InvokeQuery, bytes], begun: Begun, media: str) -> web.StreamResponse:
+    """Items as they come, and then the call with how it ended: all that there is of a function that returns."""
+    calls, form = ctx.services.calls, AsLines() if media == NDJSON else AsEvents(int(time.time() * 1000))
+    with calls.items.reading(begun.seq, holds=True) as reader, calls.told(begun.seq, reader.ended):
+        await begun.wait_accepted()
+        response = await begin_stream(ctx, form, _headers(ctx, begun))
+        if begun.outcome is not None:
+            reader.ended(begun.outcome)
+        look_every_s = WATCH_CLIENT_S if ctx.query.cancel_on_disconnect else ALIVE_EVERY_S
+        try:
+            await write_items(ctx, response, reader, form, look_every_s=look_every_s)
+            await response.write(form.end(await _end(ctx, begun)))
+        except ConnectionError:
+            if ctx.query.cancel_on_disconnect:
+                await _client_went(ctx, begun)
+            raise
+    await response.write_eof()
+    return response
+
+
+async def _end(ctx: Context[InvokeQuery, bytes], begun: Begun) -> bytes:
+    """The call, without the items that were shown before it."""
+    services, result = ctx.services, begun.outcome
+    if result is None or result.items is None:
+        return await _body(ctx, begun)
+    view = await services.calls.view_of(begun)
+    return encode(await services.shaper.shown(services.calls, view, with_value=False))
+
+
+async def _whole(ctx: Context[InvokeQuery, bytes], begun: Begun) -> bytes:
+    services = ctx.services
+    return encode(await services.shaper.shown(services.calls, await services.calls.view_of(begun)))
 
 
 async def _body(ctx: Context[InvokeQuery, bytes], begun: Begun) -> bytes:
     services, item, result = ctx.services, begun.item, begun.outcome
     if item is not None and result is not None:
-        value = None if result.value is None else await services.calls.bytes_of(result.value)
+        if result.items is not None:
+            value = await services.calls.value_of(result)
+        else:
+            value = None if result.value is None else await services.calls.bytes_of(result.value)
         return encode(services.shaper.ended(call_of(item), result, value))
-    return encode(await services.shaper.shown(services.calls, await services.calls.view_of(begun)))
+    return await _whole(ctx, begun)
 
 
 def _headers(ctx: Context[CallQuery, bytes], begun: Begun) -> dict[str, str]:
@@ -218,6 +274,14 @@ _ACCEPTED = Answer(
 
 _ENDED = Answer(200, "The call has ended.", InvocationResult, headers=_CALL_HEADERS, example=_EXAMPLE)
 
+_ACCEPT = Header(
+    "Accept",
+    "`application/x-ndjson` (or `application/jsonl`) and `text/event-stream` stream the items of a generator, and end "
+    "with the call. Anything else is answered with JSON.",
+)
+_AS_LINES = Answer(200, "", {"type": "string", "x-item-schema": ITEM_SCHEMA}, media=NDJSON)
+_AS_EVENTS = Answer(200, "", EVENT_SCHEMA, media=EVENTS)
+
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="POST",
@@ -227,15 +291,16 @@ OPERATIONS: tuple[Operation, ...] = (
         summary="Call a function and wait",
         description=(
             "Answers when the call has ended, however long that takes; `status` says how. After 10 s the head of the "
-            "answer is sent and then a newline every 15 s, so that proxies keep the connection open."
+            "answer is sent and then a newline every 15 s, so that proxies keep the connection open. Items of a "
+            "generator come as they are yielded where `Accept` asks for a stream, else as the list in `result`."
         ),
         role=Role.INVOKE,
         handler=_invoke,
         query=InvokeQuery,
         body=_BODY,
-        answers=(_ENDED, _ACCEPTED),
-        problems=(409, 422, 429),
-        headers=_REQUEST_HEADERS,
+        answers=(_ENDED, _AS_LINES, _AS_EVENTS, _ACCEPTED),
+        problems=(406, 409, 422, 429),
+        headers=(*_REQUEST_HEADERS, _ACCEPT),
     ),
     Operation(
         method="POST",

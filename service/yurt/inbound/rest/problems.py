@@ -107,6 +107,13 @@ CATALOGUE: tuple[Entry, ...] = (
         "The header `Allow` lists the methods that it takes.",
     ),
     _entry(
+        errors.NotAcceptable,
+        406,
+        "What there is to answer does not fit the form that was asked for.",
+        "Ask for the form that `detail` names, by the header `Accept`.",
+        {"list_too_large": "The call was a generator's, and its items are more than a JSON list may have."},
+    ),
+    _entry(
         RequestTimeout,
         408,
         "The body stopped coming for 60 seconds.",

@@ -11,18 +11,21 @@ from yurt.domain.errors import FieldError, Invalid
 from yurt.domain.naming import shown
 from yurt.inbound.rest.answers import encode, sign
 from yurt.inbound.rest.context import Context
+from yurt.inbound.rest.item_streams import EVENTS, AsEvents
 from yurt.ports import LogLine
 from yurt.usecases.events import Event
 
 COMMENT_EVERY_S = 15.0
 
-EVENT_ID_PATTERN = "^[0-9]{0,15}$"
-"""Milliseconds since 1970; empty where no event came yet."""
+EVENT_ID_PATTERN = "^([0-9]{1,15}(-[0-9]{1,15})?)?$"
+"""Milliseconds since 1970, up to which log lines were told, and the number of items told; empty where there were no
+events yet."""
 
 EVENT_SCHEMA: Mapping[str, Any] = {
     "title": "CallEvent",
     "type": "object",
-    "description": "The `data` of one event: the call for `state`, `pending` and `end`; a log line for `log`.",
+    "description": "The `data` of one event: the call for `state`, `pending` and `end`; a log line for `log`; "
+    "`index` and `item` for `item`.",
     "additionalProperties": True,
 }
 
@@ -38,40 +41,44 @@ async def open_stream(ctx: Context[Any, Any], media: str) -> web.StreamResponse:
 
 async def stream_events(ctx: Context[Any, Any], call_id: str, seq: int) -> web.StreamResponse:
     """Follow a call to its end."""
-    since = _since(ctx.header("Last-Event-ID") or "")
-    response = await open_stream(ctx, "text/event-stream")
-    mark = int((since or 0) * 1000)
+    since, items = _resumed(ctx.header("Last-Event-ID") or "")
+    response = await open_stream(ctx, EVENTS)
+    form = AsEvents(int((since or 0) * 1000), items)
     if ctx.request.method == hdrs.METH_HEAD:
         return response
-    events = ctx.services.events.follow(ctx.principal, call_id, seq, since=since)
+    events = ctx.services.events.follow(ctx.principal, call_id, seq, since=since, items=items)
     async with events, Paced(events, COMMENT_EVERY_S) as paced:
         async for event in paced:
-            if event is None:
-                await response.write(b": still here\n\n")
-                continue
-            if event.line is not None:
-                mark = max(mark, int(event.line.time * 1000) + 1)
-            await response.write(
-                b"id: %d\nevent: %b\ndata: %b\n\n" % (mark, event.kind.encode(), await _data(ctx, event))
-            )
+            await response.write(form.alive if event is None else await _written(ctx, form, event))
     await response.write_eof()
     return response
 
 
-def _since(resumed: str) -> float | None:
-    if not re.match(EVENT_ID_PATTERN[:-1] + r"\Z", resumed):
-        message = f"must be the id of an event of this stream, got {shown(resumed)}"
+def _resumed(event_id: str) -> tuple[float | None, int]:
+    """Since when log lines are wanted, in seconds since 1970, and from which item on."""
+    if not re.match(EVENT_ID_PATTERN[:-1] + r"\Z", event_id):
+        message = f"must be the id of an event of this stream, got {shown(event_id)}"
         raise Invalid(f"Last-Event-ID {message}.", errors=[FieldError("Last-Event-ID", message)])
-    return int(resumed) / 1000 if resumed else None
+    time_ms, _, items = event_id.partition("-")
+    return int(time_ms) / 1000 if time_ms else None, int(items or 0)
+
+
+async def _written(ctx: Context[Any, Any], form: AsEvents, event: Event) -> bytes:
+    if event.items is not None:
+        return form.items(event.items)
+    if event.line is not None:
+        form.mark = max(form.mark, int(event.line.time * 1000) + 1)
+    return form.event(event.kind.encode(), await _data(ctx, event))
 
 
 async def _data(ctx: Context[Any, Any], event: Event) -> bytes:
-    shaper = ctx.services.shaper
+    shaper, view = ctx.services.shaper, event.view
     if event.line is not None:
         return encode(shaper.line(event.line))
-    if event.view is None:
+    if view is None:
         return b"{}"
-    return encode(await shaper.shown(ctx.services.calls, event.view))
+    told_before = view.result is not None and view.result.items is not None
+    return encode(await shaper.shown(ctx.services.calls, view, with_value=not told_before))
 
 
 async def stream_lines(ctx: Context[Any, Any], lines: AsyncIterator[LogLine]) -> web.StreamResponse:
