@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+from _thread import LockType, allocate_lock
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ class Worker(NamedTuple):
         pid: of the worker, which leads a session and a process group of its own.
         sock: frames, both ways.
         permits: a (seq, token) goes in for each input that may begin.
+        credits: a `yields.GRANT` goes in for a generator that may go further.
         unused: the worker's own end of `permits`: what is read back here was not begun and never will be.
         stdout: the read end of its standard output; `stderr` likewise.
         life: as long as this is open, the worker lives.
@@ -30,6 +32,7 @@ class Worker(NamedTuple):
     pid: int
     sock: socket.socket
     permits: socket.socket
+    credits: socket.socket
     unused: socket.socket
     stdout: int
     stderr: int
@@ -39,14 +42,22 @@ class Worker(NamedTuple):
 
 
 class Links(NamedTuple):
-    """The worker's ends of the same."""
+    """The worker's ends of the same.
+
+    Args:
+        sending: held while a thread writes to `sock`, where there are several.
+        crediting: held while one reads from `credits`.
+    """
 
     sock: socket.socket
     permits: socket.socket
+    credits: socket.socket
     stdout: int
     stderr: int
     page: Page
     secret: bytes
+    sending: LockType
+    crediting: LockType
 
 
 def fork_worker() -> Worker:
@@ -54,23 +65,27 @@ def fork_worker() -> Worker:
     page, secret = Page(), os.urandom(16)
     sock, worker_sock = socket.socketpair()
     permits, worker_permits = socket.socketpair()
+    granted, worker_granted = socket.socketpair(type=socket.SOCK_SEQPACKET)
     out_read, out_write = os.pipe()
     err_read, err_write = os.pipe()
     life_read, life_write = os.pipe()
     pid = os.fork()
     if pid == 0:
-        for end in (sock, permits):
+        for end in (sock, permits, granted):
             end.close()
         for fd in (out_read, err_read, life_write):
             os.close(fd)
-        _be_worker(Links(worker_sock, worker_permits, out_write, err_write, page, secret), life_read)
+        ends = (worker_sock, worker_permits, worker_granted, out_write, err_write)
+        _be_worker(Links(*ends, page, secret, allocate_lock(), allocate_lock()), life_read)
     worker_sock.close()
+    worker_granted.close()
     for fd in (out_write, err_write, life_read):
         os.close(fd)
     for fd in (out_read, err_read):
         os.set_blocking(fd, False)
     sock.settimeout(0)
-    return Worker(pid, sock, permits, worker_permits, out_read, err_read, life_write, page, secret)
+    granted.settimeout(0)
+    return Worker(pid, sock, permits, granted, worker_permits, out_read, err_read, life_write, page, secret)
 
 
 def _be_worker(links: Links, life: int) -> None:

@@ -70,8 +70,13 @@ def load(entrypoint: str, source: str) -> Callable[..., Any]:
 
 
 def is_async(function: Callable[..., Any]) -> bool:
-    """Whether calling it gives a coroutine."""
-    return bool(_flags(function) & _COROUTINE)
+    """Whether it runs on an event loop: calling it gives a coroutine, or an asynchronous generator."""
+    return bool(_flags(function) & (_COROUTINE | _ASYNC_GENERATOR))
+
+
+def is_generator(function: Callable[..., Any]) -> bool:
+    """Whether calling it gives something to iterate over, whose items are shown as they come."""
+    return bool(_flags(function) & (_GENERATOR | _ASYNC_GENERATOR))
 
 
 def _checked(found: Any, entrypoint: str) -> Callable[..., Any]:
@@ -79,10 +84,6 @@ def _checked(found: Any, entrypoint: str) -> Callable[..., Any]:
         raise EntrypointError(f"{entrypoint} is a class. Classes are not supported by this server: name a function.")
     if not callable(found):
         raise EntrypointError(f"{entrypoint} is of type {type(found).__qualname__}, not a function.")
-    if _flags(found) & (_GENERATOR | _ASYNC_GENERATOR):
-        raise EntrypointError(
-            f"{entrypoint} is a generator function. Generators are not supported by this server: return a list."
-        )
     result: Callable[..., Any] = found
     return result
 

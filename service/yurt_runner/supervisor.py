@@ -14,6 +14,7 @@ from typing import Any, Dict, List, Optional
 
 from yurt_runner import faults, tree
 from yurt_runner import wire as w
+from yurt_runner.courier import Courier
 from yurt_runner.faults import Cause
 from yurt_runner.fetch import fork_fetch
 from yurt_runner.fork import Worker
@@ -75,6 +76,7 @@ class Supervisor:
         self._start, self._worker = start, worker
         self._loop = loop = Loop()
         self._ledger = Ledger()
+        self._courier = Courier()
         self._session = Session(loop, start.url, start.container_id, start.start_token, start.grace_s, self)
         self._logs = LogBook(worker.stdout, worker.stderr, worker.page, worker.secret)
         self._pipe = Pipe(loop, worker, self._from_worker, self._worker_broken)
@@ -96,6 +98,7 @@ class Supervisor:
             w.INPUT: self._on_input,
             w.RECALL: self._on_recall,
             w.ACK: self._on_ack,
+            w.CREDIT: self._on_credit,
             w.CANCEL: self._on_cancel,
             w.DRAIN: self._on_drain,
         }
@@ -171,6 +174,8 @@ class Supervisor:
         self._loop.after("beat", self._definition.beat_s, self._beat)
         if self._startup:
             self._say(self._startup)
+        self._say_all(self._courier.all())
+        self._say_all(self._courier.due())
         for done in self._ledger.done.values():
             self._say(done.frame)
         if self._bye:
@@ -214,9 +219,19 @@ class Supervisor:
     def _on_ack(self, frame: w.Frame) -> None:
         if len(frame.payload) % w.PAIR.size:
             raise w.ProtocolError("ACK does not hold whole pairs")
-        self._ledger.acknowledge(w.PAIR.iter_unpack(frame.payload))
+        ended = list(w.PAIR.iter_unpack(frame.payload))
+        self._ledger.acknowledge(ended)
+        self._courier.forget(ended)
         if self._bye:
             self._close_if_done()
+
+    def _on_credit(self, frame: w.Frame) -> None:
+        if len(frame.payload) != w.CREDITED.size:
+            raise w.ProtocolError("CREDIT does not hold its three numbers")
+        frames, grant = self._courier.stored((frame.seq, frame.token), *w.CREDITED.unpack(frame.payload))
+        self._say_all(frames)
+        if grant:
+            self._pipe.grant(grant)
 
     def _on_cancel(self, frame: w.Frame) -> None:
         key, grace_s = (frame.seq, frame.token), frame.header().get("grace_s", 5.0)
@@ -249,6 +264,10 @@ class Supervisor:
         if self._session.welcomed:
             self._outbox.append(frame)
 
+    def _say_all(self, frames: List[bytes]) -> None:
+        for frame in frames:
+            self._say(frame)
+
     def _send_outbox(self) -> None:
         if self._outbox:
             frames, self._outbox = self._outbox, []
@@ -257,6 +276,7 @@ class Supervisor:
 
     def _conclude(self, key: Key, outcome: str, error: Dict[str, Any], run_s: float = 0.0) -> None:
         """End an input in the worker's stead."""
+        self._say_all(self._courier.rest(key))
         frame = w.pack(
             w.OUTPUT, *key, faults.as_json(error), flags=w.OUTCOMES.index(outcome), meta=w.meta(run_s=round(run_s, 6))
         )
@@ -305,16 +325,22 @@ class Supervisor:
         self._heard = now = self._loop.now()
         self._logs.drain(now)
         self._ship_logs()
+        began = False  # an input may have begun, behind one that has ended
         for frame in frames:
-            if frame.kind == w.OUTPUT:
+            if frame.kind == w.ITEM and (frame.seq, frame.token) in self._ledger.handed:
+                self._courier.take((frame.seq, frame.token), frame.payload)
+            elif frame.kind == w.OUTPUT:
+                began = True
+                self._say_all(self._courier.rest((frame.seq, frame.token)))
                 raw = w.pack(w.OUTPUT, frame.seq, frame.token, frame.payload, meta=frame.meta, flags=frame.flags)
                 if self._ledger.finish((frame.seq, frame.token), raw):
                     self._say(raw)
             elif frame.kind in {w.READY, w.FAILED} and self._phase == STARTING:
                 self._started_up(frame)
+        self._say_all(self._courier.due())
         if self._phase == SERVING and self._alive:
             self._feed()
-            if self._ledger.rows == 1 and self._loop.has("look"):
+            if began and self._ledger.rows == 1 and self._loop.has("look"):
                 self._loop.after("look", 0.01, self._look)
             self._stop_if_drained()
 
@@ -400,6 +426,7 @@ class Supervisor:
             self._startup = w.pack(w.FAILED, payload=faults.as_json(cause.error), meta=head)
             self._say(self._startup)
         self._phase = LEAVING
+        self._say_all(self._courier.rest_of_all())
         handed = self._ledger.handed
         leads = [held for held in handed.values() if held.lead == held.key]
         what = part(leads, unused=unused, running=began.keys(), outcome=cause.outcome, forced=cause.forced)

@@ -79,7 +79,7 @@ class ThreadWorker:
         self._lanes: List[Lane] = []
         self._most = links.page.rows
         self._asks = Asks(links.page)
-        self._turn, self._sending, self._asking = threading.Lock(), threading.Lock(), threading.Lock()
+        self._turn, self._asking = threading.Lock(), threading.Lock()
 
     def run(self) -> None:
         """Serve until the supervisor has gone."""
@@ -132,7 +132,7 @@ class ThreadWorker:
             os._exit(0)  # user code forked, and the child came back here: the session is its parent's
         self._printing.end(frame.seq, frame.token)
         data = self._work.output(frame, result, since)
-        with self._sending:
+        with self._links.sending:
             self._links.sock.sendall(data)
         page.begin(0, 0, 0.0, lane.row)
 

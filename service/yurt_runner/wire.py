@@ -22,7 +22,7 @@ MAX_MESSAGE_BYTES = 80 << 20
 HELLO = 1
 """meta: protocol, runner, python, executable, instance (hex), pid, holds [[seq, token, number, seconds, done], …]."""
 READY = 2
-"""meta: slots, startup_s."""
+"""meta: slots, startup_s, and generator (true) where the function is one."""
 FAILED = 3
 """Startup failed. meta: phase (`import`, `startup`), outcome (`init_failure`, `timeout`, `crashed`, `out_of_memory`);
 payload: the error as JSON."""

@@ -13,7 +13,7 @@ from yurt_runner.attempt import Plain, Terms, Work
 from yurt_runner.errors import trace
 from yurt_runner.fork import Links
 from yurt_runner.inbox import Inbox, Permitted
-from yurt_runner.load import is_async, load, load_error, prepare_path
+from yurt_runner.load import EntrypointError, is_async, is_generator, load, load_error, prepare_path
 from yurt_runner.memory import limit_memory, stack_bytes
 from yurt_runner.printing import Printing
 from yurt_runner.start import rows_of
@@ -43,7 +43,7 @@ def main(links: Links) -> int:
             return serve(links, printing, welcome, source, began)
         function = load(welcome["entrypoint"], source)
         terms = Terms(function, source, float(welcome.get("timeout_s", 300)), memory_mib)
-        work = new_work(terms, welcome)
+        work = new_work(terms, links, welcome)
     except BaseException as error:  # noqa: BLE001 - whatever the import raises, SystemExit too, is its result
         printing.end(0, 0)
         links.sock.sendall(_failed(error, source, memory_mib, welcome.get("interpreter_hint", "--python")))
@@ -73,12 +73,18 @@ def permitted(inbox: Inbox, welcome: Dict[str, Any]) -> Permitted:
     return inbox
 
 
-def new_work(terms: Terms, welcome: Dict[str, Any]) -> Work:
+def new_work(terms: Terms, links: Links, welcome: Dict[str, Any]) -> Work:
     """What an attempt does, by the kind of function.
 
     Raises:
         EntrypointError: the function cannot be run in that way.
     """
+    if is_generator(terms.function):
+        if welcome.get("batching"):
+            raise EntrypointError(f"{welcome['entrypoint']} is a generator: a batched function returns a list.")
+        from yurt_runner.yields import Generated
+
+        return Generated(terms, links, is_async=is_async(terms.function))
     if welcome.get("batching"):
         from yurt_runner.batch import Batched
 
@@ -98,7 +104,8 @@ def _serve(links: Links, inbox: Permitted, printing: Printing, terms: Terms, wor
     else:
         run = SyncWorker(links, inbox, printing, terms, work).run
     printing.end(0, 0)  # what the import printed is not the first input's
-    ready = meta(slots=links.page.rows, startup_s=round(time.monotonic() - began, 3))
+    told = {"generator": True} if is_generator(terms.function) else {}
+    ready = meta(slots=links.page.rows, startup_s=round(time.monotonic() - began, 3), **told)
     links.sock.sendall(pack(READY, meta=ready))
     run()
 

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import sys
 import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -36,6 +37,9 @@ class FakeServer:
         credentials: the token of each upgrade.
         tokens: which of them are accepted.
         auto_ack: acknowledge outputs as they come.
+        auto_credit: say of items that they are stored, as they come, and let their generator go on.
+        most: how many items a generator may yield at most.
+        items: what generators yielded, by seq.
         answer: an HTTP status instead of the upgrade.
         subprotocols: what the server agrees to.
         mute: do not answer HELLO.
@@ -47,7 +51,9 @@ class FakeServer:
         self.hellos: list[dict[str, Any]] = []
         self.credentials: list[str] = []
         self.tokens = {START_TOKEN, RECONNECT_TOKEN}
-        self.auto_ack = True
+        self.auto_ack = self.auto_credit = True
+        self.most = sys.maxsize
+        self.items: dict[int, list[Any]] = {}
         self.answer: int | None = None
         self.subprotocols: tuple[str, ...] = (wire.PROTOCOL,)
         self.mute = False
@@ -127,8 +133,25 @@ class FakeServer:
                 self.hellos.append(frame.header())
                 if not self.mute:
                     await self.send_welcome()
+            if frame.kind == wire.ITEM:
+                await self._store(frame)
             if frame.kind == wire.OUTPUT and self.auto_ack:
                 await self.ack((frame.seq, frame.token))
+
+    async def _store(self, frame: wire.Frame) -> None:
+        said, kept = frame.header(), self.items.setdefault(frame.seq, [])
+        if said["first"] == len(kept):
+            kept += map(json.loads, frame.payload.split(b"\n"))
+            assert said["first"] + said["count"] == len(kept)
+        assert said["first"] <= len(kept), "a gap"
+        if self.auto_credit:
+            await self.credit(frame.seq)
+
+    async def credit(self, seq: int) -> None:
+        """Say that all items of the input are stored."""
+        items, size = len(self.items[seq]), sum(len(json.dumps(one)) + 1 for one in self.items[seq])
+        window = (min(items + wire.ITEM_WINDOW, self.most), size + wire.ITEM_WINDOW_BYTES)
+        await self.send(wire.pack(wire.CREDIT, seq, seq + 1000, wire.CREDITED.pack(items, *window)))
 
     async def send_welcome(self) -> None:
         payload = self.archive if self.inline else b""
@@ -174,7 +197,7 @@ class FakeServer:
     async def result(self, seq: int, *, within_s: float = 30) -> tuple[str, Any]:
         """Outcome and value or error of an input."""
         frame = await self.frame(wire.OUTPUT, seq, within_s=within_s)
-        return wire.OUTCOMES[frame.flags], json.loads(frame.payload)
+        return wire.OUTCOMES[frame.flags], json.loads(frame.payload or b"null")
 
     async def call(self, seq: int, *args: Any, **kwargs: Any) -> tuple[str, Any]:
         await self.input(seq, *args, **kwargs)
