@@ -261,6 +261,9 @@ class Settings(BaseSettings):
     body_limit_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
     """The largest request body, in bytes."""
 
+    generator_limit_bytes: int = Field(default=1 << 30, ge=1 << 20)
+    """The most that is stored of what one call of a generator yields, in bytes; a call beyond it fails."""
+
     open_metrics: bool = False
     """Serve `/metrics` without credentials."""
 

@@ -221,7 +221,7 @@ def _heart(
         tags=tags,
         background=background,
         reads=store.maps,
-        limits=Limits(),
+        limits=Limits(item_bytes=settings.generator_limit_bytes),
     )
     lives = Lives(
         engine=outside.engine,

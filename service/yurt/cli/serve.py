@@ -30,6 +30,7 @@ _FLAGS = {
     "retention": "DURATION",
     "callback_allow": "NETWORK[,NETWORK]",
     "body_limit_bytes": "BYTES",
+    "generator_limit_bytes": "BYTES",
 }
 _SWITCHES = ("allow_unisolated", "open_metrics", "stop_unknown_containers")
 _CHOICES = {

@@ -64,8 +64,13 @@ def too_much(items: int, limit_bytes: int) -> Ending:
 
 def not_in_maps() -> Ending:
     """The ending of an input of a map whose function turned out to be a generator."""
-    message = "The function is a generator, and maps take functions that return a value. Call it once for each input."
+    message = f"The function is a generator, and a map takes a function that returns: {ONE_BY_ONE}."
     return Ending(Outcome.USER_ERROR, error={"type": "GeneratorInMap", "message": message})
+
+
+def no_retries(entrypoint: str) -> str:
+    """Why a generator cannot have retries."""
+    return f"{entrypoint} is a generator, and what it has shown is not run again: leave retries out"
 
 
 def forged(what: str) -> Ending:
@@ -74,6 +79,7 @@ def forged(what: str) -> Ending:
     return Ending(Outcome.INTERNAL_ERROR, error={"type": "ProtocolError", "message": message})
 
 
+ONE_BY_ONE = "call it once for each input"
 NOT_JSON = f"items that are not JSON values at most {MAX_DEPTH} deep"
 GAP = "items with a gap before them"
 

@@ -34,6 +34,10 @@ class Shape(StrEnum):
     UNKNOWN = "unknown"
 
 
+CALLED = frozenset({Shape.FUNCTION, Shape.GENERATOR})
+"""What can be served as a function."""
+
+
 @dataclass(frozen=True, slots=True)
 class Binding:
     """One name at the top of a module. `is_async` and `required` (arguments without default) are of functions."""
@@ -52,8 +56,8 @@ class Module:
     open: bool
 
     def public_functions(self) -> list[str]:
-        """Names of plain functions without a leading underscore, in the order of the file."""
-        return [n for n, b in self.bindings.items() if b.shape is Shape.FUNCTION and not n.startswith("_")]
+        """Names of functions without a leading underscore, in the order of the file."""
+        return [n for n, b in self.bindings.items() if b.shape in CALLED and not n.startswith("_")]
 
 
 class SourceError(Exception):
@@ -107,10 +111,16 @@ class SourceTree:
             raise SourceError(
                 f"{entrypoint} is a class; classes are not supported yet: name a function", supported=False
             )
-        if binding is not None and binding.shape is Shape.GENERATOR:
-            raise SourceError(
-                f"{entrypoint} is a generator; generators are not supported yet: return a list", supported=False
-            )
+
+    def is_generator(self, entrypoint: str) -> bool:
+        """Whether `module:name` is known to be a generator function; where the tree cannot tell, it is not.
+
+        Raises:
+            SourceError: it is not there.
+        """
+        module = self._module(entrypoint)
+        binding = None if module is None else module.bindings.get(entrypoint.partition(":")[2])
+        return binding is not None and binding.shape is Shape.GENERATOR
 
     def check_app(self, entrypoint: str) -> None:
         """Check that `module:name` is there, and may be an app: an object, or a function of any form.

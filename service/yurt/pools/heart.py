@@ -509,6 +509,11 @@ class Heart:
             if member.function.revision < pool.live.revision and not member.ready:
                 self.lives.drain(pool, member, "a newer revision was deployed", grace_s=0)
 
+    def yields(self, function: LiveFunction) -> bool:
+        """Whether a container of that revision has said that the function is a generator."""
+        members = (member for pool in self.families.all(function.function_id) for member in pool.members.values())
+        return any(member.yields and member.function.revision == function.revision for member in members)
+
     def rescale(self, function_id: str, scaling: Scaling) -> None:
         """The effective scaling of a function changed."""
         for pool in self.families.all(function_id):

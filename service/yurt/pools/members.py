@@ -47,6 +47,7 @@ class Member:
         alone: it holds an input that must not share a container.
         used: it runs a single input, and has had it.
         held_up: the engine has no place for it yet.
+        yields: it said that its function is a generator.
         ready: it has been ready, whatever it is now.
         stopping: it was told to end.
         stop_at: when it is made to end if it has not by then, on the monotonic clock.
@@ -83,6 +84,7 @@ class Member:
         "stop_at",
         "stopping",
         "used",
+        "yields",
     )
 
     def __init__(self, record: Container, function: LiveFunction, now: float) -> None:
@@ -104,6 +106,7 @@ class Member:
         self.fencing = False
         self.alone = False
         self.used = False
+        self.yields = False
         self.startup_failed = False
         self.ended: Ended | None = None
         self.rss_mib: float | None = None

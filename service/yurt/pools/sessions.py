@@ -13,6 +13,7 @@ from yurt.domain.changes import Save
 from yurt.domain.endings import Ending
 from yurt.domain.errors import NotFound, Unauthenticated, Unavailable
 from yurt.domain.functions import LiveFunction
+from yurt.domain.items import no_retries
 from yurt.domain.records import ContainerState, Outcome
 from yurt.domain.secrets import SecretUnusable
 from yurt.pools.lives import Lives, sha256_hex
@@ -233,13 +234,21 @@ class Sessions:
             elif kind == wire.RETURN:
                 pool.returned(member, frame.seq, frame.token)
             elif kind == wire.READY:
-                said = read_meta(frame)
-                self._lives.ready(pool, member, seconds(said.get("startup_s")) or 0.0, read_port(said.get("port")))
+                self._ready(pool, member, frame)
             elif kind == wire.FAILED:
                 self._failed(pool, member, frame)
             elif kind == wire.BYE:
                 self._bye(member, frame)
         self._heard()
+
+    def _ready(self, pool: Pool, member: Member, frame: wire.Frame) -> None:
+        said, function = read_meta(frame), member.function
+        member.yields = said.get("generator") is True
+        if member.yields and function.retries.max_retries:  # which the source did not show at its deploy
+            told = {"type": "InvalidDefinition", "message": f"/retries: {no_retries(function.entrypoint)}"}
+            self._start_failed(pool, member, Ending(Outcome.INIT_FAILURE, error=told))
+        else:
+            self._lives.ready(pool, member, seconds(said.get("startup_s")) or 0.0, read_port(said.get("port")))
 
     def _failed(self, pool: Pool, member: Member, frame: wire.Frame) -> None:
         said = read_meta(frame)

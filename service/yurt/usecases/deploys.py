@@ -16,6 +16,7 @@ from yurt.domain.capacity import Shortage, choose
 from yurt.domain.changes import Change, Save
 from yurt.domain.definitions import FunctionDefinition, changed_keys, check_definition, parse_stored, refusal
 from yurt.domain.errors import FieldError, NotFound, RevisionMoved
+from yurt.domain.items import no_retries
 from yurt.domain.naming import name_problem, pointer, shown
 from yurt.domain.overrides import Override
 from yurt.domain.records import App, AppState, Bundle, Function, Revision, Secret
@@ -425,6 +426,8 @@ def _check_entrypoint(tree: SourceTree, definition: FunctionDefinition) -> None:
         tree.check_alone(entrypoint, "kind")
     if definition.schedule is not None:
         tree.check_alone(entrypoint, "schedule")
+    if definition.retries.max_retries and tree.is_generator(entrypoint):
+        raise SourceError(no_retries(entrypoint), key="retries")
 
 
 def _kind_errors(steps: Sequence[Step], catalog: Catalog, at: Callable[[str], tuple[str, ...]]) -> list[FieldError]:

@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 
 from yurt.domain.changes import AcceptCall, Save
-from yurt.domain.errors import CallExpired, YurtError
+from yurt.domain.errors import CallExpired, Invalid, YurtError
 from yurt.domain.functions import LiveFunction
 from yurt.domain.ids import Tags
+from yurt.domain.items import ONE_BY_ONE
 from yurt.domain.records import IdempotencyKey, Result
 from yurt.domain.retention import KEYS_KEPT_S
 from yurt.pools.heart import Heart
@@ -129,9 +130,11 @@ class MapDesk:
 
         Raises:
             AppStopped: the function has just been retired.
-            Invalid: callbacks do not go to that address.
+            Invalid: callbacks do not go to that address; the function is known to be a generator.
             Unavailable: the server is stopping.
         """
+        if self._heart.yields(live):
+            raise Invalid(f"{live.address} is a generator, and a map takes a function that returns: {ONE_BY_ONE}.")
         found = self.maps.begin(live, new)
         if callback_url is not None:
             found.beside = self._callbacks.order(callback_url, live.environment)(found.seq)

@@ -7,14 +7,21 @@ import pytest
 
 from tests.component.pools.rig import Played, Rig, Talk
 from tests.component.pools.test_recovery import again
-from yurt.domain.errors import NotAcceptable
+from tests.waiting import until
+from yurt.domain.errors import Invalid, NotAcceptable
 from yurt.domain.items import LIST_BYTES
-from yurt.domain.records import Result
+from yurt.domain.records import Result, Role
+from yurt.domain.retry import RetryPolicy
 from yurt.pools.heart import Limits
 from yurt.pools.inputs import Input
 from yurt.pools.ledger import BLOB_ABOVE_BYTES
+from yurt.pools.live_map import NewMap
 from yurt.usecases.items import HELD_BYTES, ItemReader, Lines
+from yurt.usecases.maps import MapDesk
+from yurt.usecases.principals import Principal
 from yurt_runner import wire
+
+ANYBODY = Principal("tk-1", Role.ADMIN, None)
 
 
 def give(box: Played, frame: wire.Frame, first: int, items: Iterable[object]) -> None:
@@ -328,3 +335,46 @@ async def test_a_reader_of_an_ended_call_reads_to_its_end(rig: Rig) -> None:
         assert not reader.over
         assert values(await reader.ready()) == [2, 3, 4]
         assert reader.over
+
+
+async def test_retries_of_what_turns_out_to_be_a_generator_fail_its_start(rig: Rig) -> None:
+    await rig.deploy(max_containers=1, retries=RetryPolicy(2))
+    item = await rig.call()
+    for _ in range(3):
+        await rig.tick(61)
+        box = await rig.boot(ready=False)
+        box.say(wire.READY, slots=1, startup_s=0.1, generator=True)
+        rig.engine.end(box.member.id, "stopped")
+        box.hang_up()
+        await rig.settle()
+    result = await rig.result(item)
+    error = json.loads(result.error_json or b"")
+    assert (result.outcome, error["type"]) == ("init_failure", "InvalidDefinition")
+    assert error["message"].startswith("/retries: main:work is a generator")
+    assert box.inputs == []
+
+
+async def test_a_map_over_a_generator_fails_with_what_to_do(rig: Rig) -> None:
+    pool = await rig.deploy(max_containers=1)
+    maps = MapDesk(rig.heart, rig.store, rig.tags, rig.clock, rig.desk()._callbacks)
+    found = maps.maps.begin(pool.live, NewMap("tk-1"))
+    await maps.maps.add(found, [b"{}"])
+    await maps.maps.seal(found, truncated=False)
+    box = await rig.container()
+    give(box, box.inputs[0], 0, [1])
+    await until(lambda: found.failed is not None, "the end of the map")
+    assert found.failed is not None
+    assert found.failed.outcome == "user_error"
+    assert b"call it once for each input" in (found.failed.error_json or b"")
+    assert len(box.talk.of(wire.CANCEL)) == 1
+
+
+async def test_a_map_over_what_is_known_to_be_a_generator_is_refused(rig: Rig) -> None:
+    pool = await rig.deploy(max_containers=1)
+    await rig.call()
+    await rig.scale()
+    box = await rig.boot(ready=False)
+    box.say(wire.READY, slots=1, startup_s=0.1, generator=True)
+    maps = MapDesk(rig.heart, rig.store, rig.tags, rig.clock, rig.desk()._callbacks)
+    with pytest.raises(Invalid, match="demo:work is a generator"):
+        maps.upload(ANYBODY, pool.live, NewMap("tk-1"))

@@ -112,8 +112,11 @@ async def test_what_is_wrong_with_the_source_is_told_at_its_field(house: House, 
     assert (broken.pointer, broken.message[:8]) == ("/source/files/a~1b.py", "a/b.py:1")
     absent = await error(source={"bundle": "0" * 64})
     assert (absent.pointer, "was not uploaded to environment main" in absent.message) == ("/source/bundle", True)
-    generator = await error(source={"files": {"main.py": "def resize(): yield"}})
-    assert (generator.pointer, generator.code) == ("/entrypoint", "not_supported")
+    generator = await error(source={"files": {"main.py": "def resize(): yield"}}, retries=2)
+    assert (generator.pointer, generator.message) == (
+        "/retries",
+        "main:resize is a generator, and what it has shown is not run again: leave retries out",
+    )
     assert house.blobs.kept == {}
     assert list(house.catalog.all()) == []
 

@@ -112,13 +112,10 @@ def test_where_the_tree_cannot_tell_it_is_silent(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("def f():\n    yield 1", "is a generator"),
-        ("async def f():\n    for x in y:\n        yield x", "is a generator"),
-        ("def f():\n    x = yield from y", "is a generator"),
         ("class f: pass", "is a class"),
     ],
 )
-def test_generators_and_classes_are_not_supported_yet(text: str, says: str) -> None:
+def test_classes_are_not_supported_yet(text: str, says: str) -> None:
     error = refusal(tree(main=text), "main:f")
     assert says in error.message
     assert not error.supported
@@ -128,7 +125,21 @@ def test_generators_and_classes_are_not_supported_yet(text: str, says: str) -> N
     "text", ["def f():\n    def g(): yield\n    return g", "def f():\n    class A:\n        def g(self): yield"]
 )
 def test_a_yield_of_an_inner_function_makes_no_generator(text: str) -> None:
-    tree(main=text).check("main:f")
+    assert not tree(main=text).is_generator("main:f")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["def f():\n    yield 1", "async def f():\n    for x in y:\n        yield x", "def f():\n    x = yield from y"],
+)
+def test_generators_are_known_by_their_own_yields(text: str) -> None:
+    found = tree(main=text)
+    found.check("main:f")
+    assert found.is_generator("main:f")
+
+
+def test_a_decorated_generator_is_left_to_the_runner() -> None:
+    assert not tree(main="@wrap\ndef f():\n    yield 1").is_generator("main:f")
 
 
 def test_names_inside_functions_are_not_names_of_the_module() -> None:
@@ -143,7 +154,7 @@ def test_bindings_tell_shape_async_and_required_arguments() -> None:
     assert module is not None
     found = module.bindings["f"]
     assert (found.shape, found.is_async, found.required, found.line) == (Shape.FUNCTION, True, ("a", "b", "c", "e"), 1)
-    assert module.public_functions() == ["f", "plain"]
+    assert module.public_functions() == ["f", "gen", "plain"]
 
 
 def test_compiled_and_huge_modules_are_left_to_the_runner() -> None:
