@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict
 
 from yurt_runner.fork import Links
 from yurt_runner.lifespan import Lifespan
-from yurt_runner.load import EntrypointError, load, split_entrypoint
+from yurt_runner.load import EntrypointError, is_generator, load, split_entrypoint
 from yurt_runner.printing import Printing
 from yurt_runner.web_http import App, Server
 from yurt_runner.wire import READY, meta, pack
@@ -58,7 +58,10 @@ def load_app(welcome: Dict[str, Any], source: str) -> App:
     if web["kind"] == "function":
         from yurt_runner.web_function import endpoint
 
-        made: App = endpoint(load(entrypoint, source), web["method"], threads)
+        function = load(entrypoint, source)
+        if is_generator(function):
+            raise EntrypointError(f"{entrypoint} is a generator: an endpoint returns its answer. To stream, use ASGI.")
+        made: App = endpoint(function, web["method"], threads)
         return made
     found = _found(entrypoint, source)
     if web.get("factory"):

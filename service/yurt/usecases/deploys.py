@@ -426,8 +426,18 @@ def _check_entrypoint(tree: SourceTree, definition: FunctionDefinition) -> None:
         tree.check_alone(entrypoint, "kind")
     if definition.schedule is not None:
         tree.check_alone(entrypoint, "schedule")
-    if definition.retries.max_retries and tree.is_generator(entrypoint):
-        raise SourceError(no_retries(entrypoint), key="retries")
+    if tree.is_generator(entrypoint):
+        _check_generator(definition)
+
+
+def _check_generator(definition: FunctionDefinition) -> None:
+    if definition.retries.max_retries:
+        raise SourceError(no_retries(definition.entrypoint), key="retries")
+    if definition.web is not None:
+        message = (
+            f"{definition.entrypoint} is a generator, and an endpoint returns its answer: to stream, use kind asgi"
+        )
+        raise SourceError(message, key="web")
 
 
 def _kind_errors(steps: Sequence[Step], catalog: Catalog, at: Callable[[str], tuple[str, ...]]) -> list[FieldError]:

@@ -117,6 +117,8 @@ async def test_what_is_wrong_with_the_source_is_told_at_its_field(house: House, 
         "/retries",
         "main:resize is a generator, and what it has shown is not run again: leave retries out",
     )
+    endpoint = await error(source={"files": {"main.py": "def resize(): yield"}}, web={"method": "GET"})
+    assert (endpoint.pointer, "use kind asgi" in endpoint.message) == ("/web", True)
     assert house.blobs.kept == {}
     assert list(house.catalog.all()) == []
 
