@@ -90,6 +90,13 @@ def parse_networks(text: object) -> object:
     return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
+def parse_names(text: object) -> object:
+    """Read names of variables with commas between; anything that is not text passes."""
+    if not isinstance(text, str):
+        return text
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def parse_gpu_models(text: object) -> object:
     """Read `PRODUCT NAME=TYPE` with commas between, as types by name; anything that is not text passes.
 
@@ -152,6 +159,13 @@ def default_run_dir(data_dir: Path) -> Path:
         return Path("/run") / f"yurt-{mark}"
     session = os.environ.get("XDG_RUNTIME_DIR")
     return Path(session) / f"yurt-{mark}" if session else Path("/tmp") / f"yurt-{os.getuid()}-{mark}"  # noqa: S108
+
+
+def default_environments_dir(run_dir: Path) -> Path:
+    """The run directory, unless it is in memory, and often closed to programs, as everything below /run is."""
+    if not run_dir.is_relative_to("/run"):
+        return run_dir / "environments"
+    return (Path("/var/cache") if os.getuid() == 0 else Path("~/.cache").expanduser()) / run_dir.name
 
 
 HumanPath = Annotated[Path, BeforeValidator(expand)]
@@ -238,6 +252,22 @@ class Settings(BaseSettings):
     """GPUs beyond the well-known ones, as `PRODUCT NAME=TYPE` with commas between, such as `NVIDIA A40=A10`. The names
     are those of `nvidia-smi -L`, the types those that a definition may ask for."""
 
+    environments_dir: HumanPath = Field(default_factory=lambda values: default_environments_dir(values["run_dir"]))
+    """Where the packages of functions with `requirements` are. Made with mode 0711; programs must be able to run from
+    it. By default in the run directory or, where that is under /run, in /var/cache for root, else in ~/.cache."""
+
+    requirements_env: Annotated[tuple[str, ...], BeforeValidator(parse_names), NoDecode] = ()
+    """The server's variables that installers of packages get, with commas between, such as PIP_INDEX_URL,HTTPS_PROXY.
+    Whoever may deploy can read them."""
+
+    requirements_timeout_s: float = Field(default=900, gt=0, le=86_400)
+    """How long installing a function's `requirements` may take, in seconds."""
+
+    requirements_keep: Annotated[float, BeforeValidator(parse_duration), Field(gt=0)] = Field(
+        default="7d", validate_default=True
+    )
+    """How long installed `requirements` are kept that no container uses: a number with s, m, h or d."""
+
     max_containers: int = Field(default=10, ge=1, le=10_000)
     """Containers of a function whose definition does not say how many it may have."""
 
@@ -277,6 +307,20 @@ class Settings(BaseSettings):
     def store_url(self) -> str | None:
         """`store`, to connect with."""
         return None if self.store is None else self.store.get_secret_value()
+
+    def installer_variables(self) -> Mapping[str, str]:
+        """Those of `requirements_env`, with their values."""
+        return {name: os.environ[name] for name in self.requirements_env}
+
+    @field_validator("requirements_env")
+    @classmethod
+    def _check_requirements_env(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name.startswith(PREFIX):
+                raise ValueError(f"{name} is the server's own, and would be readable for whoever may deploy")
+            if name not in os.environ:
+                raise ValueError(f"the server has no variable {name}: set it, or leave its name out")
+        return names
 
     @field_validator("store")
     @classmethod

@@ -123,7 +123,8 @@ def load_error(error: BaseException, source: str, hint: str) -> Dict[str, Any]:
         here = sorted(set(os.listdir(source)) - {"__pycache__"}) if os.path.isdir(source) else []
         has = f"The source holds {', '.join(here[:MAX_NAMES])}. " if here else ""
         where = f"{message}. {has}The interpreter is {sys.executable}"
-        facts["message"] = clean(f"{where}; the server's setting {hint} chooses another.", MAX_TEXT_BYTES)
+        way_out = f"name the package in requirements, or choose another with the server's setting {hint}."
+        facts["message"] = clean(f"{where}; {way_out}", MAX_TEXT_BYTES)
     elif isinstance(error, EntrypointError):
         facts["module"], facts["traceback"] = "yurt_runner", ""
     return facts

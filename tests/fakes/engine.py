@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from yurt.domain.capacity import Capacity
 from yurt.domain.functions import LiveFunction
-from yurt.ports import Capabilities, ContainerSpec, Ended, EngineRefused, Observed, Report
+from yurt.ports import Capabilities, ContainerSpec, Ended, EngineRefused, Observed, Report, StartFailed
 
 
 class FakeEngine:
@@ -17,7 +17,7 @@ class FakeEngine:
         self.started: list[ContainerSpec] = []
         self.stopped: list[str] = []
         self.alive: set[str] = set()
-        self.refusal: EngineRefused | None = None
+        self.refusal: EngineRefused | StartFailed | None = None
         self.deaf = False
         self.has = Capacity("this fake")
         self._report: Callable[[Report], None] | None = None

@@ -21,7 +21,7 @@ from yurt.loops.callbacks import Deliveries
 from yurt.metrics import Metrics
 from yurt.outbound.blobs import FileBlobs
 from yurt.outbound.callbacks import HttpPost
-from yurt.outbound.engines.local import LocalEngine, LocalSettings
+from yurt.outbound.engines.local import EnvironmentSettings, LocalEngine, LocalSettings
 from yurt.outbound.logs import FileLogs
 from yurt.outbound.runner_file import build_runner
 from yurt.pools.background import Background
@@ -33,7 +33,7 @@ from yurt.pools.numbers import Numbers
 from yurt.pools.sessions import Sessions
 from yurt.pools.traffic import Traffic
 from yurt.pools.visits import Visits
-from yurt.ports import Clock, Discovery, Store
+from yurt.ports import Clock, Discovery, LogLine, Logs, Store
 from yurt.settings import Settings
 from yurt.usecases.apps import Apps
 from yurt.usecases.awakening import Awakening
@@ -95,9 +95,13 @@ class Outside:
     discovery: Discovery
 
 
-def make_engine(settings: Settings, installation: str) -> LocalEngine:
+def make_engine(settings: Settings, installation: str, logs: Logs, clock: Clock) -> LocalEngine:
     """The local engine, with the runner it starts."""
     runner = build_runner()
+
+    def say(function_id: str, container_id: str, text: str) -> None:
+        logs.append([LogLine(clock.now(), "system", container_id, function_id, 0, 0, text)])
+
     return LocalEngine(
         LocalSettings(
             installation=installation,
@@ -107,7 +111,14 @@ def make_engine(settings: Settings, installation: str) -> LocalEngine:
             runner_sha256=runner.sha256,
             user=settings.container_user,
             gpu_models=settings.gpu_models,
-        )
+            environments=EnvironmentSettings(
+                settings.environments_dir,
+                variables=settings.installer_variables(),
+                timeout_s=settings.requirements_timeout_s,
+                keep_s=settings.requirements_keep,
+            ),
+        ),
+        say,
     )
 
 
@@ -250,6 +261,7 @@ def _registry(settings: Settings, outside: Outside, heart: Heart) -> Registry:
         deployments=heart,
         default_max=settings.max_containers,
         honours_image=engine.capabilities.honours_image,
+        requirements=engine.capabilities.requirements,
         capacity=engine.capacity,
         python=lambda: engine.capabilities.python,
         foresee=engine.foresee,

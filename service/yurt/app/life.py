@@ -116,7 +116,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Supe
     logs = FileLogs(settings.data_dir / "logs", clock)
     await logs.open()
     stack.push_async_callback(logs.close)
-    engine = make_engine(settings, store.identity.installation)
+    engine = make_engine(settings, store.identity.installation, logs, clock)
     outside = Outside(clock, store, blobs, logs, engine, await _keys(settings, store), LocalDiscovery())
     own = _listen(settings.gateway_listen, "--gateway-listen") if settings.gateway_listen is not None else None
     if own is not None:

@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from yurt.domain import gpu, later
+from yurt.domain import gpu, later, requirements
 from yurt.domain.bundle import path_problem, tree_problem
 from yurt.domain.errors import FieldError, Invalid, NotSupported
 from yurt.domain.naming import NAME_PATTERN, did_you_mean, name_problem, pointer, shown
@@ -87,6 +87,12 @@ def _secrets(names: list[str]) -> list[str]:
         if name in names[:place]:
             raise broken_rule(f"names {name} twice", place)
     return names
+
+
+def _requirement(text: str) -> str:
+    if problem := requirements.problem(text):
+        raise broken_rule(problem)
+    return text
 
 
 def _file_path(path: str) -> str:
@@ -202,6 +208,9 @@ Seconds: TypeAlias = Annotated[int, Field(ge=1, le=86_400), BeforeValidator(whol
 Secrets: TypeAlias = Annotated[
     list[Annotated[str, WithJsonSchema({"type": "string", "pattern": NAME_PATTERN})]], AfterValidator(_secrets)
 ]
+Requirements: TypeAlias = Annotated[
+    list[Annotated[str, AfterValidator(_requirement)]], Field(max_length=requirements.MAX_REQUIREMENTS)
+]
 Mebibytes: TypeAlias = Annotated[int, Field(ge=32, le=1 << 20), BeforeValidator(whole)]
 Containers: TypeAlias = Annotated[int, Field(ge=0, le=MAX_CONTAINERS), BeforeValidator(whole)]
 Window: TypeAlias = Annotated[int, Field(ge=2, le=1200), BeforeValidator(whole)]
@@ -283,6 +292,12 @@ class FunctionDefinition(_Strict):
         "over earlier ones, and `env` over all of them.",
         json_schema_extra={"maxItems": MAX_SECRETS, "uniqueItems": True},
         examples=[["openai"]],
+    )
+    requirements: Requirements = Field(
+        default_factory=list,
+        description="Packages of an index, as in PEP 508, that the containers have beside the standard library. One "
+        "environment is made for each list and shared by the functions that have it. No options, files or addresses.",
+        examples=[["pillow==11.*", "httpx[http2]>=0.28"]],
     )
     single_use_containers: bool = Field(default=False, description="Each container runs one input and ends.")
     schedule: Annotated[ScheduleSpec | None, WithJsonSchema(SCHEDULE_SCHEMA)] = None

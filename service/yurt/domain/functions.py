@@ -36,6 +36,7 @@ class LiveFunction:
         memory_mib: the limit of a container, in MiB.
         cpu: the request of a container, in cores.
         secrets: names of secrets whose values are variables, the later winning; `env` wins over all of them.
+        requirements: the packages of its containers, normalized; none for those of the interpreter.
         slots: inputs that one container runs at once.
         retries: which failed attempts are made again, and when.
         web: how it answers HTTP; None for one that is called.
@@ -61,6 +62,7 @@ class LiveFunction:
     image: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
+    requirements: tuple[str, ...] = ()
     single_use_containers: bool = False
     slots: int = 1
     retries: RetryPolicy = NO_RETRIES

@@ -44,7 +44,6 @@ _ONE_INPUT = LaterKey(
 LATER: Mapping[str, LaterKey] = {
     "batching": _NOTHING,
     "concurrency": _ONE_INPUT,
-    "requirements": _EMPTY_LIST,
     "enter": _EMPTY_LIST,
     "exit": _EMPTY_LIST,
     "methods": _EMPTY_LIST,

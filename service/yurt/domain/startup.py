@@ -22,9 +22,12 @@ class Startup:
     failures: int = 0
     not_before: float = 0.0
 
-    def failed(self, now: float) -> "Startup":
-        """After one more failure: again after 1 s and 2 s, then doubling up to `MAX_BACKOFF_S`."""
-        failures = self.failures + 1
+    def failed(self, now: float, *, final: bool = False) -> "Startup":
+        """After one more failure: again after 1 s and 2 s, then doubling up to `MAX_BACKOFF_S`.
+
+        One that is `final` counts for as many as end what is queued: it would only happen again.
+        """
+        failures = max(self.failures + 1, FAILURES_THAT_END_INPUTS * final)
         return Startup(failures, now + min(MAX_BACKOFF_S, 2.0 ** min(failures - 1, 10)))
 
     def refused(self, now: float, again_s: float = REFUSED_RETRY_S) -> "Startup":

@@ -32,6 +32,7 @@ _BOUND: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "less_than": lambda ctx: f"must be less than {ctx['lt']}",
     "string_too_short": lambda ctx: f"must have at least {ctx['min_length']} characters",
     "string_too_long": lambda ctx: f"must have at most {ctx['max_length']} characters",
+    "too_long": lambda ctx: f"must have at most {ctx['max_length']} entries",
     "string_pattern_mismatch": lambda ctx: f"must match {ctx['pattern']}",
     "literal_error": lambda ctx: f"must be {ctx['expected']}",
     "enum": lambda ctx: f"must be {ctx['expected']}",

@@ -21,7 +21,7 @@ from yurt.pools.ledger import Ledger
 from yurt.pools.members import LEASE_S, Member
 from yurt.pools.pool import Pool
 from yurt.pools.traffic import Away
-from yurt.ports import Clock, ContainerSpec, Ended, Engine, EngineRefused, HeldUp, Placed, Report
+from yurt.ports import Clock, ContainerSpec, Ended, Engine, EngineRefused, HeldUp, Placed, Report, StartFailed
 from yurt_runner import wire
 
 STOP_GRACE_S = 30.0
@@ -141,7 +141,15 @@ class Lives:
         try:
             ref = await self._engine.start(spec)
         except EngineRefused as refused:
-            self._refused(pool, member, refused)
+            if member.stopping:
+                self._withdrawn(pool, member, refused)
+            else:
+                self._refused(pool, member, refused)
+            return
+        except StartFailed as failed:
+            self.placed(pool, member)
+            self.start_failed(pool, member, Ending(Outcome.INIT_FAILURE, error=dict(failed.error)), final=failed.final)
+            self._finish(pool, member, Ended(member.id, str(failed)))
             return
         pool.refusal = None
         self.save(member, engine_ref=ref)
@@ -153,6 +161,11 @@ class Lives:
         pool.startup = pool.startup.refused(self._clock.monotonic(), again_s)
         log.warning("container_refused", container_id=member.id, code=refused.code, reason=refused.message)
         member.startup_failed = True  # though nobody failed: it was never begun, and leaves no row
+        self._finish(pool, member, Ended(member.id, refused.message), Remove(Container, (member.id,)))
+
+    def _withdrawn(self, pool: Pool, member: Member, refused: EngineRefused) -> None:
+        """The container was to end before it began; it leaves no row."""
+        self.placed(pool, member)
         self._finish(pool, member, Ended(member.id, refused.message), Remove(Container, (member.id,)))
 
     def _explain(self, pool: Pool, why: EngineRefused) -> None:
@@ -212,17 +225,17 @@ class Lives:
                 if member.function.revision < pool.live.revision:
                     self.drain(pool, member, "a newer revision serves")
 
-    def start_failed(self, pool: Pool, member: Member, ending: Ending) -> None:
+    def start_failed(self, pool: Pool, member: Member, ending: Ending, *, final: bool = False) -> None:
         """The container could not load the function.
 
-        The third failure in a row ends what is queued, unless an older revision serves.
+        The third failure in a row ends what is queued, unless an older revision serves; so does one that is `final`.
         """
         if member.startup_failed or member.stopping or member.ready:
             return
         member.startup_failed = True
         log.info("container_start_failed", container_id=member.id, function_id=pool.live.function_id)
         if member.function.revision == pool.live.revision:
-            pool.startup = pool.startup.failed(self._clock.monotonic())
+            pool.startup = pool.startup.failed(self._clock.monotonic(), final=final)
             pool.start_error = ending
             serves = any(other.state is ContainerState.READY for other in pool.members.values())
             if pool.startup.gives_up and not serves:

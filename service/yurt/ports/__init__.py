@@ -17,6 +17,7 @@ from yurt.ports.engine import (
     Observed,
     Placed,
     Report,
+    StartFailed,
 )
 from yurt.ports.logs import (
     LogLine,
@@ -95,6 +96,7 @@ __all__ = [
     "Redrives",
     "Report",
     "Retention",
+    "StartFailed",
     "Store",
     "StoredCall",
     "Tell",

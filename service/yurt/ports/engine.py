@@ -43,6 +43,20 @@ class EngineRefused(Exception):
         self.details = details or {}
 
 
+class StartFailed(Exception):
+    """A container cannot be started, and its definition is to blame: it counts as a start that failed.
+
+    Args:
+        error: what whoever called is told; `type` and `message` at least.
+        final: another try would fail, too.
+    """
+
+    def __init__(self, error: Mapping[str, object], *, final: bool) -> None:
+        super().__init__(error["message"])
+        self.error = error
+        self.final = final
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
     """The engine's word that a container is gone.
@@ -102,6 +116,7 @@ class Capabilities:
     Args:
         notes: sentences for people, such as what it does not isolate.
         python: the version of the interpreter that runs functions, where there is one and it is known.
+        requirements: whether it gives containers the packages that a definition names.
         outlives: whether containers go on when the server ends, and are found by the next one.
         kill_after_s: a container gets at least so long to end by itself, whatever grace it is stopped with, in seconds.
     """
@@ -112,6 +127,7 @@ class Capabilities:
     memory_limit: bool
     notes: tuple[str, ...] = ()
     python: tuple[int, int] | None = None
+    requirements: bool = False
     outlives: bool = False
     kill_after_s: float = 0
 
@@ -143,8 +159,12 @@ class Engine(Protocol):
     async def start(self, spec: ContainerSpec) -> str:
         """Start a container; returns the engine's reference to it. It counts as started when its runner calls home.
 
+        It may take its time, for something that the container needs: it then reports `HeldUp` first and `Placed` later,
+        and ends early, with `EngineRefused`, where the container is stopped meanwhile.
+
         Raises:
             EngineRefused: it cannot, with the reason.
+            StartFailed: it cannot because of the definition.
         """
 
     async def stop(self, container_id: str, *, grace_s: float) -> None:

@@ -16,6 +16,7 @@ from yurt.domain.capacity import Shortage, choose
 from yurt.domain.changes import Change, Save
 from yurt.domain.definitions import FunctionDefinition, changed_keys, check_definition, parse_stored, refusal
 from yurt.domain.errors import FieldError, NotFound, RevisionMoved
+from yurt.domain.functions import LiveFunction
 from yurt.domain.items import no_retries
 from yurt.domain.naming import name_problem, pointer, shown
 from yurt.domain.overrides import Override
@@ -23,6 +24,7 @@ from yurt.domain.records import App, AppState, Bundle, Function, Revision, Secre
 from yurt.domain.secrets import missing
 from yurt.domain.source_tree import SourceError, SourceTree
 from yurt.domain.web import Kind
+from yurt.ports import EngineRefused
 from yurt.usecases.catalog import Catalog
 from yurt.usecases.labels import LabelPlan
 from yurt.usecases.principals import Principal
@@ -190,6 +192,7 @@ class Deploys:
             found = check_definition(value, at=at(name), default_max=self._registry.default_max)
             if isinstance(found, FunctionDefinition):
                 read[name] = found
+                errors += self._beyond_engine(found, at(name))
             else:
                 errors += found
         trees: dict[str, SourceTree] = {}
@@ -225,6 +228,12 @@ class Deploys:
             for name, found in lacking.items()
             if isinstance(found, Shortage) and found.code == "no_such_gpu"
         ]
+
+    def _beyond_engine(self, definition: FunctionDefinition, at: tuple[str, ...]) -> Iterator[FieldError]:
+        """What a definition asks for and this server's engine cannot give."""
+        if definition.requirements and not self._registry.requirements:
+            message = "is not supported by this engine yet: put the packages into the function's image"
+            yield FieldError(pointer(*at, "requirements"), message, "not_supported")
 
     async def _missing_secrets(
         self, app: App, definitions: Mapping[str, FunctionDefinition], at: Callable[[str], tuple[str, ...]]
@@ -290,7 +299,7 @@ class Deploys:
         lives = [step.view.live for step in steps if step.writes]
         reasons = await asyncio.gather(*map(self._registry.foresee, lives))
         return [
-            Warned(reason.code, live.name, pointer(*at(live.name), *("gpu",) * bool(live.gpu)), reason.message)
+            Warned(reason.code, live.name, pointer(*at(live.name), *_blamed(reason, live)), reason.message)
             for live, reason in zip(lives, reasons, strict=True)
             if reason is not None and reason.code not in said
         ]
@@ -395,6 +404,13 @@ class Deploys:
             for sha256, data in packed.items()
             if await self._registry.store.records.get(Bundle, app.environment, sha256) is None
         ]
+
+
+def _blamed(reason: EngineRefused, live: LiveFunction) -> tuple[str, ...]:
+    """The key that a container cannot be had for."""
+    if reason.code == "no_installer":
+        return ("requirements",)
+    return ("gpu",) if live.gpu else ()
 
 
 def _revision(principal: Principal, function: Function, wanted: Wanted, now: float) -> Revision:

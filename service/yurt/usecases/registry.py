@@ -15,6 +15,7 @@ from yurt.domain.functions import LiveFunction
 from yurt.domain.naming import did_you_mean, shown, split_address
 from yurt.domain.overrides import Override, defined_scaling, effective_scaling
 from yurt.domain.records import App, Function, Label, Revision, Schedule, ScheduleMark
+from yurt.domain.requirements import normalized
 from yurt.domain.web import Web
 from yurt.ports import Blobs, Clock, Deployments, EngineRefused, Store
 from yurt.usecases.catalog import Catalog
@@ -57,6 +58,7 @@ class Registry:
         labels: those of live functions.
         default_max: `max_containers` of functions whose definition names none.
         honours_image: whether the engine runs the image that a definition names.
+        requirements: whether the engine gives containers the packages that a definition names.
         python: tells the version of Python that runs functions, or None where nobody knows.
         foresee: asks the engine why a function's containers could never start; None if nothing stands in the way.
     """
@@ -73,6 +75,7 @@ class Registry:
     labels: LabelBook = field(default_factory=LabelBook)
     default_max: int = 10
     honours_image: bool = False
+    requirements: bool = True
     python: Callable[[], tuple[int, int] | None] = lambda: sys.version_info[:2]
     foresee: Callable[[LiveFunction], Awaitable[EngineRefused | None]] = _nothing_foreseen
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -169,6 +172,7 @@ class Registry:
             image=definition.image,
             env=definition.env,
             secrets=tuple(definition.secrets),
+            requirements=normalized(definition.requirements),
             single_use_containers=definition.single_use_containers,
             retries=definition.retries.policy(),
             web=_web(definition, label or self.labels.of(function.id)),

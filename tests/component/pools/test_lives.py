@@ -2,12 +2,13 @@
 
 import asyncio
 import json
+from dataclasses import dataclass, field
 
 import pytest
 
 from tests.component.pools.rig import Rig
 from yurt.domain.records import AttemptRecord, Container, ContainerState, Outcome
-from yurt.ports import ContainerSpec, Ended, EngineRefused, HeldUp, Leaving, Placed
+from yurt.ports import ContainerSpec, Ended, EngineRefused, HeldUp, Leaving, Placed, StartFailed
 from yurt_runner import wire
 
 
@@ -160,6 +161,105 @@ async def test_an_engine_that_refuses_is_a_reason_to_wait_and_nothing_else(rig: 
     box = await rig.boot()
     box.answer(box.inputs[0])
     assert (await rig.result(item)).attempts == 1
+
+
+BROKEN = StartFailed({"type": "EnvironmentFailed", "message": "There is no such package."}, final=True)
+
+
+async def test_a_start_that_would_fail_again_ends_what_is_queued_at_once(rig: Rig) -> None:
+    pool = await rig.deploy()
+    item = await rig.call()
+    rig.engine.refusal = BROKEN
+    await rig.scale()
+    ended = await rig.result(item)
+    assert ended.outcome == Outcome.INIT_FAILURE
+    assert b"There is no such package." in (ended.error_json or b"")
+    assert rig.heart.deploy_error("fu-1") is not None
+    assert pool.members == {}
+    (row,) = await rig.store.records.find(Container, {})
+    assert (row.state, row.end_reason) == ("ended", "There is no such package.")
+
+
+async def test_a_start_that_may_succeed_next_time_is_tried_again(rig: Rig) -> None:
+    pool = await rig.deploy()
+    item = await rig.call()
+    rig.engine.refusal = StartFailed({"type": "EnvironmentFailed", "message": "No answer."}, final=False)
+    await rig.scale()
+    reason = rig.heart.pending_reason(item)
+    assert reason is not None
+    assert (reason.code, pool.startup.failures) == ("crash_backoff", 1)
+    assert "EnvironmentFailed: No answer." in reason.message
+    rig.engine.refusal = None
+    await rig.tick(1.1)
+    box = await rig.boot()
+    box.answer(box.inputs[0])
+    assert (await rig.result(item)).attempts == 1
+
+
+@dataclass
+class Slow:
+    """A start that waits for something, as `Engine.start` may; stopping the container ends the wait."""
+
+    rig: Rig
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    stopped: bool = False
+
+    async def start(self, spec: ContainerSpec) -> str:
+        self.rig.engine.report(HeldUp(spec.container_id, EngineRefused("preparing_environment", "It is being made.")))
+        await self.over.wait()
+        if self.stopped:
+            raise EngineRefused("engine_unreachable", "It was stopped.")
+        self.rig.engine.report(Placed(spec.container_id))
+        self.rig.engine.started.append(spec)
+        self.rig.engine.alive.add(spec.container_id)
+        return "slow"
+
+    async def stop(self, container_id: str, *, grace_s: float) -> None:
+        self.stopped = True
+        self.over.set()
+
+
+async def test_a_start_that_waits_for_its_environment_says_so_and_has_its_whole_time_afterwards(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Slow(rig)
+    monkeypatch.setattr(rig.engine, "start", slow.start)
+    await rig.deploy(startup_timeout_s=10)
+    item = await rig.call()
+    await rig.scale()
+    reason = rig.heart.pending_reason(item)
+    assert reason is not None
+    assert (reason.code, reason.message) == ("preparing_environment", "It is being made.")
+    for _ in range(40):
+        await rig.tick()
+    slow.over.set()
+    await rig.settle()
+    reason = rig.heart.pending_reason(item)
+    assert reason is not None
+    assert reason.code == "container_starting"
+    await rig.tick()
+    box = await rig.boot()
+    box.answer(box.inputs[0])
+    assert (await rig.result(item)).attempts == 1
+
+
+async def test_a_start_that_waits_is_given_up_when_its_revision_is(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Slow(rig)
+    with monkeypatch.context() as patch:
+        patch.setattr(rig.engine, "start", slow.start)
+        patch.setattr(rig.engine, "stop", slow.stop)
+        await rig.deploy(max_containers=1)
+        item = await rig.call()
+        await rig.scale()
+    monkeypatch.setattr(rig.engine, "stop", slow.stop)
+    pool = await rig.deploy(revision=2, max_containers=1)
+    await rig.settle()
+    assert slow.stopped
+    await rig.scale()
+    assert pool.refusal is None
+    box = await rig.boot()
+    box.answer(box.inputs[0])
+    assert (await rig.result(item)).revision == 2
 
 
 BUSY = EngineRefused("no_capacity", "All 8 H100 are in use.", {"gpu": "H100:1"})

@@ -9,9 +9,10 @@ from yurt.domain import bundle
 from yurt.domain.capacity import Capacity, GpuStock
 from yurt.domain.endings import Ending
 from yurt.domain.errors import AppStopped, FieldError, Invalid, NotFound, NotSupported, RevisionMoved
-from yurt.domain.functions import Scaling
+from yurt.domain.functions import LiveFunction, Scaling
 from yurt.domain.overrides import Override
 from yurt.domain.records import Bundle, Outcome, Revision
+from yurt.ports import EngineRefused
 
 
 async def test_a_definition_becomes_a_live_function(house: House, deployed: Make) -> None:
@@ -155,6 +156,25 @@ async def test_a_gpu_that_no_container_will_have_is_warned_of(house: House, depl
     await deployed("thumbs")
     done = await house.functions.put(ROOT, "thumbs", "resize", plain(gpu="H100"))
     assert [(warned.code, warned.pointer) for warned in done.warnings] == [("no_such_gpu", "/gpu")]
+
+
+async def test_requirements_on_an_engine_that_installs_nothing_are_not_supported(house: House, deployed: Make) -> None:
+    house.registry.requirements = False
+    await deployed("thumbs")
+    with pytest.raises(NotSupported) as caught:
+        await house.functions.put(ROOT, "thumbs", "resize", plain(requirements=["pillow"]))
+    assert [(error.pointer, error.code) for error in caught.value.errors] == [("/requirements", "not_supported")]
+
+
+async def test_what_the_engine_cannot_install_is_warned_of(house: House, deployed: Make) -> None:
+    async def foresee(function: LiveFunction) -> EngineRefused | None:
+        return EngineRefused("no_installer", "There is no uv.") if function.requirements else None
+
+    house.registry.foresee = foresee
+    await deployed("thumbs")
+    done = await house.functions.put(ROOT, "thumbs", "resize", plain(requirements=["Pillow == 11.*"]))
+    assert [(one.code, one.pointer) for one in done.warnings] == [("no_installer", "/requirements")]
+    assert done.view.live.requirements == ("pillow==11.*",)
 
 
 async def test_a_gpu_that_is_there_is_not_warned_of(house: House, deployed: Make) -> None:

@@ -106,3 +106,39 @@ def test_the_key_of_secrets_is_checked_at_the_start_and_never_shown(monkeypatch:
         load()
     assert key not in str(both.value)
     assert "hush" not in str(refused.value)
+
+
+def test_environments_lie_where_programs_can_run() -> None:
+    assert load(run_dir="/srv/run").environments_dir == Path("/srv/run/environments")
+    in_memory = load(run_dir="/run/yurt-7").environments_dir
+    assert not in_memory.is_relative_to("/run")
+    assert in_memory.name == "yurt-7"
+
+
+def test_installers_get_the_variables_that_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", "https://index.example.org")
+    monkeypatch.setenv("YURT_SECRET_KEY_FILE", "/etc/key")
+
+    assert load().installer_variables() == {}
+    assert load(requirements_env="PIP_INDEX_URL").installer_variables() == {
+        "PIP_INDEX_URL": "https://index.example.org"
+    }
+    with pytest.raises(ValueError, match="the server has no variable PIP_INDX_URL"):
+        load(requirements_env="PIP_INDEX_URL, PIP_INDX_URL")
+    with pytest.raises(ValueError, match="YURT_SECRET_KEY_FILE is the server's own"):
+        load(requirements_env="YURT_SECRET_KEY_FILE")
+
+
+def test_models_of_gpus_have_a_type() -> None:
+    models = load(gpu_models="NVIDIA A40=A10, NVIDIA GeForce RTX 4090 = l40s,").gpu_models
+
+    assert models == {"NVIDIA A40": "A10", "NVIDIA GeForce RTX 4090": "L40S"}
+    for wrong, says in (
+        ("NVIDIA A40", "PRODUCT NAME=TYPE"),
+        ("=T4", "PRODUCT NAME=TYPE"),
+        ("X=A100", "is not one type"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            load(gpu_models=wrong)
+    with pytest.raises(ValueError, match="Did you mean H100"):
+        load(gpu_models="X=H1OO")

@@ -199,7 +199,6 @@ def test_min_above_max_is_refused_with_either_maximum() -> None:
         ("batching", {"max_batch_size": 2, "wait_ms": 1}),
         ("concurrency", {"max_inputs": 2}),
         ("concurrency", {"max_inputs": True}),
-        ("requirements", ["pillow"]),
         ("enter", ["load"]),
         ("methods", ["embed"]),
         ("parameters", [{"name": "model"}]),
@@ -217,6 +216,14 @@ def test_a_feature_of_later_is_refused_and_never_ignored(key: str, value: object
 def test_what_asks_for_nothing_is_accepted(key: str) -> None:
     for value in LATER[key].accepted:
         assert parse_definition(PLAIN | {key: value}) == parse_definition(PLAIN)
+
+
+def test_every_wrong_requirement_is_named() -> None:
+    wrong = refused(PLAIN | {"requirements": ["pillow", "-r x", 3, "two words"]})
+    assert list(wrong) == ["/requirements/1", "/requirements/2", "/requirements/3"]
+    assert list(refused(PLAIN | {"requirements": "pillow"})) == ["/requirements"]
+    assert "at most 500 entries" in refused(PLAIN | {"requirements": ["pillow"] * 501})["/requirements"]
+    assert parse_definition(PLAIN | {"requirements": ["Pillow == 11.*"]}).requirements == ["Pillow == 11.*"]
 
 
 @pytest.mark.parametrize(

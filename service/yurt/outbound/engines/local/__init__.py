@@ -1,8 +1,9 @@
 """Containers as subprocess trees of this machine."""
 
 from yurt.outbound.engines.local.engine import LocalEngine
+from yurt.outbound.engines.local.environments import EnvironmentSettings
 from yurt.outbound.engines.local.launch import InterpreterUnusable
 from yurt.outbound.engines.local.places import RunDirRefused
 from yurt.outbound.engines.local.settings import LocalSettings
 
-__all__ = ["InterpreterUnusable", "LocalEngine", "LocalSettings", "RunDirRefused"]
+__all__ = ["EnvironmentSettings", "InterpreterUnusable", "LocalEngine", "LocalSettings", "RunDirRefused"]

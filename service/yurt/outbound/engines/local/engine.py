@@ -5,7 +5,7 @@ import errno
 import os
 import signal
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -13,11 +13,22 @@ from yurt.domain.capacity import Capacity, Shortage
 from yurt.domain.functions import LiveFunction
 from yurt.outbound.engines.local import launch, processes
 from yurt.outbound.engines.local.endings import members, reason
+from yurt.outbound.engines.local.environments import EnvironmentSettings, Keeper, Say, Unprepared, Withdrawn
 from yurt.outbound.engines.local.gpus import Gpus, NvidiaSmi
-from yurt.outbound.engines.local.places import Places
+from yurt.outbound.engines.local.places import ENVIRONMENT, GPUS, Places, RunDirRefused
 from yurt.outbound.engines.local.processes import Process
 from yurt.outbound.engines.local.settings import LocalSettings
-from yurt.ports import Capabilities, ContainerSpec, Ended, EngineRefused, Observed, Report
+from yurt.ports import (
+    Capabilities,
+    ContainerSpec,
+    Ended,
+    EngineRefused,
+    HeldUp,
+    Observed,
+    Placed,
+    Report,
+    StartFailed,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -59,16 +70,22 @@ class _Live:
 
 
 class LocalEngine:
-    """`yurt.ports.Engine` for this machine (Linux 5.4 or newer: it needs /proc and process handles)."""
+    """`yurt.ports.Engine` for this machine (Linux 5.4 or newer: it needs /proc and process handles).
 
-    def __init__(self, settings: LocalSettings) -> None:
+    Args:
+        say: writes a line about a container into the log, before there is one that could.
+    """
+
+    def __init__(self, settings: LocalSettings, say: Say = lambda _function, _container, _text: None) -> None:
         self.capabilities = Capabilities(
-            name="local", isolates=False, honours_image=False, memory_limit=True, notes=NOTES
+            name="local", isolates=False, honours_image=False, memory_limit=True, notes=NOTES, requirements=True
         )
         self._settings = settings
         self._places = Places(settings.run_dir, settings.installation, settings.runner_sha256)
         self._launcher = launch.Launcher(settings.python, self._places.runner)
         self._gpus = Gpus(NvidiaSmi(), settings.gpu_models)
+        environments = settings.environments or EnvironmentSettings(settings.run_dir / "environments")
+        self._keeper = Keeper(environments, settings.installation, say)
         self._live: dict[str, _Live] = {}
         self._condemned: list[_Live] = []
         self._dead: list[_Live] = []
@@ -91,37 +108,75 @@ class LocalEngine:
             launch.choose, self._settings.python, self._places.runner, self._settings.user
         )
         await asyncio.to_thread(self._gpus.look)
-        self.capabilities = Capabilities(
-            name="local",
-            isolates=False,
-            honours_image=False,
-            memory_limit=True,
-            notes=(*NOTES, sentence, *([self._gpus.problem] if self._gpus.problem else ())),
+        for live in await asyncio.to_thread(self._adopt):
+            self._resume(live)
+        await asyncio.to_thread(self._keeper.open, self._launcher)
+        problems = filter(None, (self._gpus.problem, self._keeper.problem))
+        self.capabilities = replace(
+            self.capabilities,
+            notes=(*NOTES, sentence, *problems),
             python=await asyncio.to_thread(self._launcher.version),
         )
-        for live in await asyncio.to_thread(self._adopt):
-            self._gpus.resume(live.container_id, self._places.gpus(live.container_id))
-            self._watch(live)
         observed = [Observed(live.container_id, live.reference) for live in self._live.values()]
         self._house = asyncio.create_task(self._keep_house(), name="local-engine")
         return observed
 
+    def _resume(self, live: _Live) -> None:
+        """Take over what a container of an earlier server has."""
+        self._gpus.resume(live.container_id, self._places.noted(live.container_id, GPUS))
+        for key in self._places.noted(live.container_id, ENVIRONMENT):
+            self._keeper.resume(live.container_id, key)
+        self._watch(live)
+
     async def start(self, spec: ContainerSpec) -> str:
-        """See `Engine.start`. Nothing is awaited, so that a cancelled start leaves nothing half-made."""
+        """See `Engine.start`. Once it is begun nothing is awaited: a cancelled start leaves nothing half-made."""
         if self._closing or not self._house:
             raise EngineRefused("engine_unreachable", "The local engine is not open.")
         if spec.container_id in self._live:
             raise ValueError(f"container {spec.container_id} was started before")
-        lent = self._lend(spec)
+        launcher = await self._prepared(spec)
         try:
-            live = self._start(spec, lent)
-        except OSError as error:
-            self._gpus.end(spec.container_id)
+            live = self._start(spec, launcher, self._lend(spec))
+        except (OSError, EngineRefused) as error:
+            self._forget(spec.container_id)
             self._places.discard(spec.container_id)
             self._dirty.set()
+            if isinstance(error, EngineRefused):
+                raise
             raise launch.refusal(error, f"start a container of {spec.function.address}") from error
         self._watch(live)
         return live.reference
+
+    async def _prepared(self, spec: ContainerSpec) -> launch.Launcher:
+        """How to run a container's interpreter, once its environment is there.
+
+        Raises:
+            EngineRefused: it cannot be made here, or the container is not to start any more.
+            StartFailed: it cannot be made.
+        """
+        if refused := await self.foresee(spec.function):
+            raise refused
+        waits = self._keeper.waits(spec)
+        if waits is not None:
+            self._report(HeldUp(spec.container_id, EngineRefused("preparing_environment", waits)))
+        try:
+            python = await self._keeper.python_for(spec)
+        except Withdrawn as withdrawn:
+            raise EngineRefused("engine_unreachable", "The container was stopped before it began.") from withdrawn
+        except Unprepared as failure:
+            raise _failed(spec, failure) from failure
+        except OSError as error:
+            raise launch.refusal(error, f"make the environment of {spec.function.address}") from error
+        except RunDirRefused as error:
+            raise EngineRefused("engine_unreachable", str(error)) from error
+        if waits is not None:
+            self._report(Placed(spec.container_id))
+        return self._launcher if python is None else replace(self._launcher, python=python)
+
+    def _forget(self, container_id: str) -> None:
+        """A container is gone: what it had is free."""
+        self._gpus.end(container_id)
+        self._keeper.end(container_id)
 
     def _lend(self, spec: ContainerSpec) -> tuple[str, ...]:
         """The GPUs of a container that is to start.
@@ -137,16 +192,16 @@ class LocalEngine:
             raise EngineRefused(lent.code, f"{asks} {lent.message}", lent.details)
         return lent
 
-    def _start(self, spec: ContainerSpec, lent: Sequence[str]) -> _Live:
-        if not os.access(self._settings.python, os.X_OK):
-            raise FileNotFoundError(errno.ENOENT, "the interpreter cannot be run", str(self._settings.python))
+    def _start(self, spec: ContainerSpec, launcher: launch.Launcher, lent: Sequence[str]) -> _Live:
+        if not os.access(launcher.python, os.X_OK):
+            raise FileNotFoundError(errno.ENOENT, "the interpreter cannot be run", str(launcher.python))
         output = self._places.make(spec.container_id, self._launcher.owner)
         try:
-            if lent:
-                self._places.note_gpus(spec.container_id, lent)
+            self._places.note(spec.container_id, GPUS, lent)
+            self._places.note(spec.container_id, ENVIRONMENT, filter(None, [self._keeper.used_by(spec.container_id)]))
             scratch = self._places.scratch(spec.container_id)
             more = self._gpus.variables(lent)
-            pid = self._launcher.start(spec, self._settings.installation, scratch, output, more)
+            pid = launcher.start(spec, self._settings.installation, scratch, output, more)
         finally:
             os.close(output)
         try:
@@ -162,6 +217,7 @@ class LocalEngine:
         """See `Engine.stop`."""
         live = self._live.get(container_id)
         if live is None or live.ended:
+            self._keeper.withdraw(container_id)
             return
         if live.force:
             live.force.cancel()
@@ -175,12 +231,15 @@ class LocalEngine:
         """See `Engine.capacity`. GPUs are counted once, at the start."""
         return self._gpus.capacity()
 
-    async def foresee(self, function: LiveFunction) -> EngineRefused | None:  # noqa: ARG002 - of the port
-        """See `Engine.foresee`: `capacity` tells all there is to tell."""
+    async def foresee(self, function: LiveFunction) -> EngineRefused | None:
+        """See `Engine.foresee`: of GPUs `capacity` tells all there is to tell."""
+        if function.requirements and self._keeper.problem is not None:
+            return EngineRefused("no_installer", self._keeper.problem)
         return None
 
-    async def tidy(self, functions: Iterable[LiveFunction]) -> None:
-        """See `Engine.tidy`: nothing is kept of a function."""
+    async def tidy(self, functions: Iterable[LiveFunction]) -> None:  # noqa: ARG002 - of the port
+        """See `Engine.tidy`: environments go by when they were used last."""
+        await self._keeper.collect()
 
     async def check(self) -> str | None:
         """See `Engine.check`."""
@@ -199,6 +258,7 @@ class LocalEngine:
         if self._closing:
             return
         self._closing = True
+        await self._keeper.close()
         if stop_all:
             for container_id in list(self._live):
                 await self.stop(container_id, grace_s=CLOSE_GRACE_S)
@@ -250,7 +310,7 @@ class LocalEngine:
             for live, ended in await asyncio.to_thread(self._bury, dead):
                 os.close(live.handle)
                 del self._live[live.container_id]
-                self._gpus.end(live.container_id)
+                self._forget(live.container_id)
                 self._report(ended)
             self._dirty.set()
         self._buried_all = True
@@ -312,3 +372,12 @@ class LocalEngine:
 
     def _is_ours(self, process: Process) -> bool:
         return process.installation == self._settings.installation and process.container_id != ""
+
+
+def _failed(spec: ContainerSpec, failure: Unprepared) -> StartFailed:
+    """What callers are told of an environment that could not be made."""
+    again = " It is not tried again before the next deploy." if failure.final else ""
+    message = f"The environment of {spec.function.address} could not be made: {failure.message}"
+    message += ("" if message.endswith(".") else ".") + again
+    error = {"type": "EnvironmentFailed", "message": message, "phase": "startup", "last_output": failure.output}
+    return StartFailed(error, final=failure.final)

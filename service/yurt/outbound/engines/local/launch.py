@@ -7,7 +7,7 @@ import pwd
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,8 @@ PROBE_MAY_TAKE_S = 20
 
 PROBE = "import sys; open(sys.argv[1], 'rb').close(); sys.exit(0 if sys.version_info >= (3, 9) else 9)"
 """Can this user run the interpreter and read the runner, and is the interpreter new enough?"""
+
+IDENTITY = "import sys, sysconfig; print(sys.version, sys.base_prefix, sysconfig.get_platform(), sep='|')"
 
 TOO_OLD = 9
 
@@ -82,8 +84,16 @@ class Launcher:
             return None
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(  # noqa: S603 - the operator's interpreter
-            [*self._prefix(), os.fspath(self.python), *arguments],
+        return self.run(os.fspath(self.python), *arguments)
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[bytes]:
+        """Run a program that ends soon, and keep what it prints. Blocks: for threads.
+
+        Raises:
+            OSError, subprocess.TimeoutExpired: it cannot be run, or does not end.
+        """
+        return subprocess.run(  # noqa: S603 - a program of the operator's
+            [*self._prefix(), *command],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             env=self._common(),
@@ -94,6 +104,34 @@ class Launcher:
             group=self._group,
             extra_groups=[] if self._group is not None else None,
         )
+
+    def open(self, command: Sequence[str], place: Path, variables: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+        """Begin a program in `place` that prints into a pipe, in a session of its own. What it makes, all can read.
+
+        Raises:
+            OSError: the process could not be made.
+        """
+        return subprocess.Popen(  # noqa: S603 - a program of the operator's
+            [*self._prefix(), *command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**self._common(), **variables},
+            cwd=place,
+            umask=0o022,
+            start_new_session=True,
+            user=self._user,
+            group=self._group,
+            extra_groups=[] if self._group is not None else None,
+        )
+
+    def identity(self) -> str:
+        """What tells this interpreter from others, its build included. Blocks: for threads.
+
+        Raises:
+            OSError, subprocess.TimeoutExpired: it cannot be run.
+        """
+        return self._run("-c", IDENTITY).stdout.decode(errors="replace").strip()
 
     def start(self, spec: ContainerSpec, installation: str, scratch: Path, output: int, more: Mapping[str, str]) -> int:
         """Start a container's runner; returns its pid.

@@ -5,7 +5,7 @@
       containers/<container>/      0700, the container's scratch directory, its own
       records/<installation>/      0700, the engine's notes: <container>.out, what the runner itself printed, made
                                    first, so that it stands for "this container is ours"; <container>.ref, its identity;
-                                   <container>.gpu, the GPUs that it has
+                                   <container>.gpu and .env, the GPUs and the environment that it has
       trash/                       0700, scratch directories on their way out
 
 Another installation's containers and notes are never touched.
@@ -13,10 +13,14 @@ Another installation's containers and notes are never touched.
 
 import contextlib
 import os
-import shutil
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from yurt.outbound.engines.local.trees import remove_tree
+
+GPUS, ENVIRONMENT = ".gpu", ".env"
+"""What a container can be noted to have been given."""
 
 LAST_OUTPUT_BYTES = 4096
 
@@ -50,10 +54,10 @@ class Places:
         try:
             self.run_dir.parent.mkdir(parents=True, exist_ok=True)
             for directory, mode in ((self.run_dir, 0o711), (self._containers, 0o711)):
-                _own_directory(directory, mode)
+                own_directory(directory, mode)
             for directory in (self._records, self._trash):
-                _own_directory(directory.parent, 0o700)
-                _own_directory(directory, 0o700)
+                own_directory(directory.parent, 0o700)
+                own_directory(directory, 0o700)
             self._write(self.runner, runner, 0o644)
         except OSError as error:
             raise RunDirRefused(
@@ -104,14 +108,15 @@ class Places:
         """Note which process a container is."""
         self._write(self._records / f"{container_id}.ref", f"{pid}:{started}".encode(), 0o600)
 
-    def note_gpus(self, container_id: str, uuids: Sequence[str]) -> None:
-        """Note which GPUs a container has, before it starts."""
-        self._write(self._records / f"{container_id}.gpu", "\n".join(uuids).encode(), 0o600)
+    def note(self, container_id: str, what: str, names: Iterable[str]) -> None:
+        """Note what a container is given, before it starts; nothing where there are no names."""
+        if text := "\n".join(names):
+            self._write(self._records / f"{container_id}{what}", text.encode(), 0o600)
 
-    def gpus(self, container_id: str) -> Sequence[str]:
-        """Which GPUs a container was given."""
+    def noted(self, container_id: str, what: str) -> Sequence[str]:
+        """What a container was given."""
         try:
-            return (self._records / f"{container_id}.gpu").read_text().splitlines()
+            return (self._records / f"{container_id}{what}").read_text().splitlines()
         except FileNotFoundError:
             return ()
 
@@ -140,15 +145,14 @@ class Places:
         """Take a container's directories away at once; `empty_trash` removes the content later."""
         with contextlib.suppress(FileNotFoundError):  # a start can be cut short before it is made
             self.scratch(container_id).rename(self._trash / container_id)
-        for suffix in (".ref", ".gpu", ".out"):
+        for suffix in (".ref", GPUS, ENVIRONMENT, ".out"):
             (self._records / f"{container_id}{suffix}").unlink(missing_ok=True)
 
     def empty_trash(self) -> list[str]:
         """Remove what was discarded; returns the paths that would not go."""
         failed: list[str] = []
         for discarded in self._trash.glob("*"):  # nothing, where the run directory itself is gone
-            _open_up(discarded)
-            shutil.rmtree(discarded, onerror=lambda _do, path, _why: failed.append(str(path)))
+            failed += remove_tree(discarded)
         return failed
 
     def check(self) -> str | None:
@@ -159,16 +163,20 @@ class Places:
         return None if self.runner.is_file() else f"The runner file {self.runner} is gone. Restart the server."
 
 
-def _own_directory(path: Path, mode: int) -> None:
-    """Make a directory, or accept one that nobody else can have prepared."""
+def own_directory(path: Path, mode: int, *, flag: str = "--run-dir") -> None:
+    """Make a directory, or accept one that nobody else can have prepared.
+
+    Raises:
+        RunDirRefused: somebody else could.
+    """
     try:
         path.mkdir(mode)
     except FileExistsError:
-        _check_owner(path)
+        _check_owner(path, flag)
     path.chmod(mode)
 
 
-def _check_owner(path: Path) -> None:
+def _check_owner(path: Path, flag: str) -> None:
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode):
         problem = "is a link or no directory"
@@ -179,19 +187,6 @@ def _check_owner(path: Path) -> None:
     else:
         return
     raise RunDirRefused(
-        f"The run directory {path} {problem}, so what containers run could be replaced."
-        " Remove it if nothing uses it, or give another one with --run-dir."
+        f"The directory {path} {problem}, so what containers run could be replaced."
+        f" Remove it if nothing uses it, or give another one with {flag}."
     )
-
-
-def _open_up(root: Path) -> None:
-    """Let the owner remove directories that a function has made read-only. Root needs no such thing."""
-    if os.geteuid() == 0:
-        return
-    ignore: Callable[[OSError], None] = lambda _error: None  # noqa: E731 - what stays closed fails in the removal
-    root.chmod(0o700)
-    for path, directories, _ in os.walk(root, onerror=ignore):
-        for name in directories:
-            directory = Path(path, name)
-            if not directory.is_symlink():
-                directory.chmod(0o700)

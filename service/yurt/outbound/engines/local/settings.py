@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from yurt.outbound.engines.local.environments.settings import EnvironmentSettings
+
 
 @dataclass(frozen=True, slots=True)
 class LocalSettings:
@@ -17,6 +19,8 @@ class LocalSettings:
         runner_sha256: its hash (hex), which names the file, so that a newer server does not change it under
             containers that still load from it.
         user: whom containers run as when the server is root; None for the server's own user.
+        environments: where and how those for functions with requirements are made; None for a folder of the run
+            directory.
         gpu_models: further types of GPUs by their product names.
     """
 
@@ -25,5 +29,6 @@ class LocalSettings:
     python: Path
     runner: bytes = field(repr=False)
     runner_sha256: str
+    environments: EnvironmentSettings | None = None
     user: str | None = "nobody"
     gpu_models: Mapping[str, str] = field(default_factory=dict)
