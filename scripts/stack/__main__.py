@@ -28,7 +28,9 @@ class GpusOfNode(click.ParamType[tuple[Gpus, ...]]):
 
 
 def usual_home() -> Path:
-    """Where a stack is unless another folder is chosen."""
+    """Where a stack is unless another folder is chosen: where root's tasks of other users reach it, too."""
+    if os.getuid() == 0:
+        return Path("/var/lib/hashistack")
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "yurt" / "hashistack"
 
 
@@ -47,7 +49,7 @@ folder = click.option(
     "--dir",
     "path",
     type=click.Path(path_type=Path),
-    help="Folder of the stack; $XDG_STATE_HOME/yurt/hashistack if not given.",
+    help="Folder of the stack; /var/lib/hashistack for root, else $XDG_STATE_HOME/yurt/hashistack, if not given.",
 )
 
 

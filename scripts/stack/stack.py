@@ -97,8 +97,7 @@ class Stack:
         self._programs = {program.name: str(obtain(program, tell, cache)) for program in (CONSUL, NOMAD)}
         if self.home.exists() and not (self.home / "stack.json").exists() and any(self.home.iterdir()):
             raise Failed(f"{self.home} holds something else; choose another folder with --dir")
-        self.home.mkdir(parents=True, exist_ok=True)
-        self.home.chmod(0o711)  # tasks of other users pass through it to their folders
+        self._make_home()
         if not self.running():
             self._check_ports()
         self._save()
@@ -191,6 +190,17 @@ class Stack:
             "YURT_NOMAD_DRIVER": "raw_exec",
             "YURT_NOMAD_PYTHON": python_of_everyone(),
         }
+
+    def _make_home(self) -> None:
+        self.home.mkdir(parents=True, exist_ok=True)
+        self.home.chmod(0o711)
+        closed = [place for place in self.home.parents if not place.stat().st_mode & stat.S_IXOTH]
+        if closed and os.getuid() == 0:
+            self.home.rmdir()
+            raise Failed(
+                f"only its owner can enter {closed[0]}, and tasks of other users could not run in {self.home}; choose"
+                " another folder with --dir"
+            )
 
     def _check_ports(self) -> None:
         taken = []

@@ -115,8 +115,8 @@ def test_agents_that_were_killed_start_again_and_their_tasks_go_on() -> None:
         assert again.running() == pids
 
 
-def test_a_port_that_is_taken_is_named(stack: Stack, tmp_path: Path) -> None:
-    plan = type(stack.plan)(home=tmp_path / "other", first_port=stack.plan.first_port, nodes=(parse_gpus("none"),))
+def test_a_port_that_is_taken_is_named(stack: Stack) -> None:
+    plan = type(stack.plan)(home=stack.home / "other", first_port=stack.plan.first_port, nodes=(parse_gpus("none"),))
     with pytest.raises(Failed, match=f"in use: {stack.plan.nomad_http}, "):
         Stack(plan).up(CACHE)
 
@@ -133,3 +133,12 @@ def test_the_command_prints_what_the_shell_evaluates(stack: Stack) -> None:
     script = f'eval "$(scripts/hashistack env --dir {stack.home})" && echo "$NOMAD_ADDR $NOMAD_TOKEN"'
     ran = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert ran.stdout.split() == [stack.plan.nomad_address, stack.token()]
+
+
+def test_a_folder_that_tasks_could_not_reach_is_refused(stack: Stack, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    plan = type(stack.plan)(home=closed / "stack", first_port=stack.plan.first_port, nodes=(parse_gpus("none"),))
+    with pytest.raises(Failed, match=f"only its owner can enter {closed}"):
+        Stack(plan).up(CACHE)
+    assert not (closed / "stack").exists()
