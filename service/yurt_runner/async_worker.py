@@ -6,10 +6,11 @@ import asyncio
 import os
 import signal
 import time
-from typing import Dict, List, Optional, Set, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from yurt_runner import context
 from yurt_runner.attempt import Result, Terms, Work, failure, interrupted, interruption
+from yurt_runner.context import InputInterrupted
 from yurt_runner.fork import Links
 from yurt_runner.inbox import Permitted
 from yurt_runner.page import Asks
@@ -26,6 +27,7 @@ class AsyncWorker:
         self._links, self._inbox, self._printing, self._terms = links, inbox, printing, terms
         self._work = work
         self._loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(self._loop)
         self._rows = list(reversed(range(links.page.rows)))  # the free ones
         self._outputs: List[bytes] = []  # of this turn of the loop
         self._ended: List[int] = []  # their rows
@@ -38,9 +40,17 @@ class AsyncWorker:
 
     def run(self) -> None:
         """Serve until the supervisor has gone."""
-        asyncio.set_event_loop(self._loop)
         self._loop.add_reader(self._inbox.permits, self._take)
         self._loop.run_forever()
+
+    def call(self, hook: Callable[[], Any]) -> Any:
+        """Call a hook of a class, where no input runs: on the loop, if it is a coroutine function."""
+        made = hook()
+        return self._loop.run_until_complete(made) if asyncio.iscoroutine(made) else made
+
+    def stop_at(self, number: int) -> None:
+        """Have `run` return at that signal."""
+        self._loop.add_signal_handler(number, self._loop.stop)
 
     def _take(self) -> None:
         while self._rows:
@@ -89,6 +99,8 @@ class AsyncWorker:
             error = raised
         self._begun.discard(key)
         reason = self._reasons.pop(key, 0)
+        if not reason and isinstance(error, InputInterrupted):  # it was raised while the loop stood still
+            reason = self._asks.take(key)
         if reason:
             return interrupted(reason, error, self._terms)
         return result if result is not None else failure(error or RuntimeError("no result"), self._terms)

@@ -80,6 +80,11 @@ def raised_by_call(trace_back: Optional[TracebackType]) -> bool:
     return trace_back is not None and trace_back.tb_next is not None and trace_back.tb_next.tb_next is None
 
 
+def raised_at_call(trace_back: Optional[TracebackType]) -> bool:
+    """The same for the function itself that makes the call, and catches what comes of it."""
+    return trace_back is not None and trace_back.tb_next is None
+
+
 def clean(text: str, limit: int) -> str:
     """Text that UTF-8 can hold, at most about `limit` bytes; what is longer loses its middle."""
     data = text.encode("utf-8", "backslashreplace")

@@ -60,13 +60,22 @@ def load(entrypoint: str, source: str) -> Callable[..., Any]:
         EntrypointError: there is no such function, or it is of a kind that is not supported.
         BaseException: whatever the module raises.
     """
+    return _checked(find(entrypoint, source), entrypoint)
+
+
+def find(entrypoint: str, source: str) -> Any:
+    """Import the module and find what the entrypoint names, whatever that is.
+
+    Raises:
+        EntrypointError: there is nothing of that name.
+        BaseException: whatever the module raises.
+    """
     module_name, name = split_entrypoint(entrypoint)
     module = importlib.import_module(module_name)
     try:
-        found = getattr(module, name)
+        return getattr(module, name)
     except AttributeError:
         raise EntrypointError(_no_such_name(module, name, source)) from None
-    return _checked(found, entrypoint)
 
 
 def is_async(function: Callable[..., Any]) -> bool:
@@ -81,7 +90,7 @@ def is_generator(function: Callable[..., Any]) -> bool:
 
 def _checked(found: Any, entrypoint: str) -> Callable[..., Any]:
     if isinstance(found, type):
-        raise EntrypointError(f"{entrypoint} is a class. Classes are not supported by this server: name a function.")
+        raise EntrypointError(f'{entrypoint} is a class: deploy it with kind "class" and its methods.')
     if not callable(found):
         raise EntrypointError(f"{entrypoint} is of type {type(found).__qualname__}, not a function.")
     result: Callable[..., Any] = found

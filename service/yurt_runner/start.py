@@ -65,6 +65,7 @@ class Definition(NamedTuple):
         cancel_grace_s: between interrupting an input and ending it by force, in seconds.
         beat_s: between two beats, in seconds.
         rows: inputs, or batches, that the worker runs at once.
+        exits: whether the worker has hooks to call at its end.
         source_sha256: of the source archive, or None if there is none.
     """
 
@@ -74,6 +75,7 @@ class Definition(NamedTuple):
     cancel_grace_s: float
     beat_s: float
     rows: int
+    exits: bool
     source_sha256: Optional[str]
 
 
@@ -121,6 +123,7 @@ def read_definition(welcome: Dict[str, Any]) -> Definition:
             float(welcome.get("cancel_grace_s", 5)),
             float(welcome.get("beat_s", 3)),
             rows_of(welcome),
+            bool((welcome.get("class") or {}).get("exit")),
             source.get("sha256"),
         )
     except (TypeError, AttributeError) as error:

@@ -19,7 +19,7 @@ from yurt_runner.faults import Cause
 from yurt_runner.fetch import fork_fetch
 from yurt_runner.fork import Worker
 from yurt_runner.ledger import Key, Ledger
-from yurt_runner.logs import LogBook
+from yurt_runner.logs import NO_INPUT, LogBook
 from yurt_runner.loop import Loop
 from yurt_runner.page import CANCEL
 from yurt_runner.parting import part
@@ -36,6 +36,8 @@ ACK_WAIT_S = 60.0
 CLOSE_WAIT_S = 2.0
 STOP_WAIT_S = 5.0
 """What an idle worker gets to end after SIGTERM, unless the drain's own grace is over sooner."""
+EXIT_WAIT_S = 30.0
+"""The same where the worker has exit hooks to call; never less than `STOP_WAIT_S`."""
 DRAIN_GRACE_S = 30.0
 """For a SIGTERM, which brings no grace of its own."""
 BROKEN_WAIT_S = 1.0
@@ -510,8 +512,18 @@ class Supervisor:
         os.kill(self._worker.pid, signal.SIGTERM)
         now = self._loop.now()
         self._loop.drop("drain")
+        if self._definition and self._definition.exits:
+            wait = min(EXIT_WAIT_S, max(self._drain_by - now, STOP_WAIT_S))
+            self._loop.after("stop", wait, partial(self._exit_over, wait))
+            return
         wait = min(STOP_WAIT_S, max(self._drain_by - now, 0.0))
         self._loop.after("stop", wait, lambda: self._end_worker(DRAINED))
+
+    def _exit_over(self, waited_s: float) -> None:
+        """The exit hooks had their time: that is told in the log, and nobody's input is to blame."""
+        told = f"The exit hooks did not end within {waited_s:.0f} s: the process was killed."
+        self._logs.batch.add(self._loop.now(), "system", NO_INPUT, told.encode())
+        self._end_worker(DRAINED)
 
     def _end_all(self) -> None:
         """The worker and all that came from it, now."""

@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 import time
-from typing import List, Optional, Tuple
+from typing import Any, Callable, List, Optional, Tuple
 
 from yurt_runner import context
 from yurt_runner.attempt import Result, Terms, Work, failure, interrupted, interruption
@@ -29,6 +29,9 @@ class Lane:
     """A thread, and the row of the page that is its own.
 
     An interrupt is raised in it only while it is armed, and once at most. Whoever raises it holds the lock.
+
+    Attributes:
+        asked: why its input was interrupted by `raise_in`, 0 for not.
     """
 
     def __init__(self, row: int) -> None:
@@ -38,6 +41,7 @@ class Lane:
         self._lock = threading.Lock()
         self._armed: Optional[Key] = None
         self._reason = 0
+        self.asked = 0
 
     def arm(self, key: Key) -> None:
         """From here on an interrupt may be raised in the thread; called in it."""
@@ -50,6 +54,23 @@ class Lane:
                 return
             self._armed, self._reason = None, asks.take(key)
             _raise_in(self.thread, interruption(self._reason))
+
+    def raise_in(self, key: Key, reason: int) -> None:
+        """Raise in the thread, if it runs that input; one that is about to begin finds that it was `asked` to end."""
+        with self._lock:
+            self.asked = reason
+            if self._armed == key:
+                self._armed, self._reason = None, reason
+                _raise_in(self.thread, interruption(reason))
+
+    def raise_if_asked(self) -> None:
+        """Raise what came before the input had begun; called in the thread.
+
+        Raises:
+            InputInterrupted: something did.
+        """
+        if self.asked:
+            raise interruption(self.asked)
 
     def settle(self) -> int:
         """Nothing is raised in the thread any more; called in it. Returns why it was interrupted, 0 for not.
@@ -90,6 +111,11 @@ class ThreadWorker:
         self._start_lane()
         while ours.recv(64):
             self._interrupt()
+
+    @staticmethod
+    def call(hook: Callable[[], Any]) -> Any:
+        """Call a hook of a class, where nothing else runs."""
+        return hook()
 
     def _interrupt(self) -> None:
         with self._asking:

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import signal
 import sys
 import time
-from typing import Any, Dict
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Tuple, Union
 
 from yurt_runner import faults
 from yurt_runner.attempt import Plain, Terms, Work
 from yurt_runner.errors import trace
 from yurt_runner.fork import Links
 from yurt_runner.inbox import Inbox, Permitted
-from yurt_runner.load import EntrypointError, is_async, is_generator, load, load_error, prepare_path
+from yurt_runner.load import EntrypointError, find, is_async, is_generator, load, load_error, prepare_path
 from yurt_runner.memory import limit_memory, stack_bytes
 from yurt_runner.printing import Printing
 from yurt_runner.start import rows_of
 from yurt_runner.sync_worker import SyncWorker
 from yurt_runner.unpack import unpack
 from yurt_runner.wire import FAILED, READY, Frame, meta, pack
+
+if TYPE_CHECKING:
+    from yurt_runner.async_worker import AsyncWorker
+    from yurt_runner.classes import Instance
+    from yurt_runner.thread_worker import ThreadWorker
+
+    Worker = Union[SyncWorker, ThreadWorker, AsyncWorker]
 
 
 def main(links: Links) -> int:
@@ -41,18 +50,43 @@ def main(links: Links) -> int:
             from yurt_runner.web import serve  # asyncio, and more: only for those who use it
 
             return serve(links, printing, welcome, source, began)
-        function = load(welcome["entrypoint"], source)
+        function, instance = load_of(welcome, source)
         terms = Terms(function, source, float(welcome.get("timeout_s", 300)), memory_mib)
-        work = new_work(terms, links, welcome)
+        work = new_work(terms, links, welcome, instance)
+        worker = new_worker(links, permitted(inbox, welcome), printing, terms, work)
+        if instance is not None:
+            instance.enter(worker.call)
     except BaseException as error:  # noqa: BLE001 - whatever the import raises, SystemExit too, is its result
         printing.end(0, 0)
         links.sock.sendall(_failed(error, source, memory_mib, welcome.get("interpreter_hint", "--python")))
         return 1
     try:
-        _serve(links, permitted(inbox, welcome), printing, terms, work, began)
+        printing.end(0, 0)  # what the import printed is not the first input's
+        told = {"generator": True} if instance is None and is_generator(terms.function) else {}
+        ready = meta(slots=links.page.rows, startup_s=round(time.monotonic() - began, 3), **told)
+        links.sock.sendall(pack(READY, meta=ready))
+        if instance is not None and instance.leaves:
+            serve_and_leave(links, worker, work, instance, source)
+            printing.end(0, 0)
+            return 0
+        worker.run()
     except MemoryError:  # in the runner's own code: the attempt's are caught with the attempt
         links.page.set_out_of_memory()
     return 1
+
+
+def load_of(welcome: Dict[str, Any], source: str) -> Tuple[Callable[..., Any], Optional[Instance]]:
+    """The function, or the class and the object of it that this container has.
+
+    Raises:
+        BaseException: whatever comes of the import, or of making the object.
+    """
+    if welcome.get("kind") != "class":
+        return load(welcome["entrypoint"], source), None
+    from yurt_runner.classes import Instance
+
+    found = find(welcome["entrypoint"], source)
+    return found, Instance(found, welcome)
 
 
 def new_printing(links: Links) -> Printing:
@@ -73,13 +107,13 @@ def permitted(inbox: Inbox, welcome: Dict[str, Any]) -> Permitted:
     return inbox
 
 
-def new_work(terms: Terms, links: Links, welcome: Dict[str, Any]) -> Work:
+def new_work(terms: Terms, links: Links, welcome: Dict[str, Any], instance: Optional[Instance]) -> Work:
     """What an attempt does, by the kind of function.
 
     Raises:
         EntrypointError: the function cannot be run in that way.
     """
-    if is_generator(terms.function):
+    if instance is None and is_generator(terms.function):
         if welcome.get("batching"):
             raise EntrypointError(f"{welcome['entrypoint']} is a generator: a batched function returns a list.")
         from yurt_runner.yields import Generated
@@ -88,26 +122,41 @@ def new_work(terms: Terms, links: Links, welcome: Dict[str, Any]) -> Work:
     if welcome.get("batching"):
         from yurt_runner.batch import Batched
 
+        if instance is not None:
+            (function,) = instance.methods.values()
+            terms = terms._replace(function=function)
         return Batched(terms, is_async=is_async(terms.function), name=welcome["entrypoint"])
+    if instance is not None:
+        from yurt_runner.classes import OfClass
+
+        return OfClass(instance, links)
     return Plain(terms.function, is_async=is_async(terms.function))
 
 
-def _serve(links: Links, inbox: Permitted, printing: Printing, terms: Terms, work: Work, began: float) -> None:
+def new_worker(links: Links, inbox: Permitted, printing: Printing, terms: Terms, work: Work) -> Worker:
+    """Where inputs run: on an event loop, in threads, or one by one."""
     if work.is_async:
         from yurt_runner.async_worker import AsyncWorker  # asyncio costs 40 ms: only for those who use it
 
-        run = AsyncWorker(links, inbox, printing, terms, work).run
-    elif links.page.rows > 1:
+        return AsyncWorker(links, inbox, printing, terms, work)
+    if links.page.rows > 1:
         from yurt_runner.thread_worker import ThreadWorker
 
-        run = ThreadWorker(links, inbox, printing, terms, work).run
+        return ThreadWorker(links, inbox, printing, terms, work)
+    return SyncWorker(links, inbox, printing, terms, work)
+
+
+def serve_and_leave(links: Links, worker: Any, work: Work, instance: Instance, source: str) -> None:
+    """Serve until the supervisor has nothing more to run, then call the exit hooks."""
+    from yurt_runner.classes import Leave, leave_at_term
+
+    if work.is_async:
+        worker.stop_at(signal.SIGTERM)
     else:
-        run = SyncWorker(links, inbox, printing, terms, work).run
-    printing.end(0, 0)  # what the import printed is not the first input's
-    told = {"generator": True} if is_generator(terms.function) else {}
-    ready = meta(slots=links.page.rows, startup_s=round(time.monotonic() - began, 3), **told)
-    links.sock.sendall(pack(READY, meta=ready))
-    run()
+        leave_at_term(links)
+    with suppress(Leave):
+        worker.run()
+    instance.exit(worker.call, source)
 
 
 def set_environment(welcome: Dict[str, Any]) -> None:

@@ -12,12 +12,15 @@ def watch(gauges: Gauges, heart: Heart, journal: Journal) -> None:
     def containers(state: ContainerState) -> float:
         return sum(1 for _, member in heart.lives if member.state is state)
 
+    def functions() -> float:
+        return sum(1 for pool in heart.pools.values() if pool.live.parameters_json is None)
+
     gauges.watch("yurt_inputs_open", "Inputs that have not ended.", lambda: len(heart.inputs))
     gauges.watch("yurt_inputs_running", "Inputs in slots.", heart.running)
     gauges.watch(
         "yurt_inputs_queued", "Inputs in queues.", lambda: sum(len(pool.queue) for pool in heart.pools.values())
     )
-    gauges.watch("yurt_functions_live", "Functions that can be called.", lambda: len(heart.pools))
+    gauges.watch("yurt_functions_live", "Functions that can be called.", functions)
     gauges.watch("yurt_containers_starting", "Containers not ready yet.", lambda: containers(ContainerState.STARTING))
     gauges.watch("yurt_containers_ready", "Containers that take inputs.", lambda: containers(ContainerState.READY))
     gauges.watch(

@@ -3,7 +3,7 @@
 import click
 
 from yurt.cli import output
-from yurt.cli.client import Client, app_path
+from yurt.cli.client import Client, Json, app_path
 from yurt.cli.command import connected
 
 
@@ -50,6 +50,7 @@ async def functions(client: Client, *, app: str | None, as_json: bool) -> None:
     rows = (
         (
             f"{one['app']}:{one['name']}",
+            ", ".join(one.get("methods", ())),
             one["revision"],
             f"{one['timeout']} s",
             f"{one['memory']} MiB",
@@ -57,7 +58,7 @@ async def functions(client: Client, *, app: str | None, as_json: bool) -> None:
         )
         for one in found
     )
-    output.print_table(("FUNCTION", "REVISION", "TIMEOUT", "MEMORY", "ID"), rows)
+    output.print_table(("FUNCTION", "METHODS", "REVISION", "TIMEOUT", "MEMORY", "ID"), rows)
 
 
 @click.command()
@@ -78,7 +79,7 @@ async def containers(client: Client, *, function: str | None, everything: bool, 
         (
             one["container_id"],
             one["state"],
-            one["function"],
+            _of(one),
             one["revision"],
             output.age(one["created_at"]),
             one.get("end_reason"),
@@ -86,6 +87,12 @@ async def containers(client: Client, *, function: str | None, everything: bool, 
         for one in found
     )
     output.print_table(("CONTAINER", "STATE", "FUNCTION", "REVISION", "AGE", "ENDED"), rows)
+
+
+def _of(container: Json) -> str:
+    """The function, and the parameters of a class."""
+    parameters = container.get("parameters", {})
+    return " ".join([container["function"], *(f"{name}={value}" for name, value in parameters.items())])
 
 
 @click.command()

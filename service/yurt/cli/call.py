@@ -12,6 +12,7 @@ from yurt.cli.client import Client, Json, call_path, function_path
 from yurt.cli.command import connected
 from yurt.cli.failures import ExitCode, Refused
 from yurt.cli.results import report
+from yurt.cli.targets import find_target, param_option
 from yurt.cli.watching import ENDED, Progress, watch
 
 SILENT_S = 1
@@ -61,19 +62,28 @@ def _body(arguments: tuple[str, ...]) -> Json:
 @click.command(cls=WithArguments, epilog=ARGUMENTS_HELP)
 @click.argument("function", metavar="APP:FUNCTION")
 @click.argument("arguments", nargs=-1, metavar="[ARGUMENT]...")
+@param_option
 @click.option(
     "--output", "save_to", type=click.Path(dir_okay=False, path_type=Path), help="Write the result to a file."
 )
 @connected
 async def call(
-    client: Client, *, function: str, arguments: tuple[str, ...], save_to: Path | None, as_json: bool
+    client: Client,
+    *,
+    function: str,
+    arguments: tuple[str, ...],
+    parameters: tuple[str, ...],
+    save_to: Path | None,
+    as_json: bool,
 ) -> None:
-    """Call a function and print its result.
+    """Call a function, or a method of a class as APP:CLASS.METHOD, and print its result.
 
     The result alone goes to stdout; logs, and what the call waits for, to stderr.
     """
+    body = _body(arguments)
+    target = await find_target(client, function, parameters)
     with Progress() as progress:
-        ended = await _invoke(client, function, _body(arguments), progress)
+        ended = await _invoke(client, target.function, body | target.body, progress)
     report(ended, as_json=as_json, save_to=save_to)
 
 
@@ -108,6 +118,7 @@ async def _show_logs(client: Client, call_id: str, progress: Progress) -> None:
 @click.command(cls=WithArguments, epilog=ARGUMENTS_HELP)
 @click.argument("function", metavar="APP:FUNCTION")
 @click.argument("arguments", nargs=-1, metavar="[ARGUMENT]...")
+@param_option
 @click.option("--callback-url", metavar="URL", help="Who is told of the call's end, by a signed POST.")
 @click.option("--priority", type=click.IntRange(-10, 10), default=0, help="Higher first, among your own calls.")
 @click.option("--delay", type=click.FloatRange(min=0), metavar="SECONDS", help="Begin no earlier than so much later.")
@@ -123,6 +134,7 @@ async def spawn(
     *,
     function: str,
     arguments: tuple[str, ...],
+    parameters: tuple[str, ...],
     callback_url: str | None,
     priority: int,
     delay: float | None,
@@ -134,7 +146,9 @@ async def spawn(
     The call goes on by itself; `yurt get` fetches its result.
     """
     headers = {"Idempotency-Key": str(uuid.uuid4())}
-    path, body = f"{function_path(function)}/spawn", _body(arguments)
+    body = _body(arguments)
+    target = await find_target(client, function, parameters)
+    path, body = f"{function_path(target.function)}/spawn", body | target.body
     if callback_url is not None:
         body["callback_url"] = callback_url
     options = {"priority": priority or None, "delay": delay, "queue_timeout": queue_timeout}

@@ -12,6 +12,7 @@ from yurt.cli import output
 from yurt.cli.client import Client, Json, function_path
 from yurt.cli.command import connected
 from yurt.cli.failures import CommandError
+from yurt.cli.targets import find_target, param_option
 
 CHUNK_BYTES = 256 << 10
 SAY_EVERY_S = 2.0
@@ -28,21 +29,30 @@ FILE - is stdin. Each line of stdout is one result, in the order of the inputs.
 @click.command(name="map", epilog=_EPILOG)
 @click.argument("function", metavar="APP:FUNCTION")
 @click.argument("file", type=click.File("rb"), metavar="FILE")
+@param_option
 @click.option("--as-completed", is_flag=True, help="Print results as they come, not in the order of the inputs.")
 @click.option("--keep-going", is_flag=True, help="Go on after a failure; it is told on stderr, and at the end.")
 @connected
 async def map_(
-    client: Client, *, function: str, file: BufferedReader, as_completed: bool, keep_going: bool, as_json: bool
+    client: Client,
+    *,
+    function: str,
+    file: BufferedReader,
+    parameters: tuple[str, ...],
+    as_completed: bool,
+    keep_going: bool,
+    as_json: bool,
 ) -> None:
-    """Call a function with every line of a file, and print the results.
+    """Call a function, or a method of a class as APP:CLASS.METHOD, with every line of a file, and print the results.
 
     With --json each line is a whole answer, with index and status. Interrupting it does not cancel the inputs that were
     sent: `yurt cancel` does.
     """
-    query = {**client.scope, "order_outputs": str(not as_completed).lower(), "summary": "true"}
+    target = await find_target(client, function, parameters)
+    query = {**client.scope, **target.query, "order_outputs": str(not as_completed).lower(), "summary": "true"}
     if keep_going:
         query["return_exceptions"] = "true"
-    path = f"{function_path(function)}/map"
+    path = f"{function_path(target.function)}/map"
     told = _Told()
     async with client.exchange(path, _chunks(file), query) as (headers, lines):
         try:

@@ -5,6 +5,7 @@ import binascii
 import hashlib
 import json
 import keyword
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias
@@ -26,6 +27,7 @@ MAX_QUEUES = 10_000
 
 IDENTIFIER = r"^[A-Za-z_][A-Za-z0-9_]*$"
 _INT_BITS = 63
+_WHOLE = re.compile(r"-?[0-9]{1,19}\Z")
 
 At: TypeAlias = Sequence[str | int]
 
@@ -167,6 +169,18 @@ def class_errors(value: Mapping[str, Any], at: At) -> Iterator[FieldError]:
 
 
 # ------------------------------------------------------------------ calls
+
+
+def read_texts(spec: ClassSpec | None, texts: Mapping[str, str]) -> dict[str, object]:
+    """Parameters that came as texts, as in a query or on a command line: numbers and booleans are those of JSON."""
+    kinds = {one.name: one.type for one in spec.parameters} if spec is not None else {}
+    return {name: _read(kinds.get(name, "str"), text) for name, text in texts.items()}
+
+
+def _read(kind: str, text: str) -> object:
+    if kind == "int" and _WHOLE.match(text):
+        return int(text)
+    return {"true": True, "false": False}.get(text, text) if kind == "bool" else text
 
 
 class Misaimed(Exception):

@@ -22,13 +22,14 @@ from pydantic import (
 
 from yurt.domain import gpu, later, requirements
 from yurt.domain.bundle import path_problem, tree_problem
+from yurt.domain.classes import ClassSpec, Names, Parameters, class_errors
 from yurt.domain.errors import FieldError, Invalid, NotSupported
 from yurt.domain.naming import NAME_PATTERN, did_you_mean, name_problem, pointer, shown
 from yurt.domain.retry import RetryPolicy
 from yurt.domain.schedules import SCHEDULE_SCHEMA, ScheduleSpec
 from yurt.domain.validation import broken_key, broken_rule, field_errors, type_name
 from yurt.domain.variables import ENV_BYTES, size_bytes, variable_problem
-from yurt.domain.web import ENDPOINT_SCHEMA, Endpoint, Kind, Label, Port, read_kind, web_errors
+from yurt.domain.web import ENDPOINT_SCHEMA, SERVERS, Endpoint, Kind, Label, Port, read_kind, web_errors
 
 INLINE_SOURCE_BYTES = 1 << 20
 """Paths and contents of inline files together; more travels as a bundle."""
@@ -303,8 +304,8 @@ class FunctionDefinition(_Strict):
     schedule: Annotated[ScheduleSpec | None, WithJsonSchema(SCHEDULE_SCHEMA)] = None
     kind: Annotated[Kind, BeforeValidator(read_kind), WithJsonSchema({"enum": [*Kind], "default": "function"})] = Field(
         Kind.FUNCTION,
-        description="What the entrypoint is: a `function` to call, an `asgi` or a `wsgi` app, or a function that "
-        "starts a `web_server`.",
+        description="What the entrypoint is: a `function` to call, a `class` with methods to call, an `asgi` or a "
+        "`wsgi` app, or a function that starts a `web_server`.",
     )
     factory: bool = Field(
         default=False, description="Of `asgi` and `wsgi`: the entrypoint is a function that returns the app."
@@ -328,7 +329,27 @@ class FunctionDefinition(_Strict):
     @property
     def answers_http(self) -> bool:
         """Whether it is called by HTTP, and not by invocations."""
-        return self.kind is not Kind.FUNCTION or self.web is not None
+        return self.kind in SERVERS or self.web is not None
+
+    methods: Names = Field(default_factory=list, description="Of a class: what can be called.", examples=[["embed"]])
+    enter: Names = Field(
+        default_factory=list, description="Of a class: methods that are called, in this order, before the first input."
+    )
+    exit: Names = Field(
+        default_factory=list, description="Of a class: methods that are called, in this order, when the container ends."
+    )
+    parameters: Parameters = Field(
+        default_factory=list,
+        description="Of a class: what its objects are made with. Each combination of values has containers of its own.",
+        examples=[[{"name": "model", "type": "str", "default": "small"}]],
+    )
+
+    @property
+    def of_class(self) -> ClassSpec | None:
+        """What makes it a class, or None."""
+        if self.kind is not Kind.CLASS:
+            return None
+        return ClassSpec(tuple(self.methods), tuple(self.enter), tuple(self.exit), tuple(self.parameters))
 
 
 _KEYS = tuple(dict.fromkeys((*FunctionDefinition.model_fields, *later.LATER)))
@@ -396,7 +417,9 @@ def definition_schema() -> dict[str, Any]:
     """JSON Schema of what `parse_definition` accepts, without references out of itself."""
     schema = FunctionDefinition.model_json_schema()
     schema["properties"] |= {key: dict(one.schema) for key, one in later.LATER.items()}
-    source = schema.pop("$defs")["Source"]["properties"]
+    definitions = schema.pop("$defs")
+    source = definitions["Source"]["properties"]
+    schema["properties"]["parameters"]["items"] = definitions["Parameter"]
     either = [_source_schema(source, "files", "bundle"), _source_schema(source, "bundle", "files")]
     schema["properties"]["source"]["anyOf"] = [*either, {"type": "null"}]
     return schema
@@ -423,7 +446,7 @@ def _unknown(key: str, at: tuple[str | int, ...]) -> FieldError:
 
 def _crossed(value: Mapping[str, Any], at: tuple[str | int, ...], default_max: int) -> list[FieldError]:
     """Rules between keys, on the raw values, so that they are found together with the rest."""
-    errors = list(web_errors(value, at))
+    errors = [*web_errors(value, at), *class_errors(value, at)]
     low, high = value.get("min_containers", 0), value.get("max_containers")
     told = "max_containers" if high is not None else "the server's default of max_containers"
     low, high = whole(low), default_max if high is None else whole(high)

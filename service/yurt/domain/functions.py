@@ -85,10 +85,15 @@ class LiveFunction:
         """The id of the queue of calls that give no parameters."""
         return queue_of(self.function_id, self.of_class.defaults_json if self.of_class is not None else None)
 
+    @property
+    def is_family(self) -> bool:
+        """Whether it stands for a class, of which each combination of parameters has containers, and it has none."""
+        return self.of_class is not None and bool(self.of_class.parameters) and self.parameters_json is None
+
     def of(self, parameters_json: str | None) -> "LiveFunction":
         """The same for the pool of these parameters. The floor is for the pool of calls that give none."""
-        if self.of_class is None or not (self.of_class.parameters or parameters_json):
-            return replace(self, parameters_json=parameters_json) if parameters_json else self
-        floor = parameters_json is not None and parameters_json == self.of_class.defaults_json
+        if parameters_json == self.parameters_json is None:
+            return self
+        floor = self.of_class is not None and parameters_json == self.of_class.defaults_json
         scaling = self.scaling if floor else replace(self.scaling, min_containers=0)
         return replace(self, parameters_json=parameters_json, scaling=scaling)

@@ -44,10 +44,6 @@ _ONE_INPUT = LaterKey(
 LATER: Mapping[str, LaterKey] = {
     "batching": _NOTHING,
     "concurrency": _ONE_INPUT,
-    "enter": _EMPTY_LIST,
-    "exit": _EMPTY_LIST,
-    "methods": _EMPTY_LIST,
-    "parameters": _EMPTY_LIST,
     "may_call": _EMPTY_LIST,
     "callback": _NOTHING,
 }
@@ -60,15 +56,11 @@ def refuse_later(definition: Mapping[str, Any], at: tuple[str | int, ...]) -> li
         definition: the definition as it came.
         at: where it stands in the body.
     """
-    found = [
+    return [
         _refusal(key, definition[key], later, at)
         for key, later in LATER.items()
         if key in definition and not any(_same(definition[key], accepted) for accepted in later.accepted)
     ]
-    if definition.get("kind") == "class":
-        message = 'kind "class" is not supported yet: leave kind out, or send "function".'
-        found.append(FieldError(pointer(*at, "kind"), message, "not_supported"))
-    return found
 
 
 def _same(one: object, other: object) -> bool:

@@ -7,11 +7,12 @@ star import), nothing is claimed, and the runner finds out when it starts.
 import ast
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
+from yurt.domain.classes import ClassSpec
 from yurt.domain.naming import did_you_mean, shown
 
 MAX_MODULE_BYTES = 256 << 10
@@ -40,12 +41,28 @@ CALLED = frozenset({Shape.FUNCTION, Shape.GENERATOR})
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """One name at the top of a module. `is_async` and `required` (arguments without default) are of functions."""
+    """One name at the top of a module, or of a class in it.
+
+    Args:
+        is_async, required: of functions; the latter are its arguments without default, in their order.
+        arguments: of functions, all that can be given by name, or None where it takes any.
+        body: of classes.
+    """
 
     shape: Shape
     line: int
     is_async: bool = False
     required: tuple[str, ...] = ()
+    arguments: tuple[str, ...] | None = None
+    body: "Body | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What a class binds. With `open` it may have more than can be seen: it inherits, or makes names as it goes."""
+
+    bindings: Mapping[str, Binding]
+    open: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +84,30 @@ class SourceError(Exception):
         message: what is wrong and what would be right.
         path: the file at fault, or None where it is a key of the definition.
         supported: False where the code is right and the server does not have the feature.
-        key: which key of the definition, where no file is at fault.
+        key: which key of the definition, where no file is at fault; with its place where that is a list.
     """
 
     def __init__(
-        self, message: str, *, path: str | None = None, supported: bool = True, key: str = "entrypoint"
+        self,
+        message: str,
+        *,
+        path: str | None = None,
+        supported: bool = True,
+        key: str | tuple[str | int, ...] = "entrypoint",
     ) -> None:
         super().__init__(message)
         self.message = message
         self.path = path
-        self.key = key
+        self.key = (key,) if isinstance(key, str) else key
         self.supported = supported
+
+
+class SourceErrors(Exception):
+    """The source contradicts the definition in several places."""
+
+    def __init__(self, errors: Sequence[SourceError]) -> None:
+        super().__init__(errors[0].message)
+        self.errors = tuple(errors)
 
 
 class SourceTree:
@@ -109,7 +139,7 @@ class SourceTree:
         binding = self._binding(entrypoint)
         if binding is not None and binding.shape is Shape.CLASS:
             raise SourceError(
-                f"{entrypoint} is a class; classes are not supported yet: name a function", supported=False
+                f'{entrypoint} is a class: send kind "class" with its methods, or name a function', key="kind"
             )
 
     def is_generator(self, entrypoint: str) -> bool:
@@ -133,6 +163,22 @@ class SourceTree:
             raise SourceError(
                 f"{entrypoint} is a class, not an app: name the object, or with factory a function that returns it"
             )
+
+    def check_class(self, entrypoint: str, spec: ClassSpec, *, scheduled: bool) -> list[SourceError]:
+        """What speaks against serving `module:name` as a class.
+
+        Args:
+            scheduled: it is called without arguments.
+
+        Raises:
+            SourceError: it is not there.
+        """
+        binding = self._binding(entrypoint)
+        if binding is None or binding.shape is Shape.UNKNOWN:
+            return []
+        if binding.body is None:
+            return [SourceError(f"{entrypoint} is a function, not a class: leave kind out", key="kind")]
+        return list(class_problems(entrypoint, binding.body, spec, scheduled=scheduled))
 
     def check_alone(self, entrypoint: str, key: str) -> None:
         """Check that `module:name` can be called without arguments, as `key` of the definition wants it.
@@ -206,12 +252,18 @@ def parse_module(text: bytes, path: str) -> Module | None:
         raise SourceError(f"{path}: {error}", path=path) from error
     except (RecursionError, MemoryError):
         return None
+    bindings = _bindings(tree.body)
+    return Module(bindings, _is_open(tree, bindings))
+
+
+def _bindings(statements: list[ast.stmt]) -> dict[str, Binding]:
+    """What statements bind; of a name that is bound twice nobody knows what it is."""
     bindings: dict[str, Binding] = {}
-    for statement in tree.body:
+    for statement in statements:
         for name, binding in _bound_by(statement):
             known = name in bindings
             bindings[name] = Binding(Shape.UNKNOWN, binding.line) if known else binding
-    return Module(bindings, _is_open(tree, bindings))
+    return bindings
 
 
 def _bound_by(statement: ast.stmt) -> Iterator[tuple[str, Binding]]:
@@ -221,7 +273,7 @@ def _bound_by(statement: ast.stmt) -> Iterator[tuple[str, Binding]]:
             yield statement.name, _function(statement)
         case ast.ClassDef():
             shape = Shape.UNKNOWN if statement.decorator_list else Shape.CLASS
-            yield statement.name, Binding(shape, statement.lineno)
+            yield statement.name, Binding(shape, statement.lineno, body=_body(statement))
         case ast.Import() | ast.ImportFrom():
             for alias in statement.names:
                 yield alias.asname or alias.name.partition(".")[0], Binding(Shape.UNKNOWN, statement.lineno)
@@ -239,7 +291,59 @@ def _function(found: _Def) -> Binding:
     named = [arg for arg, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if default is None]
     shape = Shape.GENERATOR if any(_own_yields(found)) else Shape.FUNCTION
     required = tuple(arg.arg for arg in (*needed, *named))
-    return Binding(shape, found.lineno, isinstance(found, ast.AsyncFunctionDef), required)
+    by_name = None if arguments.kwarg else tuple(arg.arg for arg in (*arguments.args, *arguments.kwonlyargs))
+    return Binding(shape, found.lineno, isinstance(found, ast.AsyncFunctionDef), required, by_name)
+
+
+def _body(found: ast.ClassDef) -> Body:
+    bindings = _bindings(found.body)
+    plain = all(isinstance(base, ast.Name) and base.id == "object" for base in found.bases)
+    indirect = any(isinstance(node, ast.Name) and node.id in _INDIRECT for node in ast.walk(found))
+    return Body(bindings, not plain or bool(found.keywords) or "__getattr__" in bindings or indirect)
+
+
+def class_problems(entrypoint: str, body: Body, spec: ClassSpec, *, scheduled: bool) -> Iterator[SourceError]:
+    """What a class that can be seen lacks, or has in another form than is wanted."""
+    for key, names in (("methods", spec.methods), ("enter", spec.enter), ("exit", spec.exit)):
+        for place, name in enumerate(names):
+            found = body.bindings.get(name)
+            if found is None and not body.open:
+                yield SourceError(_no_such_method(entrypoint, name, body), key=(key, place))
+            elif found is not None and found.shape is Shape.CLASS:
+                yield SourceError(f"{entrypoint}.{name} is a class, not a method", key=(key, place))
+            elif found is not None and found.shape is Shape.GENERATOR:
+                message = f"{entrypoint}.{name} is a generator; in classes they are not supported yet: return a list"
+                yield SourceError(message, supported=False, key=(key, place))
+            elif found is not None and key != "methods" and found.required[1:]:
+                needs = _listed([*found.required[1:]])
+                yield SourceError(f"{entrypoint}.{name} is called without arguments: give a default to {needs}",
+                                  key=(key, place))  # fmt: skip
+    if scheduled and (found := body.bindings.get(spec.methods[0])) is not None and found.required[1:]:
+        needs = _listed([*found.required[1:]])
+        message = f"{entrypoint}.{spec.methods[0]} must do without arguments: give a default to {needs}"
+        yield SourceError(message, key="schedule")
+    yield from _init_problems(entrypoint, body, spec)
+
+
+def _init_problems(entrypoint: str, body: Body, spec: ClassSpec) -> Iterator[SourceError]:
+    """Whether `__init__`, if there is one, takes the parameters and nothing else."""
+    init = body.bindings.get("__init__")
+    if init is None or init.shape is not Shape.FUNCTION:
+        return
+    known = [one.name for one in spec.parameters]
+    for place, name in enumerate(known):
+        if init.arguments is not None and name not in init.arguments[1:]:
+            hint = did_you_mean(name, init.arguments[1:])
+            yield SourceError(f"{entrypoint}.__init__ takes no {name}.{hint}", key=("parameters", place, "name"))
+    if missing := [name for name in init.required[1:] if name not in known]:
+        message = f"{entrypoint}.__init__ needs {_listed(missing)}, which parameters does not name"
+        yield SourceError(message, key="parameters")
+
+
+def _no_such_method(entrypoint: str, name: str, body: Body) -> str:
+    known = [n for n, b in body.bindings.items() if b.shape is Shape.FUNCTION and not n.startswith("__")]
+    has = f"it has {_listed(known)}.{did_you_mean(name, known)}" if known else "it has none"
+    return f"{entrypoint} has no method {name}; {has}"
 
 
 def _own_yields(found: _Def) -> Iterator[ast.AST]:

@@ -97,7 +97,9 @@ def _message(kind: str, context: Mapping[str, Any], detail: ErrorDetails) -> str
 def _keys(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
     """The keys of the object at `loc` inside `model`, as far as the models tell."""
     for part in loc:
-        field = model.model_fields.get(str(part))
+        if isinstance(part, int):
+            continue  # into a list of such objects
+        field = model.model_fields.get(part)
         inner = None if field is None else _model_of(field.annotation)
         if inner is None:
             return []

@@ -29,6 +29,7 @@ class Kind(StrEnum):
     """What an entrypoint is, and so how it is run."""
 
     FUNCTION = "function"
+    CLASS = "class"
     ASGI = "asgi"
     WSGI = "wsgi"
     WEB_SERVER = "web_server"
@@ -80,15 +81,12 @@ class WebPlaces:
 Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
-KINDS = ("function", "class", "asgi", "wsgi", "web_server")
-
-
 def read_kind(value: object) -> object:
     """The kind of a definition, by its name."""
     if isinstance(value, str) and value in tuple(Kind):
         return Kind(value)
-    hint = did_you_mean(value, KINDS) if isinstance(value, str) else ""
-    raise broken_rule(f"must be one of {', '.join(KINDS)}, got {type_name(value)}.{hint}")
+    hint = did_you_mean(value, tuple(Kind)) if isinstance(value, str) else ""
+    raise broken_rule(f"must be one of {', '.join(Kind)}, got {type_name(value)}.{hint}")
 
 
 class Endpoint(BaseModel):
@@ -129,7 +127,7 @@ _REFUSED: Mapping[str, str] = {
 def web_errors(value: Mapping[str, Any], at: tuple[str | int, ...]) -> Iterator[FieldError]:
     """What is wrong between the keys of a definition, as it came, and its kind."""
     kind = value.get("kind", Kind.FUNCTION)
-    if kind not in KINDS:
+    if kind not in tuple(Kind):
         return
     for key, owners in _ONLY_OF.items():
         if _asks(value.get(key)) and kind not in owners:

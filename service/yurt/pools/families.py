@@ -46,6 +46,11 @@ class Families:
         self._families.setdefault(function_id, {})[queue] = made
         return made
 
+    def floor(self, function: LiveFunction) -> Pool | None:
+        """The pool for calls that give no parameters, if the class keeps some of its containers warm."""
+        given = function.of_class.defaults_json if function.of_class is not None else None
+        return self.home(function.function_id, given) if given and function.scaling.min_containers else None
+
     def asked(self, live: LiveFunction, queue: str, parameters_json: str | None) -> Pool | None:
         """The same for a new call, of which too many at once are refused.
 

@@ -485,7 +485,7 @@ class Heart:
     def deploy(self, function: LiveFunction) -> None:
         """This revision is now the function's current one."""
         if function.function_id not in self.pools:
-            self.pools[function.function_id] = self._new_pool(function.of(None))
+            self.pools[function.function_id] = self._new_pool(function)
         for pool in self.families.all(function.function_id):
             if function.revision != pool.live.revision:
                 pool.startup, pool.start_error, pool.refusal = Startup(), None, None
@@ -496,12 +496,8 @@ class Heart:
         self._keep_floor(function)
 
     def _keep_floor(self, function: LiveFunction) -> None:
-        """The pool of a class for calls that give no parameters is there before them, if it is kept warm."""
-        given = function.of_class.defaults_json if function.of_class is not None else None
-        if given is not None and function.scaling.min_containers:
-            pool = self.families.home(function.function_id, given)
-            if pool is not None:
-                self._want_scale(pool)
+        if (pool := self.families.floor(function)) is not None:
+            self._want_scale(pool)
 
     def _drop_starting(self, pool: Pool) -> None:
         """Containers of an older revision that are not ready serve nobody."""
@@ -590,7 +586,7 @@ class Heart:
             if not pool.members:
                 self.families.drop(pool)
             return
-        if self._closed:
+        if self._closed or pool.live.is_family:
             return
         scale(pool, self.lives, self._clock.monotonic())
 

@@ -6,7 +6,7 @@ from typing import Protocol
 from yurt.domain.blame import History
 from yurt.domain.changes import Change
 from yurt.domain.items import Amount
-from yurt.domain.records import Claim, Result, Target, Timer, TimerKind
+from yurt.domain.records import Call, Claim, Payload, Result, Target, Timer, TimerKind
 from yurt.domain.timing import Timing
 from yurt.pools.live_items import LiveItems
 from yurt.ports import PendingInput, WaitingInput
@@ -168,6 +168,22 @@ class Input:
         """Whether it has a slot, as far as the server can tell, or had one and its end is being stored."""
         member = self.member
         return member is not None and (self.ending or self.started_at is not None or member.has_slot(self))
+
+
+def call_of(item: Input) -> Call:
+    """The call that an open input is."""
+    return Call(
+        item.seq,
+        item.function_id,
+        item.app_id,
+        item.kind,
+        item.caller,
+        item.priority,
+        item.created_at,
+        item.metadata_json,
+        Payload(item.args, item.blob),
+        item.target,
+    )
 
 
 def restore(pending: PendingInput, suffix: str) -> Input:

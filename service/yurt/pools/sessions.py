@@ -16,6 +16,7 @@ from yurt.domain.functions import LiveFunction
 from yurt.domain.items import no_retries
 from yurt.domain.records import ContainerState, Outcome
 from yurt.domain.secrets import SecretUnusable
+from yurt.domain.web import Kind
 from yurt.pools.lives import Lives, sha256_hex
 from yurt.pools.members import Link, Member
 from yurt.pools.outputs import read_error, read_meta, seconds
@@ -190,8 +191,9 @@ class Sessions:
             function_id=function.function_id,
             revision=function.revision,
             entrypoint=function.entrypoint,
-            kind="function" if function.web is None else function.web.kind,
+            kind=_kind(function),
             web=_web(function),
+            **_of_class(function),
             timeout_s=function.timeout_s,
             startup_timeout_s=function.startup_timeout_s,
             memory_mib=function.memory_mib,
@@ -307,6 +309,23 @@ def _web(function: LiveFunction) -> dict[str, object] | None:
 def read_port(said: object) -> int | None:
     """The port that a runner tells, or None for none."""
     return said if isinstance(said, int) and 0 < said < 65_536 else None
+
+
+def _kind(function: LiveFunction) -> str:
+    if function.web is not None:
+        return function.web.kind
+    return Kind.FUNCTION if function.of_class is None else Kind.CLASS
+
+
+def _of_class(function: LiveFunction) -> dict[str, object]:
+    """What a container of a class is told beside the rest; nothing of a plain function."""
+    spec = function.of_class
+    if spec is None:
+        return {}
+    given = msgspec.json.decode(function.parameters_json or "{}", type=dict[str, object])
+    kinds = {one.name: one.type for one in spec.parameters}
+    parameters = [(name, kinds.get(name, "str"), value) for name, value in given.items()]
+    return {"class": {"methods": spec.methods, "enter": spec.enter, "exit": spec.exit, "parameters": parameters}}
 
 
 def read_holds(said: object) -> list[Held]:

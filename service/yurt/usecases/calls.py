@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import TypeAlias
@@ -26,12 +26,13 @@ from yurt.domain.records import (
     Outcome,
     Payload,
     Result,
+    Target,
     status_of,
 )
 from yurt.domain.retention import KEYS_KEPT_S
 from yurt.domain.timing import Timing
 from yurt.pools.heart import Heart, NewCall
-from yurt.pools.inputs import Input, restore
+from yurt.pools.inputs import Input, call_of, restore
 from yurt.pools.ledger import BLOB_ABOVE_BYTES
 from yurt.pools.live_map import LiveMap
 from yurt.pools.span import Span
@@ -42,6 +43,7 @@ from yurt.usecases.items import ItemBook
 from yurt.usecases.keys import KeyDesk, Named
 from yurt.usecases.places import Place, Places
 from yurt.usecases.principals import Principal
+from yurt.usecases.targets import aimed, said_of
 from yurt.usecases.waiters import Waiters
 
 COMMIT_TIMEOUT_S = 5.0
@@ -57,6 +59,8 @@ class Envelope(msgspec.Struct, frozen=True):
         callback_url: who is told of the call's end, or None.
         priority: from -10 to 10, higher first among the caller's own inputs.
         timing: when it is to begin; None for at once, however long that takes.
+        method, parameters: of a class.
+        target: what those would make, where it is known already.
     """
 
     payload: bytes
@@ -64,6 +68,9 @@ class Envelope(msgspec.Struct, frozen=True):
     callback_url: str | None = None
     priority: int = 0
     timing: Timing | None = None
+    method: str | None = None
+    parameters: Mapping[str, object] | None = None
+    target: Target | None = None
 
 
 class MapView(msgspec.Struct, frozen=True):
@@ -261,16 +268,19 @@ class Calls:
             more: what to write with a call that has no key.
 
         Raises:
-            Invalid: the key was used with another body.
+            Invalid: the key was used with another body, or it does not fit the function, which is a class or is not.
             AppStopped, TooManyPending, Unavailable: it cannot be accepted.
         """
         begun = Begun(self._alarms)
+        if live.of_class is not None or envelope.method is not None or envelope.parameters:
+            target = envelope.target or aimed(live, envelope.method, envelope.parameters)
+            envelope = structs.replace(envelope, target=target)
         if key is None:
             await self._accept(principal, live, envelope, kind, begun, more)
             self._heart.hurry()
             return begun
         name = Named(principal.token_id, live.function_id, key)
-        said = (envelope.metadata_json or "") + (envelope.callback_url or "")
+        said = (envelope.metadata_json or "") + (envelope.callback_url or "") + said_of(envelope.target)
         if envelope.priority:
             said += f"\npriority={envelope.priority}"
         if envelope.timing is not None:
@@ -307,7 +317,16 @@ class Calls:
         blob = None
         if len(envelope.payload) > BLOB_ABOVE_BYTES:
             args, blob = None, await self._blobs.put(envelope.payload)
-        call = NewCall(kind, principal.token_id, args, blob, envelope.metadata_json, envelope.priority, envelope.timing)
+        call = NewCall(
+            kind,
+            principal.token_id,
+            args,
+            blob,
+            envelope.metadata_json,
+            envelope.priority,
+            envelope.timing,
+            envelope.target,
+        )
         if envelope.callback_url is not None:
             more = _both(more, self._callbacks.order(envelope.callback_url, live.environment))
         item = self._heart.accept(live, call, more, decided or begun.committed)
@@ -551,21 +570,6 @@ class Calls:
     async def disconnected(self, seq: int) -> None:
         """The caller of an invocation went away and had asked that this cancels it."""
         await self._heart.reach.cancel(seq, "disconnect")
-
-
-def call_of(item: Input) -> Call:
-    """The call that an open input is."""
-    return Call(
-        item.seq,
-        item.function_id,
-        item.app_id,
-        item.kind,
-        item.caller,
-        item.priority,
-        item.created_at,
-        item.metadata_json,
-        Payload(item.args, item.blob),
-    )
 
 
 def not_committed() -> Unavailable:

@@ -22,7 +22,7 @@ from yurt.domain.naming import name_problem, pointer, shown
 from yurt.domain.overrides import Override
 from yurt.domain.records import App, AppState, Bundle, Function, Revision, Secret
 from yurt.domain.secrets import missing
-from yurt.domain.source_tree import SourceError, SourceTree
+from yurt.domain.source_tree import SourceError, SourceErrors, SourceTree
 from yurt.domain.web import Kind
 from yurt.ports import EngineRefused
 from yurt.usecases.catalog import Catalog
@@ -200,6 +200,8 @@ class Deploys:
         for name, definition in read.items():
             try:
                 bundles[name] = await self._source(app, definition, trees)
+            except SourceErrors as found_errors:
+                errors += [_source_error(error, definition, at(name)) for error in found_errors.errors]
             except SourceError as error:
                 errors.append(_source_error(error, definition, at(name)))
         errors += await self._missing_secrets(app, read, at)
@@ -255,7 +257,7 @@ class Deploys:
         """The sha256 of a definition's source and, where it is inline, its archive, with the entrypoint checked.
 
         Raises:
-            SourceError: the source does not have what the entrypoint names, or was not uploaded.
+            SourceError, SourceErrors: the source does not have what the definition names, or was not uploaded.
         """
         source = definition.source
         if source is None:
@@ -432,6 +434,11 @@ def _check_match(app: App, name: str, current: Function | None, if_match: Collec
 
 def _check_entrypoint(tree: SourceTree, definition: FunctionDefinition) -> None:
     entrypoint, kind = definition.entrypoint, definition.kind
+    if (spec := definition.of_class) is not None:
+        errors = tree.check_class(entrypoint, spec, scheduled=definition.schedule is not None)
+        if errors:
+            raise SourceErrors(errors)
+        return
     if kind in {Kind.ASGI, Kind.WSGI}:
         tree.check_app(entrypoint)
     else:
@@ -457,24 +464,29 @@ def _check_generator(definition: FunctionDefinition) -> None:
 
 
 def _kind_errors(steps: Sequence[Step], catalog: Catalog, at: Callable[[str], tuple[str, ...]]) -> list[FieldError]:
-    """One error for each function that is called and would answer HTTP, or the other way round.
+    """One error for each function that would become something of which its pending calls cannot be run.
 
-    Its containers could not be told apart from those of the revision before, nor would its pending calls be run.
+    Functions that are called, classes, and those that answer HTTP are apart: nor could their containers be told apart.
     """
     errors = []
     for step in steps:
         new = step.view.live
         old = catalog.function(new.app_id, new.name)
-        if old is not None and (old.web is None) != (new.web is None):
-            was, will = ("is called", "answer HTTP") if old.web is None else ("answers HTTP", "be called")
-            message = f"{new.address} {was}, and would {will}: delete it first, or choose another name"
+        if old is not None and (was := _use_of(old)) != (will := _use_of(new)):
+            message = f"{new.address} is {was}, and would be {will}: delete it first, or choose another name"
             errors.append(FieldError(pointer(*at(new.name), "kind"), message))
     return errors
 
 
+def _use_of(live: LiveFunction) -> str:
+    if live.web is not None:
+        return "a function that answers HTTP"
+    return "a function that is called" if live.of_class is None else "a class"
+
+
 def _source_error(error: SourceError, definition: FunctionDefinition, at: tuple[str, ...]) -> FieldError:
     inline = definition.source is not None and definition.source.files is not None
-    where: tuple[str, ...] = (error.key,)
+    where: tuple[str | int, ...] = error.key
     if error.path is not None:
         where = ("source", "files", error.path) if inline else ("source", "bundle")
     return FieldError(pointer(*at, *where), error.message, "invalid" if error.supported else "not_supported")

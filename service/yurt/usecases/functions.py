@@ -8,7 +8,7 @@ import structlog
 from yurt.domain.changes import Save
 from yurt.domain.definitions import FunctionDefinition, refusal
 from yurt.domain.endings import Ending
-from yurt.domain.errors import YurtError
+from yurt.domain.errors import FieldError, YurtError
 from yurt.domain.functions import LiveFunction, Scaling
 from yurt.domain.overrides import Override, defined_scaling, effective_scaling, override_problem
 from yurt.domain.records import App, Function, Revision
@@ -215,7 +215,7 @@ class Functions:
             view = await self._live(principal, ref, environment)
             override = _override(view.function).patched(patch)
             defined = defined_scaling(view.definition, registry.default_max)
-            if problem := override_problem(defined, override):
+            if problem := override_problem(defined, override) or _floor_problem(view.live, override):
                 raise refusal([problem])
             effective = effective_scaling(defined, override)
             if override != _override(view.function):
@@ -241,6 +241,15 @@ class Functions:
         if live is None:
             raise await self.missing(principal, ref, environment)
         return await self.get(principal, live.function_id)
+
+
+def _floor_problem(live: LiveFunction, override: Override) -> FieldError | None:
+    """Containers that are kept warm are those of calls without parameters."""
+    required = live.of_class.required if live.of_class is not None else []
+    if not required or not override.min_containers:
+        return None
+    message = f"is for calls without parameters, and there can be none: {required[0]} has no default"
+    return FieldError("/min_containers", message)
 
 
 def _override(function: Function) -> Override:

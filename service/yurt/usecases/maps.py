@@ -20,6 +20,7 @@ from yurt.usecases.callbacks import Callbacks
 from yurt.usecases.keys import KeyDesk, Named, must_be_same
 from yurt.usecases.outputs import AsTheyCome, InOrder, Output
 from yurt.usecases.principals import Principal
+from yurt.usecases.targets import said_of
 
 
 class Upload:
@@ -140,7 +141,7 @@ class MapDesk:
             found.beside = self._callbacks.order(callback_url, live.environment)(found.seq)
             self._heart.followers.wait(found.seq, self._callbacks.ended)
         name = None if key is None else Named(principal.token_id, live.function_id, key)
-        said = f"{new.return_exceptions} {new.priority} {new.metadata_json} {callback_url}\n"
+        said = f"{new.return_exceptions} {new.priority} {new.metadata_json} {callback_url}{said_of(new.target)}\n"
         return Upload(self, found, name, said)
 
     def forget(self, found: LiveMap) -> None:

@@ -74,7 +74,8 @@ class Redrives:
         return begun
 
     async def _again(self, principal: Principal, live: LiveFunction, call: Call) -> Begun:
-        envelope = Envelope(await self._calls.bytes_of(call.args), call.metadata_json, priority=call.priority)
+        data = await self._calls.bytes_of(call.args)
+        envelope = Envelope(data, call.metadata_json, priority=call.priority, target=call.target)
 
         def note(seq: int) -> tuple[Change, ...]:
             return (Save(Redrive(seq, call.seq)),)
@@ -105,7 +106,7 @@ class Redrives:
         if found is None or failed.result is None or not count:
             raise self._nothing_to_repeat(failed)
         call = failed.call
-        new = NewMap(principal.token_id, found.record.return_exceptions, call.priority, call.metadata_json)
+        new = NewMap(principal.token_id, found.record.return_exceptions, call.priority, call.metadata_json, call.target)
         upload = self._maps.upload(principal, live, new)
         upload.map.beside = (Save(Redrive(upload.map.seq, call.seq)),)
         await upload.run(self._failed_inputs(call.seq, count))

@@ -176,6 +176,7 @@ class Registry:
             single_use_containers=definition.single_use_containers,
             retries=definition.retries.policy(),
             web=_web(definition, label or self.labels.of(function.id)),
+            of_class=definition.of_class,
         )
         return FunctionView(app, function, revision, definition, live)
 

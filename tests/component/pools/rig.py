@@ -16,8 +16,9 @@ from tests.waiting import until
 from yurt.domain.changes import Save
 from yurt.domain.functions import LiveFunction, Scaling
 from yurt.domain.ids import Tags
-from yurt.domain.records import App, CallKind, Container, Function, Result, Revision
+from yurt.domain.records import App, CallKind, Container, Function, Result, Revision, Target
 from yurt.domain.secrets import SecretUnusable
+from yurt.domain.timing import Timing
 from yurt.outbound.store import open_store
 from yurt.outbound.store.store import SqliteStore
 from yurt.pools.background import Background
@@ -227,10 +228,18 @@ class Rig:
         self.heart.deploy(live)
         return self.heart.pools["fu-1"]
 
-    async def call(self, caller: str = "tk-1", args: bytes = b"{}") -> Input:
+    async def call(
+        self,
+        caller: str = "tk-1",
+        args: bytes = b"{}",
+        *,
+        target: Target | None = None,
+        timing: Timing | None = None,
+    ) -> Input:
         """Have a call accepted; its result will be in `results`."""
         pool = self.heart.pools["fu-1"]
-        item = self.heart.accept(pool.live, NewCall("invoke", caller, args), lambda _: (), lambda error: None)
+        new = NewCall("invoke", caller, args, target=target, timing=timing)
+        item = self.heart.accept(pool.live, new, lambda _: (), lambda error: None)
         self.heart.followers.wait(item.seq, partial(self.results.__setitem__, item.seq))
         await self.store.journal.flush()
         return item
@@ -315,8 +324,9 @@ class Rig:
         again = self.heart.pools[live.function_id]
         for state in ("starting", "ready", "draining"):
             for record in await self.store.records.find(Container, {"state": state}):
-                if record.id in self.engine.alive:
-                    self.lives.adopt(again, Member(record, live, self.clock.monotonic()))
+                home = self.heart.families.home(record.function_id, record.parameters_json)
+                if record.id in self.engine.alive and home is not None:
+                    self.lives.adopt(home, Member(record, home.live, self.clock.monotonic()))
         before = set(self.results)
         await Reopening(self.store, self.heart, self.tags).run()
         for seq in await self.open_calls():

@@ -215,7 +215,7 @@ async def test_a_bulk_deploy_is_all_or_nothing_and_names_every_error(house: Hous
 async def test_only_later_features_make_it_not_supported(house: House, deployed: Make) -> None:
     await deployed("thumbs")
     with pytest.raises(NotSupported):
-        await house.functions.put_all(ROOT, "thumbs", {"a": plain(methods=["m"]), "b": plain(requirements=["x"])})
+        await house.functions.put_all(ROOT, "thumbs", {"a": plain(may_call=["m"]), "b": plain(requirements=["x"])})
 
 
 async def test_a_bulk_deploy_says_what_it_did_and_prunes_only_when_told(house: House, deployed: Make) -> None:

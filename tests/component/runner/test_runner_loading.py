@@ -75,7 +75,7 @@ async def test_a_missing_name_lists_what_there_is(container: Container) -> None:
     ("source", "words"),
     [
         ("f = {}", "is of type dict, not a function"),
-        ("class f: pass", "Classes are not supported by this server"),
+        ("class f: pass", 'deploy it with kind "class"'),
     ],
 )
 async def test_what_is_no_plain_function_is_refused(container: Container, source: str, words: str) -> None:

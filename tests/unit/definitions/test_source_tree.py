@@ -109,16 +109,10 @@ def test_where_the_tree_cannot_tell_it_is_silent(text: str) -> None:
     tree(main=text).check("main:f")
 
 
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("class f: pass", "is a class"),
-    ],
-)
-def test_classes_are_not_supported_yet(text: str, says: str) -> None:
-    error = refusal(tree(main=text), "main:f")
-    assert says in error.message
-    assert not error.supported
+def test_a_class_is_no_function() -> None:
+    error = refusal(tree(main="class f: pass"), "main:f")
+    assert (error.key, error.supported) == (("kind",), True)
+    assert 'send kind "class"' in error.message
 
 
 @pytest.mark.parametrize(

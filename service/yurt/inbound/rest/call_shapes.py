@@ -96,6 +96,10 @@ class _AnyCall(Shown):
     )
     input_error: str | None = Field(default=None, description="In the answer to that upload: what was wrong with it.")
     priority: int
+    method: str | None = Field(default=None, description="Of a class: which of its methods.")
+    parameters: dict[str, str | int | bool] | None = Field(
+        default=None, description="Of a class: what its object is made with, defaults too."
+    )
     metadata: dict[str, str] | None = None
     num_items: int | None = Field(default=None, description="Of a generator: how many items it yielded so far.")
     result: Any = Field(
@@ -221,6 +225,10 @@ class Shaper:
             "num_inputs": 1,
             "priority": call.priority,
         }
+        if call.target is not None:
+            out["method"] = call.target.method
+            if call.target.parameters_json is not None:
+                out["parameters"] = msgspec.Raw(call.target.parameters_json.encode())
         if call.metadata_json is not None:
             out["metadata"] = msgspec.Raw(call.metadata_json.encode())
         return out

@@ -1,5 +1,7 @@
 """The operations on containers: who runs where, since when, doing what, ended why."""
 
+import json
+
 from aiohttp import web
 from pydantic import Field
 
@@ -30,6 +32,9 @@ class Container(Shown):
     function: str = Field(description="`app:function`.")
     environment: str
     revision: int
+    parameters: dict[str, str | int | bool] | None = Field(
+        default=None, description="Of a class with parameters: what its object is made with."
+    )
     state: ContainerState
     created_at: Time
     ready_at: Time | None = None
@@ -59,6 +64,7 @@ def _shown(view: ContainerView) -> Container:
         function=view.place.address,
         environment=view.place.environment,
         revision=record.revision,
+        parameters=json.loads(record.parameters_json) if record.parameters_json is not None else None,
         state=ContainerState(record.state),
         created_at=rfc3339(record.created_at),
         ready_at=rfc3339(record.ready_at) if record.ready_at is not None else None,

@@ -6,7 +6,7 @@ import msgspec
 
 from yurt.domain.callbacks import MAX_URL_CHARS, url_problem
 from yurt.domain.definitions import whole
-from yurt.domain.errors import FieldError, Invalid, NotSupported
+from yurt.domain.errors import FieldError, Invalid
 from yurt.domain.json_value import MAX_DEPTH, too_deep
 from yurt.domain.naming import NO_NUL, did_you_mean, pointer, shown
 from yurt.domain.timing import MAX_WAIT_S, Timing
@@ -25,14 +25,30 @@ class _Plain(msgspec.Struct, forbid_unknown_fields=True):
     kwargs: msgspec.Raw = msgspec.Raw(b"{}")
 
 
-_plain = msgspec.json.Decoder(_Plain).decode
-_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_LATER: Mapping[str, tuple[object, ...]] = {
-    "method": (None,),
-    "parameters": (None, {}),
-}
-"""Options of a later release, with the values that ask for nothing."""
+class _OfClass(msgspec.Struct, forbid_unknown_fields=True):
+    """The usual body of a call of a class."""
 
+    args: msgspec.Raw = msgspec.Raw(b"[]")
+    kwargs: msgspec.Raw = msgspec.Raw(b"{}")
+    method: str | None = None
+    parameters: dict[str, str | int | float | bool | None] | None = None
+
+
+_plain = msgspec.json.Decoder(_Plain).decode
+_of_class = msgspec.json.Decoder(_OfClass).decode
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+METHOD: Mapping[str, object] = {
+    "type": ["string", "null"],
+    "description": "Of a class: which of its methods. It may be left out where there is only one.",
+}
+PARAMETERS: Mapping[str, object] = {
+    "type": ["object", "null"],
+    "additionalProperties": {"type": ["string", "integer", "boolean"]},
+    "description": "Of a class: what its object is made with, by name; absent ones have their defaults. Bytes are "
+    "strings in base64. At most 16 KiB in all.",
+    "examples": [{"model": "small"}],
+}
 SCHEMA: Mapping[str, object] = {
     "title": "InvocationRequest",
     "type": "object",
@@ -76,8 +92,8 @@ SCHEMA: Mapping[str, object] = {
             "maxLength": MAX_URL_CHARS,
             "description": "Who is told of the call's end, by a signed POST (see docs/callbacks.md).",
         },
-        "method": {"type": "null", "description": "Of classes, which are not supported yet."},
-        "parameters": {"enum": [None, {}], "description": "Of classes, which are not supported yet."},
+        "method": METHOD,
+        "parameters": PARAMETERS,
     },
 }
 
@@ -88,17 +104,29 @@ def read_envelope(body: bytes) -> Envelope:
     Raises:
         Malformed: it is not JSON.
         Invalid: a field is wrong; every one is named.
-        NotSupported: an option of a later release is asked for.
     """
     try:
         plain = _plain(body)
         args, kwargs = bytes(plain.args), bytes(plain.kwargs)
         body.decode()
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return _carefully(body)
+        return _for_class(body)
     if args[:1] == b"[" and kwargs[:1] == b"{" and not too_deep(body):
         return Envelope(body)
     return _carefully(body)
+
+
+def _for_class(body: bytes) -> Envelope:
+    try:
+        found = _of_class(body)
+        args, kwargs = bytes(found.args), bytes(found.kwargs)
+        body.decode()
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _carefully(body)
+    if args[:1] != b"[" or kwargs[:1] != b"{" or too_deep(body):
+        return _carefully(body)
+    payload = b'{"args":' + args + b',"kwargs":' + kwargs + b"}"
+    return Envelope(payload, method=found.method, parameters=found.parameters)
 
 
 def _carefully(body: bytes) -> Envelope:
@@ -110,10 +138,8 @@ def _carefully(body: bytes) -> Envelope:
         raise Invalid(f"The body {message}.", errors=[FieldError("", message)]) from error
     errors = [*_check(members)]
     if errors:
-        later = all(error.code == "not_supported" for error in errors)
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-        kind: Callable[..., Invalid] = NotSupported if later else Invalid
-        raise kind(f"{errors[0].pointer}: {errors[0].message}{more}", errors=errors)
+        raise Invalid(f"{errors[0].pointer}: {errors[0].message}{more}", errors=errors)
     args, kwargs = bytes(members.get("args", b"[]")), bytes(members.get("kwargs", b"{}"))
     metadata = msgspec.json.decode(members["metadata"], type=dict[str, str]) if "metadata" in members else {}
     callback_url = msgspec.json.decode(members["callback_url"]) if "callback_url" in members else None
@@ -123,6 +149,8 @@ def _carefully(body: bytes) -> Envelope:
         callback_url,
         int(msgspec.json.decode(members["priority"]) or 0) if "priority" in members else 0,
         _timing(members),
+        msgspec.json.decode(members["method"]) if "method" in members else None,
+        msgspec.json.decode(members["parameters"]) if "parameters" in members else None,
     )
 
 
@@ -138,17 +166,9 @@ def _check(members: Mapping[str, msgspec.Raw]) -> list[FieldError]:
         if name not in _KNOWN:
             hint = did_you_mean(name, _KNOWN) or " Arguments by name belong into kwargs."
             errors.append(FieldError(where, f"unknown key {shown(name)}.{hint}", "unknown_key"))
-        elif name in _LATER:
-            if not _asks_nothing(name, raw):
-                errors.append(FieldError(where, f"{name} is not supported yet: leave it out.", "not_supported"))
         elif message := _CHECKS[name](raw):
             errors.append(FieldError(where, message))
     return errors
-
-
-def _asks_nothing(name: str, raw: msgspec.Raw) -> bool:
-    value = _value(raw)
-    return not isinstance(value, bool) and any(value == accepted for accepted in _LATER[name])
 
 
 def _value(raw: msgspec.Raw) -> object:
@@ -211,6 +231,18 @@ def _queue_timeout(raw: msgspec.Raw) -> str | None:
     return f"must be seconds above 0, and at most {MAX_WAIT_S}, which is 7 days"
 
 
+def _method(raw: msgspec.Raw) -> str | None:
+    value = _value(raw)
+    return None if value is None or isinstance(value, str) else "must be the name of a method, a string"
+
+
+def _parameters(raw: msgspec.Raw) -> str | None:
+    value = _value(raw)
+    if value is None or isinstance(value, dict):
+        return None
+    return "has a number that is too large" if bytes(raw)[:1] == b"{" else "must be an object of parameters by name"
+
+
 _CHECKS: Mapping[str, Callable[[msgspec.Raw], str | None]] = {
     "args": _args,
     "kwargs": _kwargs,
@@ -219,4 +251,6 @@ _CHECKS: Mapping[str, Callable[[msgspec.Raw], str | None]] = {
     "priority": _priority,
     "delay": _delay,
     "queue_timeout": _queue_timeout,
+    "method": _method,
+    "parameters": _parameters,
 }

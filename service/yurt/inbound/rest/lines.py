@@ -1,7 +1,8 @@
 """Inputs of a map as they come: lines of NDJSON, or a JSON list; split and checked, hardly decoded."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -20,13 +21,28 @@ BLOCK_BYTES = 4 << 20
 
 class _List(msgspec.Struct, forbid_unknown_fields=True):
     inputs: list[msgspec.Raw]
+    method: str | None = None
+    parameters: dict[str, str | int | float | bool | None] | None = None
+
+
+class Listed(NamedTuple):
+    """What a list of inputs says.
+
+    Args:
+        envelopes: the inputs, each checked.
+        method, parameters: of a class, for all of them.
+    """
+
+    envelopes: list[bytes]
+    method: str | None
+    parameters: Mapping[str, object] | None
 
 
 _list = msgspec.json.Decoder(_List).decode
 
 
-def read_list(body: bytes) -> list[bytes]:
-    """The inputs of `{"inputs": […]}`, each checked.
+def read_list(body: bytes) -> Listed:
+    """The inputs of `{"inputs": […]}`, each checked, and what they are for.
 
     Raises:
         Malformed: it is not JSON.
@@ -45,13 +61,15 @@ def read_list(body: bytes) -> list[bytes]:
         except Invalid as error:
             told = [FieldError(f"/inputs/{index}{one.pointer}", one.message, one.code) for one in error.errors]
             raise Invalid(f"/inputs/{index}: {error.detail}", errors=told) from error
-    return out
+    return Listed(out, found.method, found.parameters)
 
 
 def _envelope(line: bytes) -> bytes:
     envelope = read_envelope(line)
     if envelope != Envelope(envelope.payload):
         message = "an input of a map has args and kwargs only"
+        if envelope.method is not None or envelope.parameters:
+            message += "; method and parameters are those of the whole map: ?method=NAME&parameters.NAME=VALUE"
         raise Invalid(f"{message}.", errors=[FieldError("", message)])
     return envelope.payload
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -9,12 +10,14 @@ from aiohttp import web
 from pydantic import Field
 
 from yurt.domain.callbacks import MAX_URL_CHARS, url_problem
+from yurt.domain.classes import read_texts
 from yurt.domain.errors import FieldError, Invalid, NotFound
 from yurt.domain.functions import LiveFunction
-from yurt.domain.records import CallKind, CallStatus, Result, Role, status_of
+from yurt.domain.records import CallKind, CallStatus, Result, Role, Target, status_of
 from yurt.inbound.rest.answers import cursor, cursor_key, encode, json_answer, page, sign
 from yurt.inbound.rest.call_shapes import CallError, FunctionCall
 from yurt.inbound.rest.context import Context
+from yurt.inbound.rest.envelope import METHOD, PARAMETERS
 from yurt.inbound.rest.functions_by import find_live
 from yurt.inbound.rest.invocations import KEY_HEADER, NEWLINE_EVERY_S, CallQuery, read_key
 from yurt.inbound.rest.lines import blocks_of_lines, blocks_of_list, read_list
@@ -24,6 +27,7 @@ from yurt.inbound.rest.prefer import Preference, read_prefer
 from yurt.pools.live_map import LiveMap, NewMap
 from yurt.usecases import maps
 from yurt.usecases.outputs import Output
+from yurt.usecases.targets import aimed
 
 _TAG = "Invocations"
 NDJSON = "application/x-ndjson"
@@ -42,6 +46,10 @@ class MapQuery(CallQuery):
     metadata: dict[Text, Text] | None = Field(default=None, description="`metadata.KEY=value`: labels of the call.")
     callback_url: str | None = Field(
         default=None, max_length=MAX_URL_CHARS, description="Who is told of the call's end, by a signed POST."
+    )
+    method: str | None = Field(default=None, max_length=255, description="Of a class: which of its methods.")
+    parameters: dict[Text, Text] | None = Field(
+        default=None, description="`parameters.NAME=value`: of a class, what its object is made with."
     )
 
 
@@ -70,8 +78,8 @@ async def _map(ctx: Context[MapQuery, bytes | Upload]) -> web.StreamResponse:
     with services.calls.waiters:
         prefer = read_prefer(ctx.header("Prefer"))
         live = await find_live(ctx, ctx.path["function_id"], ctx.query.environment)
-        blocks = _blocks(ctx)
-        upload = _upload(ctx, live)
+        target, blocks = _inputs(ctx, live)
+        upload = _upload(ctx, live, target)
         if prefer.wait_s is not None:
             await upload.run(blocks)
             return await _accepted(ctx, upload, prefer)
@@ -91,20 +99,39 @@ async def _map(ctx: Context[MapQuery, bytes | Upload]) -> web.StreamResponse:
                 await asyncio.gather(task, return_exceptions=True)
 
 
-def _upload(ctx: Context[MapQuery, Any], live: LiveFunction) -> maps.Upload:
+def _upload(ctx: Context[MapQuery, Any], live: LiveFunction, target: Target | None) -> maps.Upload:
     query = ctx.query
     if query.callback_url is not None and (message := url_problem(query.callback_url)) is not None:
         raise Invalid(f"?callback_url: {message}", errors=[FieldError("?callback_url", message)])
     metadata = msgspec.json.encode(query.metadata).decode() if query.metadata else None
-    new = NewMap(ctx.principal.token_id, query.return_exceptions, query.priority, metadata)
+    new = NewMap(ctx.principal.token_id, query.return_exceptions, query.priority, metadata, target)
     key = read_key(ctx)
     return ctx.services.maps.upload(ctx.principal, live, new, callback_url=query.callback_url, key=key)
 
 
-def _blocks(ctx: Context[MapQuery, bytes | Upload]) -> AsyncIterator[Sequence[bytes]]:
-    if isinstance(ctx.body, bytes):
-        return blocks_of_list(read_list(ctx.body))
-    return blocks_of_lines(ctx.body.chunks(), ctx.services.body_limit_bytes)
+def _inputs(
+    ctx: Context[MapQuery, bytes | Upload], live: LiveFunction
+) -> tuple[Target | None, AsyncIterator[Sequence[bytes]]]:
+    """What a map is for, and its inputs."""
+    if not isinstance(ctx.body, bytes):
+        return _target(ctx.query, live), blocks_of_lines(ctx.body.chunks(), ctx.services.body_limit_bytes)
+    listed = read_list(ctx.body)
+    if listed.method is None and listed.parameters is None:
+        return _target(ctx.query, live), blocks_of_list(listed.envelopes)
+    if ctx.query.method is not None or ctx.query.parameters is not None:
+        message = "method and parameters stand in the body already"
+        raise Invalid(f"?method: {message}.", errors=[FieldError("?method", message)])
+    return aimed(live, listed.method, listed.parameters), blocks_of_list(listed.envelopes)
+
+
+def _target(query: MapQuery, live: LiveFunction) -> Target | None:
+    if live.of_class is None and query.method is None and not query.parameters:
+        return None
+    try:
+        return aimed(live, query.method, read_texts(live.of_class, query.parameters or {}))
+    except Invalid as error:
+        told = [replace(one, pointer="?" + one.pointer[1:].replace("/", ".", 1)) for one in error.errors]
+        raise Invalid(f"?{error.detail[1:]}", errors=told) from error
 
 
 async def _accepted(ctx: Context[Any, Any], upload: maps.Upload, prefer: Preference) -> web.StreamResponse:
@@ -233,7 +260,11 @@ _SCHEMA: Mapping[str, Any] = {
     "description": "The inputs of a map.",
     "additionalProperties": False,
     "required": ["inputs"],
-    "properties": {"inputs": {"type": "array", "items": _INPUT}},
+    "properties": {
+        "inputs": {"type": "array", "items": _INPUT},
+        "method": METHOD,
+        "parameters": PARAMETERS,
+    },
 }
 _CALL_HEADERS = (
     Header("Yurt-Call-Id", "The call's id."),

@@ -209,6 +209,10 @@ CATALOGUE: tuple[Entry, ...] = (
         429,
         "The function has as many pending inputs, or waiting callers, as it may.",
         "Come again after `Retry-After` seconds; raise `max_containers` if the backlog stays.",
+        {
+            "too_many_parameter_sets": "Inputs wait, or containers live, for 10,000 combinations of a class's "
+            "parameters. Use those, or come again once some have scaled down."
+        },
     ),
     _entry(
         Internal,

@@ -12,6 +12,7 @@ import msgspec
 from pydantic import Field
 
 from yurt.domain import records
+from yurt.domain.classes import Parameter
 from yurt.domain.endings import Ending
 from yurt.domain.functions import Scaling
 from yurt.domain.overrides import Override
@@ -120,6 +121,8 @@ class Function(Shown):
     max_containers: int
     buffer_containers: int
     scaledown_window: int = Field(description="Seconds.")
+    methods: list[str] | None = Field(None, description="Of a class: what can be called.")
+    parameters: list[Parameter] | None = Field(None, description="Of a class: what its objects are made with.")
     web_url: str | None = Field(None, description="Where a function that answers HTTP is reached.")
     web_urls: list[str] | None = Field(
         None, description="Every such place, `web_url` first: by a host name of its own, and by a path."
@@ -248,6 +251,8 @@ def function(
         "startup_timeout": definition.startup_timeout,
         "retries": definition.retries.max_retries,
         **_scaling(live.scaling),
+        "methods": definition.methods or None,
+        "parameters": [one.model_dump(exclude_none=True) for one in definition.parameters] or None,
         "web_url": urls[0] if urls else None,
         "web_urls": urls or None,
         "definition": msgspec.Raw(view.revision.definition_json.encode()) if whole else None,

@@ -1,5 +1,7 @@
 """The figures of a function."""
 
+import json
+
 from aiohttp import web
 from pydantic import Field
 
@@ -10,6 +12,7 @@ from yurt.inbound.rest.context import Context
 from yurt.inbound.rest.functions_by import find_live
 from yurt.inbound.rest.models import Name, Query, Shown, Time
 from yurt.inbound.rest.operations import Answer, Operation
+from yurt.usecases import stats as figures
 from yurt.usecases.stats import FunctionStats, function_stats
 
 
@@ -63,6 +66,15 @@ class DrainingRevision(Shown):
     running_inputs: int
 
 
+class PoolStats(Shown):
+    """One combination of parameters of a class: a pool of its own."""
+
+    parameters: dict[str, str | int | bool]
+    backlog: int
+    running_inputs: int
+    containers: ContainerCounts
+
+
 class Stats(Shown):
     """What a function is doing, and what it did in the last minutes."""
 
@@ -81,6 +93,12 @@ class Stats(Shown):
     latency_ms: Latency
     cold_starts: int
     draining_revisions: list[DrainingRevision]
+    num_pools: int | None = Field(
+        default=None, description="Of a class with parameters: combinations that have inputs or containers."
+    )
+    pools: list[PoolStats] | None = Field(
+        default=None, description="Of these the first 100, those with the longest backlog first."
+    )
 
 
 class StatsQuery(Query):
@@ -120,6 +138,24 @@ def _shown(stats: FunctionStats) -> Stats:
             DrainingRevision(revision=revision, containers=containers, running_inputs=inputs)
             for revision, containers, inputs in stats.draining_revisions
         ],
+        num_pools=stats.num_pools,
+        pools=[_pool(one) for one in stats.pools] if stats.pools is not None else None,
+    )
+
+
+def _pool(one: figures.PoolStats) -> PoolStats:
+    counts = ContainerCounts(
+        total=one.starting + one.busy + one.idle + one.draining,
+        starting=one.starting,
+        busy=one.busy,
+        idle=one.idle,
+        draining=one.draining,
+    )
+    return PoolStats(
+        parameters=json.loads(one.parameters_json),
+        backlog=one.backlog,
+        running_inputs=one.running_inputs,
+        containers=counts,
     )
 
 
