@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from yurt.domain import gpu
 from yurt.domain.callbacks import Network
 from yurt.domain.secrets import read_keys
+from yurt.settings_nomad import HumanPath, NomadFields
 
 PREFIX = "YURT_"
 
@@ -147,11 +148,6 @@ def check_web_url(url: str | None) -> str | None:
     return plain
 
 
-def expand(path: object) -> object:
-    """A path as given by a person, made absolute."""
-    return Path(path).expanduser().absolute() if isinstance(path, str | Path) else path
-
-
 def default_run_dir(data_dir: Path) -> Path:
     """A directory outside the data directory, one for each, that containers of another user can pass through."""
     mark = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]
@@ -168,10 +164,7 @@ def default_environments_dir(run_dir: Path) -> Path:
     return (Path("/var/cache") if os.getuid() == 0 else Path("~/.cache").expanduser()) / run_dir.name
 
 
-HumanPath = Annotated[Path, BeforeValidator(expand)]
-
-
-class Settings(BaseSettings):
+class Settings(NomadFields):
     """What the operator decides. Values come from flags, then the environment, then these defaults."""
 
     model_config = SettingsConfigDict(
@@ -236,8 +229,9 @@ class Settings(BaseSettings):
     web_waiting: int = Field(default=1000, ge=0, le=100_000)
     """How many requests of one function wait for a container; further ones get 503."""
 
-    engine: Literal["local"] = "local"
-    """Where containers come from. `local`: subprocesses of this machine, which are not isolated from it."""
+    engine: Literal["local", "nomad"] = "local"
+    """Where containers come from. `local`: subprocesses of this machine, which are not isolated from it. `nomad`: a
+    Nomad cluster."""
 
     python: HumanPath = Field(default_factory=lambda: Path(sys.executable))
     """The interpreter (3.9 or newer) that runs functions on the local engine; by default the server's own."""
@@ -271,8 +265,8 @@ class Settings(BaseSettings):
     max_containers: int = Field(default=10, ge=1, le=10_000)
     """Containers of a function whose definition does not say how many it may have."""
 
-    grace_s: float = Field(default=60, gt=0, le=3600)
-    """How long containers live without a server, in seconds."""
+    grace_s: float = Field(default_factory=lambda values: 600 if values.get("engine") == "nomad" else 60, gt=0, le=3600)
+    """How long containers live without a server, in seconds; by default 60, and 600 on Nomad, where they outlive it."""
 
     cancel_grace_s: float = Field(default=5, gt=0, le=300)
     """How long a cancelled input may take to end before its worker is killed, in seconds."""
@@ -362,7 +356,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_reach(self) -> "Settings":
-        if not self.listen.loopback and not self.allow_unisolated:
+        if self.engine == "local" and not self.listen.loopback and not self.allow_unisolated:
             raise ValueError(
                 f"listening on {self.listen} lets other machines run code as this user: the local engine does not"
                 " isolate containers. Add --allow-unisolated if everyone who can reach it may do that"

@@ -4,6 +4,7 @@ import secrets
 from dataclasses import dataclass
 from typing import TextIO
 
+from yurt.app.engines import Origin
 from yurt.app.gauges import watch
 from yurt.domain.functions import LiveFunction
 from yurt.domain.ids import Tags
@@ -16,14 +17,13 @@ from yurt.inbound.rest.context import Services
 from yurt.inbound.rest.door import Door
 from yurt.inbound.rest.readiness import Health
 from yurt.inbound.sessions.door import SessionDoor
+from yurt.inbound.sessions.runner import RunnerDoor
 from yurt.logging import RequestLog
 from yurt.loops.callbacks import Deliveries
 from yurt.metrics import Metrics
 from yurt.outbound.blobs import FileBlobs
 from yurt.outbound.callbacks import HttpPost
-from yurt.outbound.engines.local import EnvironmentSettings, LocalEngine, LocalSettings
 from yurt.outbound.logs import FileLogs
-from yurt.outbound.runner_file import build_runner
 from yurt.pools.background import Background
 from yurt.pools.heart import Heart, Limits
 from yurt.pools.later import Later
@@ -33,7 +33,7 @@ from yurt.pools.numbers import Numbers
 from yurt.pools.sessions import Sessions
 from yurt.pools.traffic import Traffic
 from yurt.pools.visits import Visits
-from yurt.ports import Clock, Discovery, LogLine, Logs, Store
+from yurt.ports import Clock, Discovery, Engine, Store
 from yurt.settings import Settings
 from yurt.usecases.apps import Apps
 from yurt.usecases.awakening import Awakening
@@ -66,7 +66,7 @@ class Parts:
     store: Store
     blobs: FileBlobs
     logs: FileLogs
-    engine: LocalEngine
+    engine: Engine
     background: Background
     numbers: Numbers
     heart: Heart
@@ -90,51 +90,23 @@ class Outside:
     store: Store
     blobs: FileBlobs
     logs: FileLogs
-    engine: LocalEngine
+    origin: Origin
     sealer: Sealer
     discovery: Discovery
 
 
-def make_engine(settings: Settings, installation: str, logs: Logs, clock: Clock) -> LocalEngine:
-    """The local engine, with the runner it starts."""
-    runner = build_runner()
-
-    def say(function_id: str, container_id: str, text: str) -> None:
-        logs.append([LogLine(clock.now(), "system", container_id, function_id, 0, 0, text)])
-
-    return LocalEngine(
-        LocalSettings(
-            installation=installation,
-            run_dir=settings.run_dir,
-            python=settings.python,
-            runner=runner.data,
-            runner_sha256=runner.sha256,
-            user=settings.container_user,
-            gpu_models=settings.gpu_models,
-            environments=EnvironmentSettings(
-                settings.environments_dir,
-                variables=settings.installer_variables(),
-                timeout_s=settings.requirements_timeout_s,
-                keep_s=settings.requirements_keep,
-            ),
-        ),
-        say,
-    )
-
-
-def compose(settings: Settings, outside: Outside, *, url: str, web: WebPlaces, log_stream: TextIO) -> Parts:
+def compose(settings: Settings, outside: Outside, *, web: WebPlaces, log_stream: TextIO) -> Parts:
     """Everything but what is opened first.
 
     Args:
-        url: where containers reach this server, without path.
         web: where functions are reached that answer HTTP.
         log_stream: takes the lines of requests.
     """
-    clock, store, engine = outside.clock, outside.store, outside.engine
+    clock, store, engine = outside.clock, outside.store, outside.origin.engine
     tags = Tags(store.identity.key)
     background = Background()
     numbers = Numbers(store.identity.epoch, store.journal.next_epoch)
-    heart, later, lives = _heart(settings, outside, background, numbers, tags, url)
+    heart, later, lives = _heart(settings, outside, background, numbers, tags)
     registry = _registry(settings, outside, heart)
     services = _services(settings, outside, registry, heart, lives, tags, web)
     watch(services.metrics.gauges, heart, store.journal)
@@ -152,8 +124,10 @@ def compose(settings: Settings, outside: Outside, *, url: str, web: WebPlaces, l
         adopt=heart.recovery.adopt,
         variables=services.secrets.variables,
         heard=heart.hurry,
+        identities=outside.origin.identities,
     )
-    for route in SessionDoor(sessions, lives).routes():
+    runner = outside.origin.runner
+    for route in (*SessionDoor(sessions, lives).routes(), *RunnerDoor(runner.data, runner.sha256).routes()):
         door.add(*route)
     return Parts(
         settings=settings,
@@ -219,7 +193,7 @@ def _gateway(
 
 
 def _heart(
-    settings: Settings, outside: Outside, background: Background, numbers: Numbers, tags: Tags, url: str
+    settings: Settings, outside: Outside, background: Background, numbers: Numbers, tags: Tags
 ) -> tuple[Heart, Later, Lives]:
     """The heart, what its timers do, and who starts and ends its containers."""
     clock, store = outside.clock, outside.store
@@ -235,11 +209,11 @@ def _heart(
         limits=Limits(item_bytes=settings.generator_limit_bytes),
     )
     lives = Lives(
-        engine=outside.engine,
+        engine=outside.origin.engine,
         ledger=ledger,
         clock=clock,
         background=background,
-        url=url,
+        url=outside.origin.url,
         installation=store.identity.installation,
         grace_s=settings.grace_s,
         cancel_grace_s=settings.cancel_grace_s,
@@ -250,7 +224,7 @@ def _heart(
 
 def _registry(settings: Settings, outside: Outside, heart: Heart) -> Registry:
     """The ground of the use cases for apps and functions."""
-    engine = outside.engine
+    engine = outside.origin.engine
     return Registry(
         store=outside.store,
         blobs=outside.blobs,
@@ -278,7 +252,7 @@ def _services(
     web: WebPlaces,
 ) -> Services:
     """What the handlers of the REST door call."""
-    clock, store, engine = outside.clock, outside.store, outside.engine
+    clock, store, engine = outside.clock, outside.store, outside.origin.engine
     places = Places(store.records)
     post = HttpPost(settings.callback_allow)
     callbacks = Callbacks(store, post, clock, registry.environments, secrets.token_bytes, settings.callback_allow)

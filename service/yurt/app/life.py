@@ -16,7 +16,8 @@ from functools import partial
 import structlog
 from aiohttp import web
 
-from yurt.app.compose import Outside, Parts, compose, deliveries, make_engine, retention
+from yurt.app.compose import Outside, Parts, compose, deliveries, retention
+from yurt.app.engines import make_origin
 from yurt.app.web import reached_at, web_ports
 from yurt.clock import SystemClock
 from yurt.domain.records import Secret
@@ -36,6 +37,7 @@ from yurt.outbound.admin_token import FILE_NAME, write_admin_token
 from yurt.outbound.blobs import FileBlobs
 from yurt.outbound.discovery import LocalDiscovery
 from yurt.outbound.engines.local import InterpreterUnusable, RunDirRefused
+from yurt.outbound.engines.nomad import ClusterRefused
 from yurt.outbound.logs import FileLogs
 from yurt.outbound.sealing import KeyRing, SecretKeyRefused, open_ring
 from yurt.outbound.store import StoreRefused, open_chosen
@@ -70,7 +72,7 @@ async def serve(settings: Settings) -> int:
             stop.clear()
             stays = parts.engine.capabilities.outlives
             await _drain(parts, stop, grace_s=0 if supervisor.failure or stays else RUNNING_GRACE_S)
-    except (StoreRefused, SecretKeyRefused, RunDirRefused, InterpreterUnusable, OSError) as error:
+    except (StoreRefused, SecretKeyRefused, RunDirRefused, InterpreterUnusable, ClusterRefused, OSError) as error:
         sys.stderr.write(f"yurt cannot start: {error}\n")
         return 1
     return 1 if supervisor.failure else 0
@@ -116,13 +118,13 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Supe
     logs = FileLogs(settings.data_dir / "logs", clock)
     await logs.open()
     stack.push_async_callback(logs.close)
-    engine = make_engine(settings, store.identity.installation, logs, clock)
-    outside = Outside(clock, store, blobs, logs, engine, await _keys(settings, store), LocalDiscovery())
+    origin = make_origin(settings, store.identity.installation, _url(listener), logs, clock)
+    outside = Outside(clock, store, blobs, logs, origin, await _keys(settings, store), LocalDiscovery())
     own = _listen(settings.gateway_listen, "--gateway-listen") if settings.gateway_listen is not None else None
     if own is not None:
         stack.callback(own.close)
     ports = web_ports(settings, reached_at(listener), reached_at(own) if own is not None else None)
-    parts = compose(settings, outside, url=_url(listener), web=ports.places, log_stream=sys.stderr)
+    parts = compose(settings, outside, web=ports.places, log_stream=sys.stderr)
     stack.push_async_callback(parts.gateway.stop)
     stack.push_async_callback(parts.background.close)
     supervisor = Supervisor()

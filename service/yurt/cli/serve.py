@@ -35,9 +35,24 @@ _FLAGS = {
     "callback_allow": "NETWORK[,NETWORK]",
     "body_limit_bytes": "BYTES",
     "generator_limit_bytes": "BYTES",
+    "public_url": "URL",
+    "nomad_address": "URL",
+    "nomad_token_file": "PATH",
+    "nomad_ca_file": "PATH",
+    "nomad_namespace": "NAME",
+    "nomad_region": "NAME",
+    "nomad_datacenters": "NAME[,NAME]",
+    "nomad_node_pool": "NAME",
+    "default_image": "IMAGE",
+    "nomad_user": "USER",
+    "nomad_python": "PATH",
+    "nomad_docker_network": "MODE",
+    "nomad_mhz_per_core": "MHZ",
+    "nomad_jobspecs": "DIR",
 }
-_SWITCHES = ("allow_unisolated", "open_metrics", "stop_unknown_containers")
+_SWITCHES = ("allow_unisolated", "open_metrics", "stop_unknown_containers", "nomad_functions_may_command_cluster")
 _CHOICES = {
+    "nomad_driver": ("docker", "raw_exec"),
     "durability": ("process", "power"),
     "log_format": ("auto", "text", "json"),
     "log_level": ("debug", "info", "warning", "error"),

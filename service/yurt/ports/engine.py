@@ -118,7 +118,8 @@ class Capabilities:
         python: the version of the interpreter that runs functions, where there is one and it is known.
         requirements: whether it gives containers the packages that a definition names.
         outlives: whether containers go on when the server ends, and are found by the next one.
-        kill_after_s: a container gets at least so long to end by itself, whatever grace it is stopped with, in seconds.
+        kill_after_s: what a container gets to end by itself, in seconds, whatever grace it is stopped with; None where
+            that is kept.
     """
 
     name: str
@@ -129,7 +130,7 @@ class Capabilities:
     python: tuple[int, int] | None = None
     requirements: bool = False
     outlives: bool = False
-    kill_after_s: float = 0
+    kill_after_s: float | None = None
 
 
 class Identities(Protocol):

@@ -1,9 +1,9 @@
 """What belongs to a container that has ended, and how its end is told."""
 
-import signal
 from collections.abc import Collection, Mapping, Sequence
 
 from yurt.outbound.engines.local.processes import Process, Status
+from yurt.outbound.engines.words import how_it_ended
 
 
 def members(
@@ -41,23 +41,5 @@ def members(
 
 
 def reason(status: Status, output: str) -> str:
-    """How a runner ended, in a sentence or two for people.
-
-    Args:
-        status: what the system says of it.
-        output: the last of what the runner itself printed, if anything.
-    """
-    if status.signal is not None:
-        said = f"The runner was killed by {_signal_name(status.signal)}."
-    elif status.exit_code is not None:
-        said = f"The runner exited with code {status.exit_code}."
-    else:
-        said = "The runner ended; how is not known, for an earlier server had started it."
-    return f"{said} Its last output: {output}" if output else said
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"  # real-time signals have no name
+    """How a runner ended, as `how_it_ended` says it."""
+    return how_it_ended(status.exit_code, status.signal, output)

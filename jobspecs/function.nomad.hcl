@@ -1,0 +1,1 @@
+../service/yurt/outbound/engines/nomad/jobspecs/function.nomad.hcl

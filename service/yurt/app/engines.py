@@ -1,0 +1,122 @@
+"""The engine that the settings name, and what else comes with it."""
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from yurt.outbound.engines.local import EnvironmentSettings, LocalEngine, LocalSettings
+from yurt.outbound.engines.nomad import ClusterRefused, NomadEngine, NomadSettings
+from yurt.outbound.runner_file import RunnerFile, build_runner
+from yurt.ports import Clock, Engine, Identities, LogLine, Logs
+from yurt.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where containers come from.
+
+    Args:
+        url: where they reach this server, without path.
+        identities: knows the credentials that the engine gives them, where it does.
+        runner: what they run, for those who fetch it from this server.
+    """
+
+    engine: Engine
+    url: str
+    runner: RunnerFile
+    identities: Identities | None = None
+
+
+def make_origin(settings: Settings, installation: str, url: str, logs: Logs, clock: Clock) -> Origin:
+    """The engine that the settings name.
+
+    Args:
+        settings: of this start.
+        installation: the store's random id.
+        url: where this machine reaches the server.
+        logs: where the engine's own words about containers go.
+        clock: dates them.
+
+    Raises:
+        ClusterRefused: a file that the settings name cannot be read.
+    """
+    runner = build_runner()
+    if settings.engine == "nomad":
+        public = settings.public_url or url
+        engine = NomadEngine(nomad_settings(settings, installation, public, runner.sha256))
+        return Origin(engine, public, runner, engine.identities)
+    return Origin(_local(settings, installation, runner, logs, clock), url, runner)
+
+
+def _local(settings: Settings, installation: str, runner: RunnerFile, logs: Logs, clock: Clock) -> LocalEngine:
+    def say(function_id: str, container_id: str, text: str) -> None:
+        logs.append([LogLine(clock.now(), "system", container_id, function_id, 0, 0, text)])
+
+    return LocalEngine(
+        LocalSettings(
+            installation=installation,
+            run_dir=settings.run_dir,
+            python=settings.python,
+            runner=runner.data,
+            runner_sha256=runner.sha256,
+            user=settings.container_user,
+            gpu_models=settings.gpu_models,
+            environments=EnvironmentSettings(
+                settings.environments_dir,
+                variables=settings.installer_variables(),
+                timeout_s=settings.requirements_timeout_s,
+                keep_s=settings.requirements_keep,
+            ),
+        ),
+        say,
+    )
+
+
+def nomad_settings(settings: Settings, installation: str, public_url: str, runner_sha256: str) -> NomadSettings:
+    """What the Nomad engine is told.
+
+    Raises:
+        ClusterRefused: the file of the token cannot be read.
+    """
+    return NomadSettings(
+        installation=installation,
+        public_url=public_url,
+        runner_sha256=runner_sha256,
+        grace_s=settings.grace_s,
+        kill_timeout_s=settings.cancel_grace_s,
+        address=settings.nomad_address,
+        token=_read_token(settings.nomad_token_file),
+        ca_file=settings.nomad_ca_file,
+        namespace=settings.nomad_namespace,
+        region=settings.nomad_region,
+        datacenters=settings.nomad_datacenters,
+        node_pool=settings.nomad_node_pool,
+        driver=settings.nomad_driver,
+        default_image=settings.default_image,
+        user=settings.nomad_user,
+        python=settings.nomad_python,
+        docker_network=settings.nomad_docker_network or ("host" if _is_here(public_url) else "bridge"),
+        mhz_per_core=settings.nomad_mhz_per_core,
+        gpu_models=settings.gpu_models,
+        jobspecs=settings.nomad_jobspecs,
+        without_acls=settings.nomad_functions_may_command_cluster,
+    )
+
+
+def _read_token(path: Path | None) -> str:
+    if path is None:
+        return ""
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ClusterRefused(f"The file of Nomad's token, {path}, cannot be read: {error}.") from error
+
+
+def _is_here(url: str) -> bool:
+    """Whether a URL is of this machine alone: a container with a network of its own would not reach it."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

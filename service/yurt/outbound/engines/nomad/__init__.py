@@ -1,0 +1,7 @@
+"""Containers as allocations of a Nomad cluster. Nothing outside this package knows Nomad's words."""
+
+from yurt.outbound.engines.nomad.engine import NomadEngine
+from yurt.outbound.engines.nomad.errors import ClusterRefused
+from yurt.outbound.engines.nomad.settings import NomadSettings
+
+__all__ = ["ClusterRefused", "NomadEngine", "NomadSettings"]

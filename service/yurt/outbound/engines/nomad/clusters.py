@@ -1,0 +1,80 @@
+"""Whether a cluster may be used at all, before anything is done with it."""
+
+import re
+from dataclasses import replace
+
+from yurt.domain.functions import LiveFunction, Scaling
+from yurt.outbound.engines.nomad.client import NomadClient
+from yurt.outbound.engines.nomad.errors import ClusterRefused, Denied, NomadError, Unreachable
+from yurt.outbound.engines.nomad.settings import NomadSettings
+from yurt.outbound.engines.nomad.spec import spec_of, variables_of
+
+OLDEST = (1, 10)
+"""What Yurt relies on (group disconnect, identities in files, atomic dispatch) is all there since."""
+
+_ACLS_OFF = "ACL support disabled"
+
+
+async def check_cluster(client: NomadClient, settings: NomadSettings) -> None:
+    """Return if the cluster may be used.
+
+    Raises:
+        ClusterRefused: it may not, or cannot be reached.
+    """
+    try:
+        await _check_acls(client, settings)
+        await _check_version(client)
+    except Unreachable as error:
+        raise ClusterRefused(
+            f"Nomad at {settings.address} does not answer: {error.message}. Give its address with --nomad-address."
+        ) from error
+    except NomadError as error:
+        raise ClusterRefused(f"Nomad at {settings.address} refused: {error.message}. Run yurt doctor.") from error
+
+
+async def _check_acls(client: NomadClient, settings: NomadSettings) -> None:
+    try:
+        await client.own_token()
+    except Denied as error:
+        raise ClusterRefused(
+            f"Nomad at {settings.address} does not know this server's token. Give the file of one with"
+            " --nomad-token-file."
+        ) from error
+    except NomadError as error:
+        if _ACLS_OFF not in error.message:
+            raise
+        if not settings.without_acls:
+            raise ClusterRefused(
+                f"Nomad at {settings.address} has no ACLs, so that every function could command the whole cluster"
+                " through the API socket in its secrets directory. Turn ACLs on (acl { enabled = true } on every agent,"
+                " then nomad acl bootstrap), or start with --nomad-functions-may-command-cluster."
+            ) from error
+
+
+async def _check_version(client: NomadClient) -> None:
+    for member in await client.members():
+        build = str((member.get("Tags") or {}).get("build", ""))
+        found = re.match(r"(\d+)\.(\d+)", build)
+        if found is not None and (int(found[1]), int(found[2])) < OLDEST:
+            wanted = ".".join(map(str, OLDEST))
+            raise ClusterRefused(
+                f"Nomad server {member.get('Name')} is of version {build}; Yurt needs {wanted} or newer."
+            )
+
+
+async def check_template(client: NomadClient, settings: NomadSettings, template: str) -> None:
+    """Return if Nomad can make a job of the job specification.
+
+    Raises:
+        ClusterRefused: it cannot; the message has Nomad's words, with line and column.
+    """
+    probe = LiveFunction("fu-0", "ap-0", "main", "app", "function", 1, "main:f", None, Scaling(), image="image:tag")
+    plain = [replace(probe, image=None)] if settings.driver == "raw_exec" else []
+    try:
+        for one in (probe, *plain):
+            await client.parse(template, variables_of(spec_of(one, settings)))
+    except Unreachable as error:
+        raise ClusterRefused(f"Nomad at {settings.address} does not answer: {error.message}.") from error
+    except NomadError as error:
+        where = f"in {settings.jobspecs} " if settings.jobspecs is not None else ""
+        raise ClusterRefused(f"The job specification of functions {where}is wrong: {error.message}") from error
