@@ -21,11 +21,13 @@ class Sample:
     Args:
         waiting: inputs whose user code has not begun: queued, and handed out beyond a container's slots.
         running: inputs in slots.
+        more_taken: further slots in use: a batch that runs takes all that it might have had members for.
         busy: ready containers with something to do.
         idle: the other ready ones.
         starting: containers that are not ready yet.
         draining: containers that take nothing new; they still use the machine.
-        slots: inputs that one container runs at once.
+        slots: inputs that one container has room for.
+        target: inputs that one container is meant to have; None: as many.
         mean_run_s: how long an input lately ran, or None where none has.
         startup_s: how long a start lately took, or None.
         quiet_s: since the last input ended or came; 0 while there are any.
@@ -39,10 +41,17 @@ class Sample:
     starting: int
     draining: int
     slots: int = 1
+    target: int | None = None
+    more_taken: int = 0
     mean_run_s: float | None = None
     startup_s: float | None = None
     quiet_s: float = 0.0
     upgrading: bool = False
+
+    @property
+    def taken(self) -> int:
+        """Slots in use."""
+        return self.running + self.more_taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +80,8 @@ def autoscale(sample: Sample, scaling: Scaling) -> Decision:
     """Decide what a pool starts and drains.
 
     Up: for the inputs that the ready containers would not reach before a new container could be ready, so many more
-    that these are reached in as long again; never less than the floor, never more than the maximum. Down: idle
+    that these are reached in as long again, and for what the ready ones run above their target; never less than the
+    floor, never more than the maximum. Down: idle
     containers whose window is over, longest idle first, never below the floor. The floor is `min_containers`, and
     `buffer_containers` above the need while there is work.
     """
@@ -91,13 +101,19 @@ def autoscale(sample: Sample, scaling: Scaling) -> Decision:
 
 
 def _need(sample: Sample, ready: int) -> int:
-    """Containers that have, or would get, something to do."""
-    slots = sample.slots
-    free = ready * slots - sample.running
-    unmet = sample.waiting - max(0, free) - _reached_soon(sample, ready)
+    """Containers that have, or would get, something to do.
+
+    What waits goes into whatever slot is free, up to the last; but each container is meant to have its target, and
+    what the ready ones have above theirs asks for further ones.
+    """
+    target = sample.target or sample.slots
+    free = max(0, ready * sample.slots - sample.taken)
+    held = sample.taken + min(sample.waiting, free)
+    unmet = sample.waiting - free - _reached_soon(sample, ready)
     if unmet <= 0:
-        return min(ready, ceil((sample.running + sample.waiting) / slots))
-    return ready + ceil(unmet / max(slots, _reached_soon(sample, 1)))
+        return ceil(held / target)
+    above = max(0, held - ready * target)
+    return ready + ceil((unmet + above) / max(target, _reached_soon(sample, 1)))
 
 
 def _reached_soon(sample: Sample, ready: int) -> int:

@@ -20,14 +20,15 @@ from pydantic import (
     model_validator,
 )
 
-from yurt.domain import gpu, later, requirements
+from yurt.domain import gpu, later, requirements, sharing
 from yurt.domain.bundle import path_problem, tree_problem
 from yurt.domain.classes import ClassSpec, Names, Parameters, class_errors
 from yurt.domain.errors import FieldError, Invalid, NotSupported
 from yurt.domain.naming import NAME_PATTERN, did_you_mean, name_problem, pointer, shown
 from yurt.domain.retry import RetryPolicy
 from yurt.domain.schedules import SCHEDULE_SCHEMA, ScheduleSpec
-from yurt.domain.validation import broken_key, broken_rule, field_errors, type_name
+from yurt.domain.sharing import Batching, Concurrency
+from yurt.domain.validation import broken_key, broken_rule, field_errors, type_name, whole
 from yurt.domain.variables import ENV_BYTES, size_bytes, variable_problem
 from yurt.domain.web import ENDPOINT_SCHEMA, SERVERS, Endpoint, Kind, Label, Port, read_kind, web_errors
 
@@ -47,11 +48,6 @@ ENTRYPOINT_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-
 MAX_RETRIES = 10
 
 _ENTRYPOINT = re.compile(ENTRYPOINT_PATTERN[:-1] + r"\Z")
-
-
-def whole(value: object) -> object:
-    """60.0 as 60: to JSON they are the same number, and some languages cannot write the latter."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _entrypoint(text: str) -> str:
@@ -222,6 +218,9 @@ FileText: TypeAlias = Annotated[str, AfterValidator(_file_text)]
 Sha256: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Image: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,512}$")]
 Files: TypeAlias = Annotated[dict[FilePath, FileText], Field(min_length=1), AfterValidator(_files)]
+Shared: TypeAlias = Annotated[
+    Concurrency, BeforeValidator(sharing.concurrency), WithJsonSchema(sharing.CONCURRENCY_SCHEMA)
+]
 Gpus: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_gpu), WithJsonSchema(_GPU_SCHEMA)]
 
 
@@ -300,6 +299,8 @@ class FunctionDefinition(_Strict):
         "environment is made for each list and shared by the functions that have it. No options, files or addresses.",
         examples=[["pillow==11.*", "httpx[http2]>=0.28"]],
     )
+    concurrency: Shared = Concurrency()
+    batching: Annotated[Batching | None, WithJsonSchema(sharing.BATCHING_SCHEMA)] = None
     single_use_containers: bool = Field(default=False, description="Each container runs one input and ends.")
     schedule: Annotated[ScheduleSpec | None, WithJsonSchema(SCHEDULE_SCHEMA)] = None
     kind: Annotated[Kind, BeforeValidator(read_kind), WithJsonSchema({"enum": [*Kind], "default": "function"})] = Field(
@@ -446,7 +447,7 @@ def _unknown(key: str, at: tuple[str | int, ...]) -> FieldError:
 
 def _crossed(value: Mapping[str, Any], at: tuple[str | int, ...], default_max: int) -> list[FieldError]:
     """Rules between keys, on the raw values, so that they are found together with the rest."""
-    errors = [*web_errors(value, at), *class_errors(value, at)]
+    errors = [*web_errors(value, at), *class_errors(value, at), *sharing.crossed(value, at)]
     low, high = value.get("min_containers", 0), value.get("max_containers")
     told = "max_containers" if high is not None else "the server's default of max_containers"
     low, high = whole(low), default_max if high is None else whole(high)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from yurt.domain.batches import Batches
 from yurt.domain.classes import ClassSpec, queue_of
 from yurt.domain.retry import NO_RETRIES, RetryPolicy
 from yurt.domain.web import Web
@@ -37,7 +38,9 @@ class LiveFunction:
         cpu: the request of a container, in cores.
         secrets: names of secrets whose values are variables, the later winning; `env` wins over all of them.
         requirements: the packages of its containers, normalized; none for those of the interpreter.
-        slots: inputs that one container runs at once.
+        max_inputs: inputs, or batches, that one container runs at once.
+        target_inputs: so many the autoscaler aims at; None: as many.
+        batches: how inputs are put together, or None where each is a call of the function by itself.
         retries: which failed attempts are made again, and when.
         web: how it answers HTTP; None for one that is called.
         scaling: the effective scaling: default, then definition, then override.
@@ -64,11 +67,24 @@ class LiveFunction:
     secrets: tuple[str, ...] = ()
     requirements: tuple[str, ...] = ()
     single_use_containers: bool = False
-    slots: int = 1
+    max_inputs: int = 1
+    target_inputs: int | None = None
+    batches: Batches | None = None
     retries: RetryPolicy = NO_RETRIES
     of_class: ClassSpec | None = None
     parameters_json: str | None = None
     web: Web | None = None
+
+    @property
+    def slots(self) -> int:
+        """Inputs that one container has room for."""
+        return self.max_inputs if self.batches is None else self.max_inputs * self.batches.size
+
+    @property
+    def target(self) -> int:
+        """Inputs that one container is meant to have."""
+        aim = self.target_inputs or self.max_inputs
+        return aim if self.batches is None else aim * self.batches.size
 
     @property
     def address(self) -> str:

@@ -32,18 +32,7 @@ class LaterKey:
 
 _NOTHING = LaterKey((None,), {"type": "null"})
 _EMPTY_LIST = LaterKey(([],), {"type": "array", "maxItems": 0})
-_ONE_INPUT = LaterKey(
-    ({"max_inputs": 1}, {"max_inputs": 1, "target_inputs": 1}, {"target_inputs": 1}, {}, None),
-    {
-        "type": ["object", "null"],
-        "properties": {"max_inputs": {"const": 1}, "target_inputs": {"const": 1}},
-        "additionalProperties": False,
-    },
-)
-
 LATER: Mapping[str, LaterKey] = {
-    "batching": _NOTHING,
-    "concurrency": _ONE_INPUT,
     "may_call": _EMPTY_LIST,
     "callback": _NOTHING,
 }

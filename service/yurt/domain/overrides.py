@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from yurt.domain.batches import Batches
 from yurt.domain.definitions import Containers, FunctionDefinition, Window
 from yurt.domain.errors import FieldError
 from yurt.domain.functions import Scaling
@@ -46,6 +47,12 @@ def defined_scaling(definition: FunctionDefinition, default_max: int) -> Scaling
         buffer_containers=definition.buffer_containers,
         scaledown_window_s=definition.scaledown_window,
     )
+
+
+def defined_batches(definition: FunctionDefinition) -> Batches | None:
+    """How the inputs of a definition are put together, or None where they are not."""
+    batching = definition.batching
+    return None if batching is None else Batches(batching.max_batch_size, batching.wait_ms / 1000)
 
 
 def effective_scaling(defined: Scaling, override: Override | None) -> Scaling:

@@ -40,6 +40,11 @@ _BOUND: dict[str, Callable[[Mapping[str, Any]], str]] = {
 }
 
 
+def whole(value: object) -> object:
+    """60.0 as 60: to JSON they are the same number, and some languages cannot write the latter."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def broken_rule(message: str, *at: str | int) -> PydanticCustomError:
     """What a validator raises: `message` ends in no full stop; `at` leads from the field to the member at fault."""
     return PydanticCustomError("rule", "{message}", {"message": message, _AT: at})

@@ -17,6 +17,7 @@ from yurt.domain.records import Block, CallKind, ContainerState, Result, Target,
 from yurt.domain.startup import Startup
 from yurt.domain.timing import Timing
 from yurt.pools.background import Background
+from yurt.pools.desk import Desk
 from yurt.pools.families import Families
 from yurt.pools.followers import Followers
 from yurt.pools.inputs import Input, resumed, timers_of
@@ -27,7 +28,7 @@ from yurt.pools.lives import STOP_GRACE_S, Lives
 from yurt.pools.maps import Maps
 from yurt.pools.members import Member
 from yurt.pools.numbers import Numbers
-from yurt.pools.pool import Desk, Pool
+from yurt.pools.pool import Pool
 from yurt.pools.queue import WINDOW, Window
 from yurt.pools.reach import Reach
 from yurt.pools.recovery import Recovery

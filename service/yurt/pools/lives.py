@@ -18,7 +18,7 @@ from yurt.domain.startup import REFUSED_RETRY_S, Startup
 from yurt.domain.states import Event
 from yurt.pools.background import Background
 from yurt.pools.ledger import Ledger
-from yurt.pools.members import LEASE_S, Member
+from yurt.pools.members import LEASE_S, Member, new_member
 from yurt.pools.pool import Pool
 from yurt.pools.traffic import Away
 from yurt.ports import Clock, ContainerSpec, Ended, Engine, EngineRefused, HeldUp, Placed, Report, StartFailed
@@ -124,7 +124,7 @@ class Lives:
             start_token_sha256=sha256_hex(token),
             parameters_json=pool.live.parameters_json,
         )
-        member = Member(record, pool.live, self._clock.monotonic())
+        member = new_member(record, pool.live, self._clock.monotonic())
         self.adopt(pool, member)
         self._ledger.soon((Save(record),), partial(self._recorded, pool, member, token))
 

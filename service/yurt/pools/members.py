@@ -1,5 +1,6 @@
 """A container as a member of a pool: its session, its slots, what it holds."""
 
+from collections.abc import Sequence
 from itertools import islice
 from typing import Protocol
 
@@ -83,6 +84,7 @@ class Member:
         "state",
         "stop_at",
         "stopping",
+        "target",
         "used",
         "yields",
     )
@@ -93,6 +95,7 @@ class Member:
         self.state = ContainerState(record.state)
         self.link: Link | None = None
         self.slots = function.slots
+        self.target = function.target
         self.held: dict[int, Input] = {}
         self.begun = now
         self.last_seen = now
@@ -135,19 +138,29 @@ class Member:
         return self.state is ContainerState.READY and self.link is not None and not self.fencing and not self.used
 
     @property
+    def has_target_free(self) -> bool:
+        """Whether it runs one more input at once, and is meant to."""
+        return self.works and not self.alone and len(self.held) < self.target
+
+    @property
     def has_slot_free(self) -> bool:
         """Whether it runs one more input at once."""
         return self.works and not self.alone and len(self.held) < self.slots
 
     @property
     def running(self) -> int:
-        """Slots in use."""
+        """Inputs and requests that it runs."""
         return min(len(self.held), self.slots) + self.requests
 
     @property
     def idle(self) -> bool:
         """Whether it has nothing to do."""
         return not self.held and not self.requests
+
+    @property
+    def taken(self) -> int:
+        """Slots in use."""
+        return self.running
 
     @property
     def prefetched(self) -> int:
@@ -157,6 +170,18 @@ class Member:
     def has_slot(self, item: Input) -> bool:
         """Whether `item` is among those that the container runs: it takes them in the order they were given."""
         return item.seq in islice(self.held, self.slots)
+
+    def take(self, item: Input) -> None:
+        """It is given an input."""
+        self.held[item.seq] = item
+
+    def adopt(self, item: Input, for_s: float | None) -> None:  # noqa: ARG002 - batches are told apart by it
+        """It says that it holds an input of an earlier life of the server, which it runs for so long, or not yet."""
+        self.held[item.seq] = item
+
+    def release(self, seq: int) -> Input | None:
+        """It no longer has that input; returns it, if it had."""
+        return self.held.pop(seq, None)
 
     def flush(self) -> None:
         """Send it at once what it is to be sent in this turn."""
@@ -172,6 +197,8 @@ class Member:
         """
         if self.alone:
             return 0
+        if len(self.held) < self.target < self.slots:
+            return self.target - len(self.held)
         first = next(iter(self.held.values()), None)
         slow = first is not None and first.started_at is not None
         if mean_run_s is None or slow or self.function.single_use_containers:
@@ -179,3 +206,84 @@ class Member:
         ahead = MAX_PREFETCH if mean_run_s * MAX_PREFETCH <= PREFETCH_S else int(PREFETCH_S / mean_run_s)
         held = len(self.held)
         return self.slots + ahead - held if held <= self.slots + ahead // 2 else 0
+
+
+class BatchMember(Member):
+    """One that runs batches: all that it is given at once is over at once, and only then its slots are free.
+
+    Attributes:
+        batches: how many members of each have not ended.
+    """
+
+    __slots__ = ("_batch_of", "_most", "batches")
+
+    def __init__(self, record: Container, function: LiveFunction, now: float) -> None:
+        super().__init__(record, function, now)
+        self._most = function.max_inputs
+        self.batches: dict[object, int] = {}
+        self._batch_of: dict[int, object] = {}
+
+    @property
+    def has_target_free(self) -> bool:
+        """See `Member`."""
+        return self.has_slot_free
+
+    @property
+    def has_slot_free(self) -> bool:
+        """See `Member`."""
+        return self.works and not self.alone and len(self.batches) < self._most
+
+    @property
+    def running(self) -> int:
+        """See `Member`."""
+        return len(self.held)
+
+    @property
+    def taken(self) -> int:
+        """See `Member`."""
+        return self.slots // self._most * len(self.batches)
+
+    @property
+    def prefetched(self) -> int:
+        """See `Member`: nothing is handed out ahead."""
+        return 0
+
+    def has_slot(self, item: Input) -> bool:
+        """See `Member`."""
+        return item.seq in self.held
+
+    def room(self, mean_run_s: float | None) -> int:  # noqa: ARG002 - nothing is handed out ahead
+        """See `Member`."""
+        return self.slots // self._most if self.has_slot_free else 0
+
+    def take_batch(self, items: Sequence[Input]) -> None:
+        """It is given a batch."""
+        self._hold(items, items[0].token)
+
+    def take(self, item: Input) -> None:
+        """See `Member`: a batch of one."""
+        self._hold((item,), item.token)
+
+    def adopt(self, item: Input, for_s: float | None) -> None:
+        """See `Member`: what runs for as long is one batch."""
+        self._hold((item,), ("adopted", for_s))
+
+    def _hold(self, items: Sequence[Input], batch: object) -> None:
+        self.batches[batch] = self.batches.get(batch, 0) + len(items)
+        for item in items:
+            self.held[item.seq] = item
+            self._batch_of[item.seq] = batch
+
+    def release(self, seq: int) -> Input | None:
+        """See `Member`."""
+        batch = self._batch_of.pop(seq, None)
+        if batch is not None:
+            self.batches[batch] -= 1
+            if not self.batches[batch]:
+                del self.batches[batch]
+        return self.held.pop(seq, None)
+
+
+def new_member(record: Container, function: LiveFunction, now: float) -> Member:
+    """A container of a pool, of the kind that its revision needs; arguments as of `Member`."""
+    return (Member if function.batches is None else BatchMember)(record, function, now)

@@ -1,7 +1,6 @@
 """The queue of a function and the containers that serve it: which input goes where."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from functools import partial
 
 import structlog
@@ -16,20 +15,16 @@ from yurt.domain.reasons import Refusal
 from yurt.domain.records import Outcome, Result, Timer, TimerKind
 from yurt.domain.retry import Again, after_failure
 from yurt.domain.startup import Startup
-from yurt.pools.background import Background
-from yurt.pools.followers import Followers
+from yurt.pools.batching import Batcher
+from yurt.pools.desk import Desk
+from yurt.pools.frames import input_frame
 from yurt.pools.inputs import Input
-from yurt.pools.items import ItemDesk
-from yurt.pools.ledger import BLOB_RETRY_S, Ledger
-from yurt.pools.members import Member
-from yurt.pools.numbers import Numbers
+from yurt.pools.ledger import BLOB_RETRY_S
+from yurt.pools.members import BatchMember, Member
 from yurt.pools.outputs import read_output
-from yurt.pools.queue import Queue, Window
+from yurt.pools.queue import Queue
 from yurt.pools.stats import Stats
-from yurt.pools.stream import Stream
-from yurt.pools.timers import Timers
 from yurt.pools.traffic import Traffic
-from yurt.ports import Blobs, Clock
 from yurt_runner import wire
 
 log = structlog.get_logger(__name__)
@@ -44,44 +39,6 @@ MAX_REASON = 1_000
 
 _WEIGHT = 0.2
 """How much the newest run counts in the mean that prefetch and scaling go by."""
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What every pool uses.
-
-    Args:
-        items: takes what generators yield.
-        followers: who waits for inputs.
-        timers: what is due later.
-        window: how much of a queue is in memory.
-        refill: reads more of a stream from the store.
-        left: called with inputs that are now only in the store.
-        outdated: called with the number of one of which the store says something new.
-        rest: ends what is in the store now and waits.
-        scale: asks for a scaling decision soon.
-        forget: called when an input has ended.
-        retire: called when a container is to take nothing new and end.
-        cancel_grace_s: what user code gets after it was told to stop, in seconds.
-    """
-
-    ledger: Ledger
-    blobs: Blobs
-    clock: Clock
-    numbers: Numbers
-    background: Background
-    items: ItemDesk
-    followers: Followers
-    timers: Timers
-    window: Window
-    refill: Callable[["Pool", Stream], None]
-    left: Callable[[Sequence[Input]], None]
-    outdated: Callable[[int], None]
-    rest: Callable[["Pool", Ending], None]
-    scale: Callable[["Pool"], None]
-    forget: Callable[[Input], None]
-    retire: Callable[["Pool", Member, str], None]
-    cancel_grace_s: Callable[[], float]
 
 
 class Pool:
@@ -122,6 +79,7 @@ class Pool:
         self.retired_by: str | None = None
         self.paused = False
         self._reserved: Member | None = None
+        self._batcher = Batcher(self)
         self._settling: dict[tuple[int, int], Member] = {}
 
     # ------------------------------------------------------------------ inputs in
@@ -147,7 +105,7 @@ class Pool:
         if self.paused or runs_alone(item.history):
             return False
         member = self._with_room()
-        if member is None or (item.blob is not None and not member.has_slot_free):
+        if member is None or isinstance(member, BatchMember) or (item.blob is not None and not member.has_slot_free):
             return False
         self._hand_out(item, member)
         return True
@@ -212,7 +170,10 @@ class Pool:
         else:
             self._reserved = None
         while len(queue) and (member := self._with_room()) is not None:
-            if not self._hand_out_next(member, member.room(self.mean_run_s)):
+            if isinstance(member, BatchMember):
+                if not self._batcher.hand_out(member):
+                    break
+            elif not self._hand_out_next(member, member.room(self.mean_run_s)):
                 break
         if len(queue):
             self.desk.scale(self)
@@ -238,14 +199,14 @@ class Pool:
                 self.recall(member)
 
     def _with_room(self) -> Member | None:
-        """A container with a free slot, else the one with the least to do that may hold an input ahead of its turn.
+        """A container below its target, else the one with the most room, be it ahead of the input's turn.
 
         Of the free ones it is the one that was freed last, so that the others may become idle.
         """
         free = self.free
         while free:
             member = next(reversed(free.values()))
-            if member.has_slot_free and member is not self._reserved:
+            if member.has_target_free and member is not self._reserved:
                 return member
             free.popitem()
         mean = self.mean_run_s
@@ -272,12 +233,9 @@ class Pool:
             self._reserved = min(others, key=lambda member: len(member.held), default=None)
 
     def _hand_out(self, item: Input, member: Member) -> None:
-        item.token = self.desk.numbers.next()
-        item.member = member
-        item.dispatched_at = self.desk.clock.now()
-        item.started_at = None
-        member.held[item.seq] = item
-        if len(member.held) >= member.slots:
+        self.dispatch(item, member)
+        member.take(item)
+        if not member.has_target_free:
             self.free.pop(member.id, None)
         member.used = member.function.single_use_containers
         followers = self.desk.followers
@@ -288,7 +246,20 @@ class Pool:
         elif member.link is not None and item.args is not None:
             member.link.send(input_frame(item, item.args))
 
+    def dispatch(self, item: Input, member: Member) -> None:
+        """An attempt begins: this container alone may speak for it."""
+        item.token = self.desk.numbers.next()
+        item.member = member
+        item.dispatched_at = self.desk.clock.now()
+        item.started_at = None
+
     async def _send_blob(self, item: Input, blob: str, member: Member, token: int) -> None:
+        args = await self.read_blob(item, blob, member, token)
+        if args is not None and member.link is not None:
+            member.link.send(input_frame(item, args))
+
+    async def read_blob(self, item: Input, blob: str, member: Member, token: int) -> bytes | None:
+        """The arguments of an input that a container was given, or None where it has it no more, or they are lost."""
         while member.held.get(item.seq) is item and item.token == token:
             try:
                 args = await self.desk.blobs.get(blob)
@@ -298,12 +269,11 @@ class Pool:
                 log.warning("arguments_not_read", call_id="fc-" + item.suffix, reason=str(error))
                 await self.desk.clock.sleep(BLOB_RETRY_S)
             else:
-                if item.token == token and member.link is not None:
-                    member.link.send(input_frame(item, args))
-                return
+                return args if item.token == token else None
+        return None
 
     def _arguments_lost(self, item: Input, blob: str, member: Member) -> None:
-        if member.held.pop(item.seq, None) is None:
+        if member.release(item.seq) is None:
             return
         if not item.ending:
             message = f"The arguments of this call, blob {blob}, are not in the store."
@@ -320,7 +290,7 @@ class Pool:
             if (frame.seq, frame.token) not in self._settling:
                 self._acknowledge(member, frame.seq, frame.token)
             return
-        del member.held[frame.seq]
+        member.release(frame.seq)
         ending = read_output(frame)
         if ending.run_s is not None:
             self._observe(ending.run_s)
@@ -405,8 +375,10 @@ class Pool:
             if member.used:
                 self.desk.retire(self, member, "single use")
                 return
-        if member.works and len(member.held) < member.slots:
+        if member.has_target_free:
             self.free[member.id] = member
+        elif isinstance(member, BatchMember):
+            return
         if len(self.queue):
             self.pump()
         elif not member.held:
@@ -449,7 +421,7 @@ class Pool:
         item = member.held.get(seq)
         if item is None or item.token != token:
             return
-        del member.held[seq]
+        member.release(seq)
         member.recalled = member.recalled and bool(member.prefetched)
         if not item.ending:
             self._requeue(item)
@@ -535,7 +507,7 @@ class Pool:
         if again is None:
             self._end(item, ending, member)
         else:
-            del member.held[item.seq]
+            member.release(item.seq)
             self._retry(item, ending, again)
 
     def fail_queued(self, ending: Ending) -> None:
@@ -587,14 +559,3 @@ class Pool:
             item.min_token = item.token + 1
             self.desk.followers.changed(item.seq)
             self.enqueue(item)
-
-
-def input_frame(item: Input, args: bytes) -> bytes:
-    """The frame that gives an input to a container."""
-    more = f',"metadata":{item.metadata_json}' if item.metadata_json else ""
-    if item.target is not None:
-        more += f',"method":"{item.target.method}"'
-    suffix = item.suffix
-    call = suffix if item.group is None else item.group.suffix
-    head = f'{{"number":{item.history.number},"call_id":"fc-{call}","input_id":"in-{suffix}"{more}}}'
-    return wire.pack(wire.INPUT, item.seq, item.token, args, meta=head.encode())

@@ -74,7 +74,7 @@ class Recovery:
         pool.queue.discard(item)
         before = pool.members.get(item.member.id) if item.member is not None else None
         if before is not None:
-            before.held.pop(item.seq, None)
+            before.release(item.seq)
             if before.link is not None:
                 before.link.send(wire.pack(wire.CANCEL, item.seq, item.token, meta=wire.meta(grace_s=0)))
         item.token, item.member = held.token, member
@@ -82,7 +82,7 @@ class Recovery:
         item.dispatched_at = now
         item.started_at = now - held.for_s if held.for_s is not None else None
         item.runs_since = self._clock.monotonic() - (held.for_s or 0.0)
-        member.held[item.seq] = item
+        member.adopt(item, held.for_s)
         pool.desk.items.adopted(item, member)
         pool.desk.followers.changed(item.seq)
 

@@ -28,6 +28,8 @@ def sample_of(pool: Pool, now: float) -> Sample:
         starting=len(current) - len(ready),
         draining=len(pool.members) - len(current),
         slots=pool.live.slots,
+        target=pool.live.target,
+        more_taken=sum(m.taken for m in ready) - running,
         mean_run_s=pool.mean_run_s,
         startup_s=pool.startup_s,
         quiet_s=0.0 if waiting + running else now - pool.active_at,

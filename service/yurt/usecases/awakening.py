@@ -9,7 +9,7 @@ from yurt.domain.ids import Tags
 from yurt.domain.records import App, Container, ContainerState, Function, Revision
 from yurt.pools.heart import Heart
 from yurt.pools.lives import Lives
-from yurt.pools.members import Member
+from yurt.pools.members import new_member
 from yurt.ports import Clock, Engine, Observed, Store
 from yurt.usecases.registry import Registry
 from yurt.usecases.reopening import Reopening
@@ -101,7 +101,7 @@ class Awakening:
             await self._engine.stop(record.id, grace_s=0)
             await self._bury(record)
             return
-        self._lives.adopt(pool, Member(record, function.of(record.parameters_json), self._clock.monotonic()))
+        self._lives.adopt(pool, new_member(record, function.of(record.parameters_json), self._clock.monotonic()))
 
     async def _bury(self, record: Container) -> None:
         self._lives.save_record(

@@ -13,7 +13,7 @@ from yurt.domain.definitions import FunctionDefinition, parse_stored
 from yurt.domain.errors import AppStopped, NotFound, Unavailable, YurtError
 from yurt.domain.functions import LiveFunction
 from yurt.domain.naming import did_you_mean, shown, split_address
-from yurt.domain.overrides import Override, defined_scaling, effective_scaling
+from yurt.domain.overrides import Override, defined_batches, defined_scaling, effective_scaling
 from yurt.domain.records import App, Function, Label, Revision, Schedule, ScheduleMark
 from yurt.domain.requirements import normalized
 from yurt.domain.web import Web
@@ -174,6 +174,9 @@ class Registry:
             secrets=tuple(definition.secrets),
             requirements=normalized(definition.requirements),
             single_use_containers=definition.single_use_containers,
+            max_inputs=definition.concurrency.max_inputs,
+            target_inputs=definition.concurrency.target_inputs,
+            batches=defined_batches(definition),
             retries=definition.retries.policy(),
             web=_web(definition, label or self.labels.of(function.id)),
             of_class=definition.of_class,

@@ -77,7 +77,7 @@ def function_stats(heart: Heart, clock: Clock, function_id: str, revision: int) 
         observed_at=now,
         backlog=sum(sample.waiting for sample in samples),
         running_inputs=running,
-        input_headroom=max(0, room - running),
+        input_headroom=max(0, room - sum(sample.taken for sample in samples)),
         oldest_pending_s=max(0.0, now - min(waiting)) if waiting else None,
         starting=sum(sample.starting for sample in samples),
         busy=sum(sample.busy for sample in samples),

@@ -27,7 +27,7 @@ from yurt.pools.inputs import Input
 from yurt.pools.later import Later
 from yurt.pools.ledger import Ledger
 from yurt.pools.lives import Lives
-from yurt.pools.members import Member
+from yurt.pools.members import Member, new_member
 from yurt.pools.numbers import Numbers
 from yurt.pools.pool import Pool
 from yurt.pools.queue import Window
@@ -326,7 +326,7 @@ class Rig:
             for record in await self.store.records.find(Container, {"state": state}):
                 home = self.heart.families.home(record.function_id, record.parameters_json)
                 if record.id in self.engine.alive and home is not None:
-                    self.lives.adopt(home, Member(record, home.live, self.clock.monotonic()))
+                    self.lives.adopt(home, new_member(record, home.live, self.clock.monotonic()))
         before = set(self.results)
         await Reopening(self.store, self.heart, self.tags).run()
         for seq in await self.open_calls():

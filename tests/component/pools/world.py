@@ -8,6 +8,7 @@ from random import Random
 
 from tests.component.pools.boxes import Box, Key
 from tests.component.pools.rig import Rig, Talk
+from yurt.domain.batches import Batches
 from yurt.domain.errors import TooManyPending, Unavailable
 from yurt.domain.functions import Scaling
 from yurt.domain.records import CallKind, ContainerState, Result, Role
@@ -64,11 +65,13 @@ class World:
 
     async def begin(self) -> None:
         """Deploy the first revision."""
-        slots = self.rng.choice([1, 1, 2])
+        slots = self.rng.choice([1, 1, 2, 4])
         self.retries = RetryPolicy(self.rng.choice([0, 2]), self.rng.choice([0, 0.5, 5]))
         single_use = self.rng.random() < 0.15
         self.options = {
-            "slots": slots,
+            "max_inputs": slots,
+            "target_inputs": self.rng.choice([None, 1]),
+            "batches": None if single_use else self.rng.choice([None, None, Batches(3, 0.0), Batches(2, 4.0)]),
             "single_use_containers": single_use,
             "timeout_s": 36000,
             "retries": self.retries,
@@ -326,7 +329,7 @@ class World:
             self._check_input(item, [member for member in members if item.seq in member.held])
         for pool in self.rig.heart.pools.values():
             for member in pool.free.values():
-                assert not member.works or len(member.held) < member.slots, "a full container counts as free"
+                assert not member.works or member.alone or member.has_target_free, "a full container counts as free"
             for member in pool.members.values():
                 self._check_member(member)
         self._check_stored(self.open - self.rig.heart.inputs.keys() - self.rig.results.keys())

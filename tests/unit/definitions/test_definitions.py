@@ -195,9 +195,6 @@ def test_min_above_max_is_refused_with_either_maximum() -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("batching", {"max_batch_size": 2, "wait_ms": 1}),
-        ("concurrency", {"max_inputs": 2}),
-        ("concurrency", {"max_inputs": True}),
         ("may_call", ["other"]),
     ],
 )

@@ -1,5 +1,7 @@
 """The autoscaler: what it must never do, what it must always do, and the cases that people know it by."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,6 +35,7 @@ def samples(draw: st.DrawFn) -> Sample:
         starting=draw(st.integers(0, 5)),
         draining=draw(st.integers(0, 5)),
         slots=slots,
+        target=draw(st.none() | st.integers(1, slots)),
         mean_run_s=draw(st.none() | st.floats(0.0001, 100)),
         startup_s=draw(st.none() | st.floats(0.01, 60)),
         quiet_s=0.0 if waiting + running else draw(st.floats(0, 5000)),
@@ -90,10 +93,11 @@ def test_what_waits_gets_a_container_if_there_is_room(sample: Sample, scaling: S
         assert decision.start >= 1
 
 
-@given(scalings(), st.integers(0, 400), st.integers(1, 8))
-def test_it_settles(scaling: Scaling, waiting: int, slots: int) -> None:
+@given(scalings(), st.integers(0, 400), st.integers(1, 8), st.data())
+def test_it_settles(scaling: Scaling, waiting: int, slots: int, data: st.DataObject) -> None:
     """Applying decisions until nothing changes ends, and the floor is kept: no flapping."""
     busy, idle = 0, 0
+    target = data.draw(st.integers(1, slots))
     for _ in range(50):
         running = min(waiting, (busy + idle) * slots)
         busy_now = -(-running // slots)
@@ -106,6 +110,7 @@ def test_it_settles(scaling: Scaling, waiting: int, slots: int) -> None:
             starting=0,
             draining=0,
             slots=slots,
+            target=target,
             quiet_s=0.0 if waiting else 1e9,
         )
         decision = autoscale(sample, scaling)
@@ -115,6 +120,26 @@ def test_it_settles(scaling: Scaling, waiting: int, slots: int) -> None:
     else:
         raise AssertionError("it flaps")
     assert busy + idle >= min(scaling.min_containers, scaling.max_containers)
+    assert busy + idle >= min(-(-waiting // target), scaling.max_containers), "there are as many as the target asks for"
+
+
+@given(samples(), scalings())
+def test_without_a_target_of_its_own_a_container_is_meant_to_be_full(one: Sample, scaling: Scaling) -> None:
+    assert autoscale(replace(one, target=None), scaling) == autoscale(replace(one, target=one.slots), scaling)
+
+
+@given(samples(), scalings())
+def test_a_lower_target_never_asks_for_fewer(one: Sample, scaling: Scaling) -> None:
+    low = autoscale(one, scaling)
+    high = autoscale(replace(one, target=one.slots), scaling)
+    assert (low.wanted, low.start) >= (high.wanted, 0)
+
+
+@given(samples(), scalings())
+def test_what_runs_above_the_target_asks_for_more(one: Sample, scaling: Scaling) -> None:
+    target = one.target or one.slots
+    wanted = autoscale(one, scaling).wanted
+    assert wanted >= min(-(-one.running // target), scaling.max_containers)
 
 
 def sample(**values: object) -> Sample:
@@ -137,6 +162,23 @@ def test_a_starting_container_counts() -> None:
 def test_it_starts_at_most_what_is_allowed() -> None:
     decision = autoscale(sample(waiting=100), Scaling(max_containers=3))
     assert (decision.start, decision.capped) == (3, True)
+
+
+def test_it_aims_at_the_target_and_bursts_to_the_maximum() -> None:
+    def started(running: int, waiting: int = 0, *, busy: int = 1) -> int:
+        one = sample(waiting=waiting, running=running, busy=busy, slots=64, target=32)
+        return autoscale(one, Scaling(max_containers=100)).start
+
+    assert started(32) == 0
+    assert started(33) == 1, "above the target"
+    assert started(64, 1) == 2, "full, and one waits"
+    assert started(0, 64, busy=0) == 2, "new ones are for the target"
+    assert started(60, busy=2) == 0
+
+
+def test_a_batch_takes_all_its_slots() -> None:
+    full = sample(waiting=1, running=3, more_taken=29, busy=1, slots=32)
+    assert autoscale(full, Scaling()).start == 1
 
 
 def test_paused_starts_nothing_and_drains_all() -> None:

@@ -6,9 +6,9 @@ from aiohttp import web
 from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, WithJsonSchema
 
 from yurt.domain import records
-from yurt.domain.definitions import whole
 from yurt.domain.errors import FieldError, Invalid
 from yurt.domain.records import AppState, Role
+from yurt.domain.validation import whole
 from yurt.inbound.rest import registry_shapes as shapes
 from yurt.inbound.rest.answers import cursor, cursor_key, json_answer, nothing, page
 from yurt.inbound.rest.context import Context

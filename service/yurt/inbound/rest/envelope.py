@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from yurt.domain.callbacks import MAX_URL_CHARS, url_problem
-from yurt.domain.definitions import whole
 from yurt.domain.errors import FieldError, Invalid
 from yurt.domain.json_value import MAX_DEPTH, too_deep
 from yurt.domain.naming import NO_NUL, did_you_mean, pointer, shown
 from yurt.domain.timing import MAX_WAIT_S, Timing
+from yurt.domain.validation import whole
 from yurt.inbound.rest.bodies import check_json
 from yurt.usecases.calls import Envelope
 

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 from aiohttp import web
 from pydantic import BeforeValidator, Field
 
-from yurt.domain.definitions import whole
 from yurt.domain.records import Role
+from yurt.domain.validation import whole
 from yurt.inbound.rest import registry_shapes as shapes
 from yurt.inbound.rest.answers import cursor, cursor_key, json_answer, nothing, page
 from yurt.inbound.rest.context import Context
