@@ -47,6 +47,8 @@ class Binding:
         is_async, required: of functions; the latter are its arguments without default, in their order.
         arguments: of functions, all that can be given by name, or None where it takes any.
         body: of classes.
+        takes: of functions, how many arguments they name.
+        unnamed: of functions, how they take any others (`*args`), if they do.
     """
 
     shape: Shape
@@ -55,6 +57,8 @@ class Binding:
     required: tuple[str, ...] = ()
     arguments: tuple[str, ...] | None = None
     body: "Body | None" = None
+    takes: int = 0
+    unnamed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +206,25 @@ class SourceTree:
             raise SourceError(_no_such_name(entrypoint, module))
         return binding
 
+    def check_batched(self, entrypoint: str) -> None:
+        """Check that `module:name` can take each of its arguments as a list, as batched functions do.
+
+        Raises:
+            SourceError: it cannot, or is not there.
+        """
+        binding = self._binding(entrypoint)
+        if binding is None or binding.shape not in {Shape.FUNCTION, Shape.GENERATOR}:
+            return
+        if binding.shape is Shape.GENERATOR:
+            problem = "is a generator; a batched function returns a list"
+        elif binding.unnamed:
+            problem = f"takes {_listed([*binding.unnamed])}; a batched function must name each of its arguments"
+        elif not binding.takes:
+            problem = "takes no argument; a batched function takes one list for each of its arguments"
+        else:
+            return
+        raise SourceError(f"{entrypoint} {problem}", key="batching")
+
     def _module(self, entrypoint: str) -> Module | None:
         """The parsed module of the entrypoint, or None where it cannot be read as text."""
         name = entrypoint.partition(":")[0]
@@ -291,8 +314,12 @@ def _function(found: _Def) -> Binding:
     named = [arg for arg, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if default is None]
     shape = Shape.GENERATOR if any(_own_yields(found)) else Shape.FUNCTION
     required = tuple(arg.arg for arg in (*needed, *named))
+    takes = len(positional) + len(arguments.kwonlyargs)
+    more = (("*", arguments.vararg), ("**", arguments.kwarg))
+    unnamed = tuple(stars + arg.arg for stars, arg in more if arg is not None)
     by_name = None if arguments.kwarg else tuple(arg.arg for arg in (*arguments.args, *arguments.kwonlyargs))
-    return Binding(shape, found.lineno, isinstance(found, ast.AsyncFunctionDef), required, by_name)
+    is_async = isinstance(found, ast.AsyncFunctionDef)
+    return Binding(shape, found.lineno, is_async, required, by_name, takes=takes, unnamed=unnamed)
 
 
 def _body(found: ast.ClassDef) -> Body:

@@ -449,6 +449,8 @@ def _check_entrypoint(tree: SourceTree, definition: FunctionDefinition) -> None:
         tree.check_alone(entrypoint, "kind")
     if definition.schedule is not None:
         tree.check_alone(entrypoint, "schedule")
+    if definition.batching is not None:
+        tree.check_batched(entrypoint)
     if tree.is_generator(entrypoint):
         _check_generator(definition)
 

@@ -83,9 +83,8 @@ def test_what_cannot_be_is_refused_at_its_pointer(value: dict[str, Any], pointer
 
 @pytest.mark.parametrize("kind", ["asgi", "wsgi", "web_server"])
 def test_web_endpoints_are_not_batched(kind: str) -> None:
-    assert "is left out" in refused(PLAIN | {"kind": kind, "batching": BATCH})["/batching"].replace("must be", "is")
-    web = {"web": {"method": "GET"}, "batching": BATCH}
-    assert "/batching" in refused(PLAIN | web)
+    assert "a request is answered by itself" in refused(PLAIN | {"kind": kind, "batching": BATCH})["/batching"]
+    assert "/batching" in refused(PLAIN | {"web": {"method": "GET"}, "batching": BATCH})
 
 
 def test_a_class_with_batching_has_one_method() -> None:

@@ -1,4 +1,5 @@
 import contextlib
+import re
 import sys
 import threading
 
@@ -149,6 +150,34 @@ def test_bindings_tell_shape_async_and_required_arguments() -> None:
     found = module.bindings["f"]
     assert (found.shape, found.is_async, found.required, found.line) == (Shape.FUNCTION, True, ("a", "b", "c", "e"), 1)
     assert module.public_functions() == ["f", "gen", "plain"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("def f(xs): yield", "is a generator"),
+        ("def f(): return []", "takes no argument"),
+        ("async def f(xs, *more, **rest): return xs", "takes *more, **rest; a batched function must name each"),
+    ],
+)
+def test_what_cannot_be_batched_is_told_of_the_key(text: str, says: str) -> None:
+    with pytest.raises(SourceError, match=re.escape(says)) as caught:
+        tree(main=text).check_batched("main:f")
+    assert caught.value.key == ("batching",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def f(xs, n=1): return xs",
+        "def f(*, xs): return xs",
+        "@wrap\ndef f(): pass",
+        "class f: pass",
+        "from x import *",
+    ],
+)
+def test_what_may_be_batched_passes(text: str) -> None:
+    tree(main=text).check_batched("main:f")
 
 
 def test_compiled_and_huge_modules_are_left_to_the_runner() -> None:
