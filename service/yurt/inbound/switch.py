@@ -85,18 +85,11 @@ class Switch(asyncio.Protocol):
         end = self._data.find(b"\r\n\r\n")
         if end < 0 and len(self._data) < MAX_HEAD_BYTES:
             return None
-        return self.is_web(self._data)
+        return is_web(self._sites, self._data)
 
-    def is_web(self, data: bytes) -> bool:
-        """Whether a request that begins so is for the gateway."""
-        return is_web(self._sites, data)
-
-    def to_rest(self, transport: asyncio.Transport, data: bytes) -> bool:
-        """Take a connection of the gateway over, if what it says is for the REST door."""
-        if _LINE.match(data) is None or self.is_web(data):
-            return False
+    def to_rest(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Take a connection of the gateway over, with a request for the REST door."""
         adopt(transport, self._rest(), data)
-        return True
 
 
 def is_web(sites: Sites, data: bytes) -> bool:

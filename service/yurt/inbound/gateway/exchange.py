@@ -90,13 +90,16 @@ class Exchange:
     def begin(self) -> None:
         """It is this request's turn: find who answers it."""
         gateway, request = self.front.gateway, self.request
+        place = self.front.sites.place(request.header(b"host") or b"", request.target)
+        if place is None and self.front.hand_over():
+            self.over = True
+            return
         if gateway.closing:
             self.front.refuse(503, "The server is shutting down.")
             return
         if self._too_large:
             self.front.refuse(413, f"The body is above the limit of {gateway.limits.body_bytes} bytes.")
             return
-        place = self.front.sites.place(request.header(b"host") or b"", request.target)
         self._live = gateway.find(place.label) if place is not None else None
         if place is None or self._live is None:
             self.front.refuse(404, "There is no endpoint of this name.")

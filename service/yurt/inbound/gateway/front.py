@@ -16,7 +16,7 @@ from yurt.inbound.gateway.requests import BadRequest, Request, Sites, settle
 if TYPE_CHECKING:
     from yurt.inbound.gateway.gateway import Gateway
 
-Elsewhere = Callable[[asyncio.Transport, bytes], bool]
+Elsewhere = Callable[[asyncio.Transport, bytes], None]
 
 
 class Front(asyncio.Protocol):
@@ -24,8 +24,7 @@ class Front(asyncio.Protocol):
 
     Args:
         sites: where functions are found on this port.
-        elsewhere: on a port that is shared, takes the connection over with a request that is for another door, and
-            says whether it did.
+        elsewhere: on a port that is shared, takes the connection over with a request that is for the other door.
 
     Attributes:
         early: what came after an upgrade was asked for.
@@ -42,6 +41,7 @@ class Front(asyncio.Protocol):
         "_lingers",
         "_parser",
         "_paused",
+        "_raw",
         "_reading",
         "_request",
         "_stuck_since",
@@ -63,6 +63,7 @@ class Front(asyncio.Protocol):
         self.transport: asyncio.Transport = None  # type: ignore[assignment]  # until it is connected
         self.client = Client(b"")
         self.early = b""
+        self._raw = b""
         self._elsewhere = elsewhere
         self._parser: Any = httptools.HttpRequestParser(self)
         self._request: Request | None = None
@@ -117,19 +118,28 @@ class Front(asyncio.Protocol):
         if self._upgrading:
             self._take_early(data)
             return
-        if self._elsewhere is not None and self._rests and self._elsewhere(self.transport, data):
-            self.gateway.fronts.discard(self)
-            return
+        if self._elsewhere is not None:
+            self._keep_raw(data)
         self._feed(data)
         if self._current is not None:
             self._current.pass_on()
         self._next()
         self.flow()
 
-    @property
-    def _rests(self) -> bool:
-        """Whether nothing of a request is here."""
-        return self._current is None and not self._in_head and self._reading is None
+    def _keep_raw(self, data: bytes) -> None:
+        """The bytes of a request that is answered next, until it is known for whom it is."""
+        if self._current is None and self._reading is None:
+            self._raw = self._raw + data if self._in_head else data
+
+    def hand_over(self) -> bool:
+        """The current request is for no function: where the port is shared, it is for the other door."""
+        if self._elsewhere is None or not self._raw:
+            return False
+        self._current = None
+        self._waiting.clear()
+        self.gateway.fronts.discard(self)
+        self._elsewhere(self.transport, self._raw)
+        return True
 
     def _feed(self, data: bytes) -> None:
         if self._in_head or self._reading is None:
@@ -235,6 +245,7 @@ class Front(asyncio.Protocol):
     def answered(self, *, keep: bool) -> None:
         """The response is out."""
         self._current = None
+        self._raw = b""
         if not keep:
             self._close_gently()
             return
@@ -249,7 +260,7 @@ class Front(asyncio.Protocol):
 
     def refuse(self, status: int, detail: str) -> None:
         """The gateway itself answers the current request."""
-        exchange, self._current = self._current, None
+        exchange, self._current, self._raw = self._current, None, b""
         if exchange is None:
             return
         begun = exchange.status
@@ -262,7 +273,7 @@ class Front(asyncio.Protocol):
 
     def redirect(self, target: bytes) -> None:
         """The path lacks the slash after the label."""
-        exchange, self._current = self._current, None
+        exchange, self._current, self._raw = self._current, None, b""
         if exchange is None:
             return
         exchange.refused(308)

@@ -63,7 +63,8 @@ class _Protocol(web.RequestHandler):
         transport = self.transport
         if transport is None or self.leaves is None or not self.leaves(transport, data):
             return False
-        self.connection_lost(None)  # it is another's
+        self.transport = None  # it is another's, and must not be closed
+        self.connection_lost(None)
         return True
 
     def handle_error(
