@@ -40,8 +40,8 @@ def serve(links: Links, printing: Printing, welcome: Dict[str, Any], source: str
     if web["kind"] == "web_server":
         from yurt_runner.web_server import serve_own
 
-        limit_s = float(welcome.get("startup_timeout_s", 300))
-        return serve_own(load(welcome["entrypoint"], source), web, ready, limit_s)
+        until = began + 0.9 * float(welcome.get("startup_timeout_s", 300))  # sooner than the supervisor's own limit
+        return serve_own(load(welcome["entrypoint"], source), web, ready, until)
     app = load_app(welcome, source)
     host, port = str(web.get("host") or "127.0.0.1"), int(web.get("listen") or 0)
     return asyncio.run(_serve(app, host, port, ready, lifespan=web["kind"] == "asgi"))

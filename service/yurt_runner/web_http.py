@@ -297,7 +297,7 @@ class Exchange:
             self._connection.advance()
 
     async def _receive(self) -> Dict[str, Any]:
-        if self._expects and not self._reply.started and not self.body.complete:
+        if self._expects and not self._reply.written and not self.body.complete:
             self._expects = False
             self._connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         while not (self._gone or self._reply.ended or self._parts or (self.body.complete and not self._told_end)):

@@ -23,6 +23,7 @@ class Reply:
 
     Attributes:
         started: the app has said status and headers.
+        written: they are out.
         ended: the last of the body is out.
         keeps: another response may follow on the connection.
     """
@@ -35,7 +36,7 @@ class Reply:
         self._bare = head
         self._length: Optional[int] = None
         self._chunked = False
-        self._written = False
+        self.written = False
         self.started = False
         self.ended = False
         self.keeps = True
@@ -82,7 +83,7 @@ class Reply:
         self.started = True
 
     def _body(self, data: bytes, *, more: bool) -> None:
-        if not self._written:
+        if not self.written:
             self._frame(data, more=more)
         if not self._bare and data:
             if self._length is not None:
@@ -102,7 +103,7 @@ class Reply:
 
     def _frame(self, data: bytes, *, more: bool) -> None:
         """The end of the head: how the body is delimited."""
-        self._written = True
+        self.written = True
         if self._length is None and self._status not in {204, 304}:
             if not more and not self._head:
                 self._length = len(data)

@@ -21,10 +21,13 @@ class NoServer(Exception):
     """The function has ended, or its time is over, and nothing listens."""
 
 
-def serve_own(function: Callable[[], Any], web: Dict[str, Any], ready: Callable[[int], None], limit_s: float) -> int:
+def serve_own(function: Callable[[], Any], web: Dict[str, Any], ready: Callable[[int], None], until: float) -> int:
     """Run the function in this thread, where it may set signal handlers, and say when its port answers.
 
     It may block, or leave a server behind and return. The supervisor ends it with everything it has started.
+
+    Args:
+        until: when its port must answer, on the monotonic clock.
 
     Raises:
         PortTaken, NoServer: see there.
@@ -38,11 +41,9 @@ def serve_own(function: Callable[[], Any], web: Dict[str, Any], ready: Callable[
         )
     os.environ["PORT"] = str(port)
     seen = threading.Event()
-    returned = threading.Event()
 
     def watch() -> None:
-        end = time.monotonic() + limit_s
-        while time.monotonic() < end:
+        while time.monotonic() < until:
             if answers(port):
                 seen.set()
                 ready(port)
@@ -57,8 +58,7 @@ def serve_own(function: Callable[[], Any], web: Dict[str, Any], ready: Callable[
             raise
         traceback.print_exc()
         return 1
-    returned.set()
-    if not seen.wait(limit_s):
+    if not seen.wait(max(0.0, until - time.monotonic())):
         raise NoServer(f"the function has returned, and nothing listens on port {port}")
     threading.Event().wait()  # until the process is told to end
     return 0

@@ -15,7 +15,7 @@ from yurt.domain.functions import LiveFunction
 from yurt.pools.members import Member
 from yurt.ports import Address
 
-SHUN_S = 0.5
+SHUN_S = 0.25
 """How long a container gets nothing after a connection to it failed, in seconds; doubling with each further one."""
 
 MAX_FAILURES = 4
@@ -164,18 +164,25 @@ class Traffic:
     def _seat(self, not_in: str | None) -> Seat | None:
         """Room in the container with the fewest requests; of several such in the oldest, so that others become idle.
 
-        A container that failed the request, or others, is the last resort: it may be the only one.
+        One that has failed the request gets it again only where there is no other at all.
         """
         best: Member | None = None
-        least = 0
+        failed: Member | None = None
+        others = False
         now = self._now()
         for member in self._members.values():
-            if member.address is None or not member.works or member.requests >= member.slots:
+            if member.address is None or not member.works:
                 continue
-            if member.shunned_until > now or member.id == not_in:
+            if member.id == not_in:
+                failed = member
                 continue
-            if best is None or member.requests < least:
-                best, least = member, member.requests
+            others = True
+            if member.requests >= member.slots or member.shunned_until > now:
+                continue
+            if best is None or member.requests < best.requests:
+                best = member
+        if best is None and not others and failed is not None and failed.requests < failed.slots:
+            best = failed if failed.shunned_until <= now else None
         if best is None or best.address is None:
             return None
         best.requests += 1

@@ -23,7 +23,6 @@ from yurt.usecases.tokens import Tokens
 
 CONNECT_S = 5.0
 LOOK_S = 1.0
-"""How often connections are looked at that may be late, in seconds."""
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -34,9 +33,10 @@ class Gateway:
     Args:
         find: the live function that bears a label.
         traffic: of a live function, by its id.
-        tick: looks after requests that wait, called every second.
+        tick: looks after requests that wait, called every `look_s` seconds.
         observe: notes a request for the metrics: operation, status, seconds.
         trusted: networks of proxies whose word on their clients counts.
+        look_s: how often connections are looked at that may be late, in seconds.
 
     Attributes:
         fronts: connections of clients, those apart that have become WebSockets.
@@ -55,6 +55,7 @@ class Gateway:
         observe: Callable[[str, int, float], None],
         limits: GatewayLimits,
         trusted: Sequence[Network] = (),
+        look_s: float = LOOK_S,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.find = find
@@ -69,6 +70,7 @@ class Gateway:
         self._log = log
         self._observe = observe
         self._trusted = trusted
+        self._look_s = look_s
         self._tasks: set[asyncio.Task[None]] = set()
         self._life = secrets.token_hex(4)
         self._numbers = itertools.count(1)
@@ -80,7 +82,7 @@ class Gateway:
     async def watch(self) -> None:
         """End what takes too long, until cancelled."""
         while True:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(self._look_s)
             now = self.loop.time()
             for front in list(self.fronts):
                 front.look(now)
