@@ -2,6 +2,8 @@
 
 import asyncio
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import click
@@ -10,7 +12,8 @@ from yurt.cli import output
 from yurt.cli.arguments import parse_arguments
 from yurt.cli.client import Client, Json, call_path, function_path
 from yurt.cli.command import connected
-from yurt.cli.failures import ExitCode, Refused
+from yurt.cli.failures import ExitCode, Refused, Unreachable
+from yurt.cli.items import Items
 from yurt.cli.results import report
 from yurt.cli.targets import find_target, param_option
 from yurt.cli.watching import ENDED, Progress, watch
@@ -78,30 +81,53 @@ async def call(
 ) -> None:
     """Call a function, or a method of a class as APP:CLASS.METHOD, and print its result.
 
-    The result alone goes to stdout; logs, and what the call waits for, to stderr.
+    The result alone goes to stdout, and each item of a generator as it comes; logs, and what the call waits for, to
+    stderr.
     """
     body = _body(arguments)
     target = await find_target(client, function, parameters)
-    with Progress() as progress:
-        ended = await _invoke(client, target.function, body | target.body, progress)
+    with Progress() as progress, Items(as_json=as_json, save_to=save_to) as items:
+        ended = await _invoke(client, target.function, body | target.body, progress, items)
     report(ended, as_json=as_json, save_to=save_to)
 
 
-async def _invoke(client: Client, function: str, body: Json, progress: Progress) -> Json:
+async def _invoke(client: Client, function: str, body: Json, progress: Progress, items: Items) -> Json:
     headers = {"Prefer": f"respond-async, wait={SILENT_S}", "Idempotency-Key": str(uuid.uuid4())}
     path = f"{function_path(function)}/invocations"
-    reply = await client.send("POST", path, body=body, query=client.scope, headers=headers)
-    answer: Json = reply.body
-    if reply.status == 202:
-        try:
-            return await watch(client, answer, progress)
-        except asyncio.CancelledError:
-            # Who presses ^C may mean the call, or only the waiting.
-            this = answer["call_id"]
-            output.notice(f"{this} goes on. Its result: yurt get {this} --wait 60. To end it: yurt cancel {this}")
+    begun: Json = {}
+    try:
+        async with client.invocation(path, body, client.scope, headers) as (reply, lines):
+            begun = reply.body or {"call_id": reply.headers["Yurt-Call-Id"], "status": "running"}
+            answer = reply.body or await _stream(begun["call_id"], lines, items)
+    except Unreachable:
+        if not begun:
             raise
+        answer = begun  # the stream broke, and the call goes on
+    if answer["status"] not in ENDED:
+        async with _going_on(answer["call_id"]):
+            return await watch(client, answer, progress, items)
     await _show_logs(client, answer["call_id"], progress)
     return answer
+
+
+@asynccontextmanager
+async def _going_on(call_id: str) -> AsyncIterator[None]:
+    """Who presses ^C may mean the call, or only the waiting."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        output.notice(f"{call_id} goes on. Its result: yurt get {call_id} --wait 60. To end it: yurt cancel {call_id}")
+        raise
+
+
+async def _stream(call_id: str, lines: AsyncIterator[Json], items: Items) -> Json:
+    """Print items; returns the call, which is in the last line."""
+    async with _going_on(call_id):
+        async for line in lines:
+            if "item" not in line:
+                return line
+            items.take(line["item"])
+    return {"call_id": call_id, "status": "running"}
 
 
 async def _show_logs(client: Client, call_id: str, progress: Progress) -> None:

@@ -148,6 +148,18 @@ class Client:
         async with self._request("POST", path, query, headers=headers, timeout=timeout, data=chunks) as response:
             yield response.headers, _json_lines(response)
 
+    @asynccontextmanager
+    async def invocation(
+        self, path: str, body: Json, query: Mapping[str, str], headers: Mapping[str, str]
+    ) -> AsyncIterator[tuple[Reply, AsyncIterator[Json]]]:
+        """Call a function: the answer, and where that is a stream its lines instead of a body."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
+        headers = {"Accept": "application/x-ndjson, application/json;q=0.5", **headers}
+        async with self._request("POST", path, query, headers=headers, timeout=timeout, json=body) as response:
+            streams = response.content_type == "application/x-ndjson"
+            answer = None if streams else _decode(await response.read(), response)
+            yield Reply(response.status, response.headers, answer), _json_lines(response)
+
     async def events(self, path: str, *, last_id: str = "") -> AsyncGenerator[Event, None]:
         """The events of a stream, after the one with `last_id`, until it ends."""
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last_id} if last_id else {})

@@ -32,7 +32,12 @@ def report(call: Json, *, as_json: bool, save_to: Path | None = None) -> None:
         )
     if call["status"] != "success":
         raise _failed(call)
-    if save_to:
+    if "num_items" in call and "result" not in call:
+        if "result_omitted" in call:
+            output.notice(call["result_omitted"])
+        elif save_to and call["num_items"]:
+            output.notice(f"wrote {save_to}")
+    elif save_to:
         save_to.write_bytes(_content(call.get("result")))
         output.notice(f"wrote {save_to}")
     elif not as_json:

@@ -10,6 +10,7 @@ from rich.status import Status
 from yurt.cli import output
 from yurt.cli.client import Client, Event, Json, call_path
 from yurt.cli.failures import CommandError, ExitCode
+from yurt.cli.items import Items
 
 ENDED = {"success", "failure", "terminated"}
 
@@ -62,10 +63,14 @@ def pending_message(call: Json) -> str:
     return str(reason["message"]) if reason else "waiting to be started"
 
 
-async def watch(client: Client, call: Json, progress: Progress) -> Json:
-    """Follow a call's events until it has ended, over broken connections; returns the ended call."""
+async def watch(client: Client, call: Json, progress: Progress, items: Items) -> Json:
+    """Follow a call's events until it has ended, over broken connections; returns the ended call.
+
+    Args:
+        items: takes what a generator yields, and knows what came before.
+    """
     path = f"{call_path(call['call_id'])}/events"
-    last_id = ""
+    last_id = f"0-{items.count}" if items.count else ""
     loop = asyncio.get_running_loop()
     give_up_at = loop.time() + PATIENCE_S
     progress.waits_for(pending_message(call))
@@ -78,7 +83,10 @@ async def watch(client: Client, call: Json, progress: Progress) -> Json:
                         return ended
                     last_id = event.id or last_id
                     give_up_at = loop.time() + PATIENCE_S
-                    show(event, progress)
+                    if event.name == "item":
+                        items.take(event.data["item"])
+                    else:
+                        show(event, progress)
         except CommandError as error:
             if error.code is not ExitCode.UNREACHABLE or loop.time() > give_up_at:
                 raise

@@ -90,6 +90,16 @@ class ItemReader:
         await self._wake.wait()
         self._wake.clear()
 
+    async def first_within(self, seconds: float) -> bool:
+        """Whether there is an item, or the end, in so many seconds."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self.end is None and self._stored <= self.next:
+                    await self.news()
+        except TimeoutError:
+            return False
+        return True
+
     async def ready(self) -> list[Lines]:
         """The next items, as far as there are any now; what was given before is shown."""
         self._wake.clear()

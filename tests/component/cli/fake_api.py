@@ -29,7 +29,8 @@ class FakeApi:
         waits: by address, the pending messages of a call before it ends; such a call is answered 202.
         lines: by path, the log lines there.
         invalid: by function name, the field errors that its definition gets.
-        cut: so many event streams break after their first event.
+        items: by address, what a generator yields.
+        cut: so many event streams break after their first event, or streams of items after their first item.
         maps_left: failed maps that the repeating of a backlog leaves.
         redriven: by whose address a backlog was to be repeated, and the body.
         requests: method, path and query of each request.
@@ -47,6 +48,7 @@ class FakeApi:
     invalid: dict[str, list[Json]] = field(default_factory=dict)
     schedules: dict[str, Json] = field(default_factory=dict)
     capacity: Json = field(default_factory=dict)
+    items: dict[str, list[Any]] = field(default_factory=dict)
     cut: int = 0
     maps_left: int = 0
     redriven: list[tuple[str, Json]] = field(default_factory=list)
@@ -231,15 +233,32 @@ class FakeApi:
         self.calls[call_id] = {"call_id": call_id, "function_id": address, **ending}
         return self.calls[call_id]
 
-    async def invoke(self, request: web.Request) -> web.Response:
+    async def invoke(self, request: web.Request) -> web.StreamResponse:
         address = request.match_info["function"]
         if ":" not in address or address.endswith(":missing"):
             return problem(404, "not_found", f"There is no function {address}.")
         call = self.begin(address, await self.body(request))
+        assert request.headers["Prefer"] == "respond-async, wait=1"
+        if address in self.items and address not in self.waits:
+            return await self.stream(request, call, self.items[address])
         if address not in self.waits:
             return web.json_response(call)
-        assert request.headers["Prefer"] == "respond-async, wait=1"
         return web.json_response(self.pending(call), status=202)
+
+    async def stream(self, request: web.Request, call: Json, items: list[Any]) -> web.StreamResponse:
+        assert request.headers["Accept"].startswith("application/x-ndjson,")
+        headers = {"Content-Type": "application/x-ndjson", "Yurt-Call-Id": call["call_id"]}
+        response = web.StreamResponse(headers=headers)
+        await response.prepare(request)
+        for item in items:
+            await response.write(json.dumps({"item": item}).encode() + b"\n\n")
+            if self.cut:
+                self.cut -= 1
+                assert request.transport
+                request.transport.abort()
+                return response
+        await response.write(json.dumps(call).encode() + b"\n")
+        return response
 
     def pending(self, call: Json) -> Json:
         reason = {"code": "container_starting", "message": "A container is starting."}
@@ -262,10 +281,13 @@ class FakeApi:
             for message in self.waits.get(call["function_id"], ())
         ]
         events += [("log", line) for line in self.lines.get(f"/v1/function-calls/{call['call_id']}/logs", ())]
+        items = self.items.get(call["function_id"], ())
+        events += [("item", {"index": place, "item": item}) for place, item in enumerate(items)]
         events += [("state", {"status": "running"}), ("end", call)]
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        after = int(request.headers.get("Last-Event-ID", -1))
+        told, _, seen = request.headers.get("Last-Event-ID", "").rpartition("-")
+        after = len(events) - len(items) - 3 + int(seen) if told else int(seen or -1)
         for number, (name, data) in enumerate(events):
             if number > after:
                 await response.write(b": still here\n\n")

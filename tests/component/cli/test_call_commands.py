@@ -43,6 +43,68 @@ def test_call_goes_on_after_a_broken_connection(api: FakeApi, yurt: Yurt) -> Non
     assert [line.split()[-1] for line in ran.err.splitlines()] == ["starting.", "one", "two", "three", "running"]
 
 
+ITEMS = [{"k": 0}, "one", None]
+ENDED = {"status": "success", "num_items": 3}
+
+
+def lines_of(text: str) -> list[object]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_items_of_a_generator_are_printed_one_a_line(api: FakeApi, yurt: Yurt) -> None:
+    api.items["text:words"], api.endings["text:words"] = ITEMS, ENDED
+
+    ran = yurt("call", "text:words")
+
+    assert (ran.code, lines_of(ran.out), ran.err) == (0, ITEMS, "")
+
+
+def test_items_that_come_late_are_printed_too(api: FakeApi, yurt: Yurt) -> None:
+    api.items["text:words"], api.endings["text:words"], api.waits["text:words"] = ITEMS, ENDED, ["Behind 2 others."]
+
+    ran = yurt("call", "text:words")
+
+    assert (ran.code, lines_of(ran.out)) == (0, ITEMS)
+    assert ran.err.splitlines() == ["A container is starting.", "Behind 2 others.", "running"]
+
+
+def test_a_stream_of_items_goes_on_after_a_broken_connection(api: FakeApi, yurt: Yurt) -> None:
+    api.items["text:words"], api.endings["text:words"], api.cut = ITEMS, ENDED, 1
+
+    ran = yurt("call", "text:words")
+
+    assert (ran.code, lines_of(ran.out)) == (0, ITEMS)
+
+
+def test_with_json_items_and_the_call_can_be_told_apart(api: FakeApi, yurt: Yurt) -> None:
+    api.items["text:words"], api.endings["text:words"] = ITEMS, ENDED
+
+    *items, call = lines_of(yurt("call", "text:words", "--json").out)
+
+    assert items == [{"item": item} for item in ITEMS]
+    assert call == {"call_id": "fc-1", "function_id": "text:words", **ENDED}
+
+
+def test_items_go_to_a_file(api: FakeApi, yurt: Yurt, tmp_path: Path) -> None:
+    api.items["text:words"], api.endings["text:words"] = ITEMS, ENDED
+
+    ran = yurt("call", "text:words", "--output", tmp_path / "out")
+
+    assert (ran.code, ran.out, ran.err) == (0, "", f"wrote {tmp_path}/out\n")
+    assert lines_of((tmp_path / "out").read_text()) == ITEMS
+
+
+def test_items_before_a_failure_are_printed(api: FakeApi, yurt: Yurt) -> None:
+    api.items["text:words"] = [1]
+    error = {"outcome": "user_error", "type": "ValueError", "message": "no"}
+    api.endings["text:words"] = {"status": "failure", "num_items": 1, "error": error}
+
+    ran = yurt("call", "text:words")
+
+    assert (ran.code, ran.out) == (1, "1\n")
+    assert "ValueError: no" in ran.err
+
+
 def test_a_failed_call_shows_its_traceback_and_hint(api: FakeApi, yurt: Yurt) -> None:
     api.endings["thumbs:resize"] = {
         "status": "failure",

@@ -97,10 +97,10 @@ async def _invoke_and_wait(ctx: Context[InvokeQuery, bytes]) -> web.StreamRespon
     prefer = read_prefer(ctx.header("Prefer"))
     media = stream_wanted(ctx.header("Accept"))
     begun = await _begin(ctx, CallKind.INVOKE)
+    if media is not None and prefer.wait_s != 0:
+        return await _stream(ctx, begun, media, prefer)
     if prefer.wait_s is not None:
         return await _invoke_async(ctx, begun, prefer)
-    if media is not None:
-        return await _stream(ctx, begun, media)
     result = await _wait(ctx, begun, HEAD_AFTER_S)
     if result is None:
         return await _slowly(ctx, begun)
@@ -160,14 +160,20 @@ async def _slowly(ctx: Context[InvokeQuery, bytes], begun: Begun) -> web.StreamR
     return response
 
 
-async def _stream(ctx: Context[InvokeQuery, bytes], begun: Begun, media: str) -> web.StreamResponse:
-    """Items as they come, and then the call with how it ended: all that there is of a function that returns."""
+async def _stream(ctx: Context[InvokeQuery, bytes], begun: Begun, media: str, prefer: Preference) -> web.StreamResponse:
+    """Items as they come, and then the call with how it ended: all that there is of a function that returns.
+
+    A caller that does not want to wait for the first of these for longer is answered as without a stream.
+    """
     calls, form = ctx.services.calls, AsLines() if media == NDJSON else AsEvents(int(time.time() * 1000))
     with calls.items.reading(begun.seq, holds=True) as reader, calls.told(begun.seq, reader.ended):
         await begun.wait_accepted()
-        response = await begin_stream(ctx, form, _headers(ctx, begun))
         if begun.outcome is not None:
             reader.ended(begun.outcome)
+        headers, applied = _headers(ctx, begun), {"Preference-Applied": prefer.applied} if prefer.applied else {}
+        if prefer.wait_s is not None and not await reader.first_within(prefer.wait_s):
+            return await _accepted(ctx, begun, applied)
+        response = await begin_stream(ctx, form, headers | applied)
         look_every_s = WATCH_CLIENT_S if ctx.query.cancel_on_disconnect else ALIVE_EVERY_S
         try:
             await write_items(ctx, response, reader, form, look_every_s=look_every_s)
