@@ -26,6 +26,7 @@ from yurt.inbound.rest.operations import Answer, Header, Operation, PageOf, RawJ
 from yurt.inbound.rest.prefer import Preference, read_prefer
 from yurt.pools.live_map import LiveMap, NewMap
 from yurt.usecases import maps
+from yurt.usecases.calls import View
 from yurt.usecases.outputs import Output
 from yurt.usecases.targets import aimed
 
@@ -71,6 +72,16 @@ class MapOutput(Shown):
     status: CallStatus
     result: Any = Field(default=None, description="What the function returned, on success; it alone may be null.")
     error: CallError | None = None
+
+
+class OutputLine(Shown):
+    """How one input of a map ended, or one item of a generator."""
+
+    index: int
+    status: CallStatus | None = Field(default=None, description="Of a map.")
+    result: Any = Field(default=None, description="What the function returned, on success; it alone may be null.")
+    error: CallError | None = None
+    item: Any = Field(default=None, description="Of a generator: what it yielded; it may be null.")
 
 
 async def _map(ctx: Context[MapQuery, bytes | Upload]) -> web.StreamResponse:
@@ -235,13 +246,31 @@ async def _outputs(ctx: Context[OutputsQuery, None]) -> web.StreamResponse:
     services, query, call_id = ctx.services, ctx.query, ctx.path["call_id"]
     start = cursor_key("outputs", query.cursor, int)
     view, _ = await services.calls.get(ctx.principal, call_id)
-    if view.call.kind != CallKind.MAP:
-        raise NotFound(f"{call_id} is one call: GET /v1/function-calls/{call_id} tells its result.")
     begin = query.index if start is None else start
+    if view.call.kind != CallKind.MAP:
+        return await _items(ctx, view, begin)
     with services.calls.waiters:
         rows, more = await services.maps.page(view.call.seq, begin, limit=query.limit, wait_s=query.wait)
     shown = [msgspec.Raw(await _line(ctx, index, result)) for index, result in rows]
     following = rows[-1][0] + 1 if rows else begin
+    return page(shown, cursor("outputs", following) if more else None)
+
+
+async def _items(ctx: Context[OutputsQuery, None], view: View, begin: int) -> web.StreamResponse:
+    """A page of what a generator yielded."""
+    calls, query, result = ctx.services.calls, ctx.query, view.result
+    if result is not None and result.items is None:
+        call_id = ctx.path["call_id"]
+        raise NotFound(f"{call_id} is one call: GET /v1/function-calls/{call_id} tells its result.")
+    with calls.waiters, calls.items.reading(view.call.seq, begin) as reader, calls.told(view.call.seq, reader.ended):
+        if result is not None:
+            reader.ended(result)
+        elif query.wait:
+            await reader.first_within(query.wait)
+        lines = [line for found in await reader.ready() for line in found.data.split(b"\n")][: query.limit]
+        following = begin + len(lines)
+        more = reader.end is None or following < reader.end
+    shown = [msgspec.Raw(b'{"index":%d,"item":%b}' % (index, line)) for index, line in enumerate(lines, begin)]
     return page(shown, cursor("outputs", following) if more else None)
 
 
@@ -315,15 +344,15 @@ OPERATIONS: tuple[Operation, ...] = (
         path="/v1/function-calls/{call_id}/outputs",
         operation_id="getFunctionCallOutputs",
         tag=_TAG,
-        summary="Read the results of a map",
+        summary="Read the results of a map, or the items of a generator",
         description=(
-            "In the order of the inputs, from any index, up to the first input that has not ended. There is a "
-            "`next_cursor` as long as more can follow."
+            "In the order of the inputs, from any index, up to the first input that has not ended; of a generator its "
+            "items so far, as `index` and `item`. There is a `next_cursor` as long as more can follow."
         ),
         role=Role.INVOKE,
         handler=_outputs,
         query=OutputsQuery,
-        answers=(Answer(200, "A page of results.", PageOf(MapOutput)),),
+        answers=(Answer(200, "A page of results.", PageOf(OutputLine)),),
         problems=(404, 410, 429),
     ),
 )
