@@ -5,6 +5,7 @@ Every function takes a text as a string, or as the bytes of a file in UTF-8.
 
 import asyncio
 import time
+from collections.abc import Iterator
 from itertools import combinations
 
 from words import STOP_WORDS, Text, overlap, reading_ease, syllables
@@ -47,6 +48,12 @@ async def compare(texts: list[str]) -> list[dict[str, object]]:
         (first, second): overlap(parsed[first], parsed[second]) for first, second in combinations(range(len(parsed)), 2)
     }
     return [{"texts": pair, "likeness": round(pairs[pair], 3)} for pair in sorted(pairs, key=lambda pair: -pairs[pair])]
+
+
+def sentences(text: str | bytes) -> Iterator[dict[str, object]]:
+    """Each sentence with how easy it reads, as soon as it is read."""
+    for sentence in Text.parse(text).sentences:
+        yield {"sentence": sentence, "reading_ease": round(reading_ease(Text.parse(sentence)), 1)}
 
 
 def study(text: str | bytes, *, pause: float = 1.0) -> dict[str, object]:
