@@ -12,6 +12,7 @@ from tests.bench.rows.faults import fair, lost
 from tests.bench.rows.large import large
 from tests.bench.rows.maps import ordered_maps
 from tests.bench.rows.schedules import schedules
+from tests.bench.rows.sharing import sharing
 from tests.bench.rows.small import cold, memory
 from tests.bench.rows.warm import spawn, warm
 from tests.bench.servers import end_in_order
@@ -27,6 +28,7 @@ ROWS: Mapping[str, Callable[[Bench], Mapping[str, float]]] = {
     "lost": lost,
     "fair": fair,
     "schedules": schedules,
+    "sharing": sharing,
     "restart": restart,
     "backlog": backlog,
 }

@@ -14,7 +14,13 @@ CONNECTIONS = (1, 64)
 
 
 def run_load(
-    server: Server, connections: int, seconds: float, path: str = CALL, expected: bytes = b'"success"'
+    server: Server,
+    connections: int,
+    seconds: float,
+    path: str = CALL,
+    expected: bytes = b'"success"',
+    *,
+    body: bytes = b"{}",
 ) -> tuple[Load, float]:
     """One round; returns it with the server's processor time per call in microseconds.
 
@@ -30,6 +36,7 @@ def run_load(
             seconds=seconds,
             token=server.token,
             expected=expected if server.token else b"",
+            body=body,
         )
     )
     if seen.failures:
