@@ -19,7 +19,12 @@ PASSING = frozenset({404, 409})
 DELAY_S = 1.5
 QUEUE_TIMEOUT_S = 2.0
 
-NAMES = ("chaos:quick",) * 5 + ("chaos:slow",) * 3 + ("chaos:fails", "chaos:flaky", "passing:quick")
+NAMES = (
+    *("chaos:quick",) * 5,
+    *("chaos:slow",) * 3,
+    *("chaos:together", "chaos:threads", "chaos:batch") * 2,
+    *("chaos:fails", "chaos:flaky", "passing:quick"),
+)
 
 
 class Client:

@@ -7,9 +7,9 @@ from typing import Any
 from tests.chaos.history import Limits
 
 SOURCE = '''
-import json, os, time, uuid
+import asyncio, json, os, time, uuid
 
-from yurt_runner import current
+from yurt_runner import current, current_batch
 
 
 def note(**facts):
@@ -23,17 +23,27 @@ def note(**facts):
         os.close(handle)
 
 
-def recorded(name, number, body):
-    at, run, container = current(), uuid.uuid4().hex, os.environ["YURT_CONTAINER_ID"]
+def begin(name, number, at):
+    run, container = uuid.uuid4().hex, os.environ["YURT_CONTAINER_ID"]
     note(event="begin", run=run, function="{app}:" + name, number=number, call_id=at.call_id, input_id=at.input_id,
          attempt=at.attempt, container_id=container, begun_at=time.monotonic())
+    return {{"double": number * 2, "run": run, "attempt": at.attempt, "container_id": container}}
+
+
+def end(result, raised=False):
+    note(event="end", run=result["run"], at=time.monotonic(), raised=raised)
+    return result
+
+
+def recorded(name, number, body):
+    at = current()
+    result = begin(name, number, at)
     try:
         body(at.attempt)
     except ValueError:
-        note(event="end", run=run, at=time.monotonic(), raised=True)
+        end(result, raised=True)
         raise
-    note(event="end", run=run, at=time.monotonic(), raised=False)
-    return {{"double": number * 2, "run": run, "attempt": at.attempt, "container_id": container}}
+    return end(result)
 
 
 def quick(number):
@@ -62,6 +72,31 @@ def flaky(number):
     return recorded("flaky", number, body)
 
 
+async def together(number):
+    """Takes up to 0.8 s, beside others on one event loop."""
+    result = begin("together", number, current())
+    await asyncio.sleep(number % 5 * 0.2)
+    return end(result)
+
+
+def threads(number):
+    """Takes up to 0.8 s, beside others in threads."""
+    return recorded("threads", number, lambda attempt: time.sleep(number % 5 * 0.2))
+
+
+def batch(numbers):
+    """Raises for all where one of them is odd enough, in its first attempt."""
+    members = current_batch()
+    results = [begin("batch", number, at) for number, at in zip(numbers, members)]
+    time.sleep(0.05)
+    raised = any(number % 6 == 0 and at.attempt == 1 for number, at in zip(numbers, members))
+    for result in results:
+        end(result, raised)
+    if raised:
+        raise ValueError("one of %s" % numbers)
+    return results
+
+
 EDITION = {edition}
 '''
 
@@ -70,9 +105,19 @@ LIMITS: Mapping[str, Limits] = {
     "chaos:slow": Limits(3),
     "chaos:fails": Limits(1),
     "chaos:flaky": Limits(2, max_retries=3),
+    "chaos:together": Limits(2, slots=4),
+    "chaos:threads": Limits(2, slots=3),
+    "chaos:batch": Limits(2, slots=8, max_retries=2),
     "passing:quick": Limits(1),
 }
 """What is deployed. `passing` is an app that the nemesis stops and deploys again."""
+
+_KEYS: Mapping[str, Mapping[str, object]] = {
+    "chaos:together": {"concurrency": {"max_inputs": 4, "target_inputs": 2}},
+    "chaos:threads": {"concurrency": {"max_inputs": 3}},
+    "chaos:batch": {"concurrency": {"max_inputs": 2}, "batching": {"max_batch_size": 4, "wait_ms": 100}},
+}
+"""What makes their slots."""
 
 
 def definitions(app: str, records: Path, edition: int) -> dict[str, Any]:
@@ -84,6 +129,7 @@ def definitions(app: str, records: Path, edition: int) -> dict[str, Any]:
             "source": source,
             "max_containers": limits.max_containers,
             "scaledown_window": 5,
+            **_KEYS.get(name, {}),
             **({"retries": {"max_retries": limits.max_retries, "initial_delay": 0.2}} if limits.max_retries else {}),
         }
         for name, limits in LIMITS.items()

@@ -11,7 +11,7 @@ from tests.chaos.history import MapEnd, Request
 from tests.chaos.recorder import CUT, Asker, Recorder
 
 SIZES = (1, 3, 10, 40, 120)
-FUNCTIONS = ("chaos:quick",) * 5 + ("chaos:fails", "chaos:flaky")
+FUNCTIONS = ("chaos:quick",) * 5 + ("chaos:fails", "chaos:flaky", "chaos:batch", "chaos:together")
 LINES_AT_ONCE = 10
 
 
