@@ -42,6 +42,7 @@ from yurt.usecases.bundles import Bundles
 from yurt.usecases.callbacks import Callbacks
 from yurt.usecases.calls import Calls
 from yurt.usecases.catalog import Catalog
+from yurt.usecases.container_tokens import ContainerTokens
 from yurt.usecases.containers import Containers
 from yurt.usecases.environments import Environments
 from yurt.usecases.events import Events
@@ -108,7 +109,8 @@ def compose(settings: Settings, outside: Outside, *, web: WebPlaces, log_stream:
     numbers = Numbers(store.identity.epoch, store.journal.next_epoch)
     heart, later, lives = _heart(settings, outside, background, numbers, tags)
     registry = _registry(settings, outside, heart)
-    services = _services(settings, outside, registry, heart, lives, tags, web)
+    calling = ContainerTokens(store.identity.key, lives, outside.origin.url)
+    services = _services(settings, outside, registry, heart, lives, tags, web, calling)
     watch(services.metrics.gauges, heart, store.journal)
     requests = RequestLog.to(log_stream, settings.log_format)
     visits = Visits(heart, lives, clock, outside.discovery)
@@ -123,6 +125,7 @@ def compose(settings: Settings, outside: Outside, *, web: WebPlaces, log_stream:
         meet=heart.reach.meet,
         adopt=heart.recovery.adopt,
         variables=services.secrets.variables,
+        calling=calling.variables,
         heard=heart.hurry,
         identities=outside.origin.identities,
     )
@@ -250,6 +253,7 @@ def _services(
     lives: Lives,
     tags: Tags,
     web: WebPlaces,
+    calling: ContainerTokens,
 ) -> Services:
     """What the handlers of the REST door call."""
     clock, store, engine = outside.clock, outside.store, outside.origin.engine
@@ -260,7 +264,7 @@ def _services(
     maps = MapDesk(heart, store, tags, clock, callbacks)
     return Services(
         environments=registry.environments,
-        tokens=Tokens(store, clock, secrets.token_bytes, registry.environments),
+        tokens=Tokens(store, clock, secrets.token_bytes, registry.environments, calling),
         health=Health({"store": store.check, "engine": engine.check}, engine.capabilities.notes),
         metrics=Metrics(),
         apps=Apps(registry),

@@ -6,7 +6,7 @@ Where a limit has no source beside it, it is Modal's, as the REST reference adop
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -301,6 +301,11 @@ class FunctionDefinition(_Strict):
     )
     concurrency: Shared = Concurrency()
     batching: Annotated[Batching | None, WithJsonSchema(sharing.BATCHING_SCHEMA)] = None
+    may_call: Annotated[list[Literal["self_app"]], Field(max_length=1)] = Field(
+        default_factory=list,
+        description='`["self_app"]`: containers have `YURT_URL` and `YURT_TOKEN`, with which they can call functions '
+        "of their own app, and nothing else.",
+    )
     single_use_containers: bool = Field(default=False, description="Each container runs one input and ends.")
     schedule: Annotated[ScheduleSpec | None, WithJsonSchema(SCHEDULE_SCHEMA)] = None
     kind: Annotated[Kind, BeforeValidator(read_kind), WithJsonSchema({"enum": [*Kind], "default": "function"})] = Field(

@@ -41,6 +41,7 @@ class LiveFunction:
         max_inputs: inputs, or batches, that one container runs at once.
         target_inputs: so many the autoscaler aims at; None: as many.
         batches: how inputs are put together, or None where each is a call of the function by itself.
+        may_call: its containers may call functions of its app.
         retries: which failed attempts are made again, and when.
         web: how it answers HTTP; None for one that is called.
         scaling: the effective scaling: default, then definition, then override.
@@ -66,6 +67,7 @@ class LiveFunction:
     env: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
     requirements: tuple[str, ...] = ()
+    may_call: bool = False
     single_use_containers: bool = False
     max_inputs: int = 1
     target_inputs: int | None = None

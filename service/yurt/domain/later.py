@@ -31,9 +31,8 @@ class LaterKey:
 
 
 _NOTHING = LaterKey((None,), {"type": "null"})
-_EMPTY_LIST = LaterKey(([],), {"type": "array", "maxItems": 0})
+
 LATER: Mapping[str, LaterKey] = {
-    "may_call": _EMPTY_LIST,
     "callback": _NOTHING,
 }
 

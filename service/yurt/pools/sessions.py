@@ -61,6 +61,7 @@ class Sessions:
         meet: brings what a reconnecting container holds into memory.
         adopt: what to do with it.
         variables: the environment variables of a function's containers, its secrets' values among them.
+        calling: those with which a container calls other functions.
         heard: called when all frames of a message have been acted on.
         identities: knows what containers bring to their first session instead of a start token; None if nothing does.
     """
@@ -76,6 +77,7 @@ class Sessions:
         meet: Callable[[Sequence[Held]], Awaitable[None]],
         adopt: Callable[[Pool, Member, Iterable[Held]], None],
         variables: Callable[[LiveFunction], Awaitable[Mapping[str, str]]],
+        calling: Callable[[Member], Mapping[str, str]],
         heard: Callable[[], None],
         identities: Identities | None = None,
     ) -> None:
@@ -87,6 +89,7 @@ class Sessions:
         self._meet = meet
         self._adopt = adopt
         self._variables = variables
+        self._calling = calling
         self._heard = heard
         self._identities = identities
 
@@ -182,7 +185,7 @@ class Sessions:
             if len(data) <= INLINE_SOURCE_BYTES and not member.ready:
                 payload = data
         # A worker that is ready has its variables: secrets are sent only to one that starts.
-        env = function.env if member.ready else await self._variables(function)
+        env = function.env if member.ready else {**await self._variables(function), **self._calling(member)}
         head = wire.meta(
             reconnect_token=token,
             environment=function.environment,

@@ -434,7 +434,7 @@ class Calls:
 
     async def _visible(self, principal: Principal, function_id: str, call_id: str) -> Place:
         place = await self._places.of(function_id)
-        if place is None or not principal.sees(place.environment):
+        if place is None or not principal.reaches(place.environment, place.app_id):
             raise _no_call(call_id)
         return place
 

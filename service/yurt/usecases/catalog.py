@@ -32,13 +32,13 @@ class Catalog:
         """
         function_id = self._addresses.get((environment or principal.environment or MAIN, ref), ref)
         live = self._functions.get(function_id)
-        return live if live is not None and principal.sees(live.environment) else None
+        return live if live is not None and principal.reaches(live.environment, live.app_id) else None
 
     def app(self, principal: Principal, ref: str, environment: str | None = None) -> App | None:
         """The live app that an id or a name means to `principal`, or None."""
         app_id = self._app_ids.get((environment or principal.environment or MAIN, ref), ref)
         app = self._apps.get(app_id)
-        return app if app is not None and principal.sees(app.environment) else None
+        return app if app is not None and principal.reaches(app.environment, app.id) else None
 
     def app_by_id(self, app_id: str) -> App | None:
         """The live app with that id, whoever asks."""

@@ -173,6 +173,7 @@ class Registry:
             env=definition.env,
             secrets=tuple(definition.secrets),
             requirements=normalized(definition.requirements),
+            may_call=bool(definition.may_call),
             single_use_containers=definition.single_use_containers,
             max_inputs=definition.concurrency.max_inputs,
             target_inputs=definition.concurrency.target_inputs,
@@ -216,6 +217,10 @@ class Registry:
             `AppStopped` for an id whose function or app is gone; else `NotFound`, which says where the function does
             exist, what is near, or when it went, of what the caller may know.
         """
+        if principal.app_id is not None:
+            return NotFound(
+                f"There is no live function {shown(ref)} in the app of this container; it can call no other."
+            )
         address = split_address(ref)
         if address is None:
             return await self._missing_id(principal, ref)

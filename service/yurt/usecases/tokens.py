@@ -13,6 +13,7 @@ from yurt.domain.changes import Save
 from yurt.domain.errors import FieldError, InUse, NotFound, TooLate, Unauthenticated
 from yurt.domain.records import Role, Token
 from yurt.ports import Clock, Store
+from yurt.usecases.container_tokens import ContainerTokens
 from yurt.usecases.environments import Environments
 from yurt.usecases.principals import Principal
 
@@ -22,6 +23,8 @@ CACHED = 1024
 _SECRET_BYTES = 32
 _LATEST = 253_402_300_799
 """The last second of the year 9999, in seconds since 1970: RFC 3339 has four digits for the year."""
+
+_OF_CONTAINER = f"{ids.CONTAINER}-"
 
 _WRONG = "The token id or its secret is wrong, or the token was revoked or has expired."
 
@@ -53,11 +56,18 @@ class Tokens:
         clock: for making and expiry.
         random_bytes: a source of secrets, such as `secrets.token_bytes`.
         environments: to tell which a token may be bound to.
+        containers: knows the tokens of containers, where these have some.
     """
 
     def __init__(
-        self, store: Store, clock: Clock, random_bytes: Callable[[int], bytes], environments: Environments
+        self,
+        store: Store,
+        clock: Clock,
+        random_bytes: Callable[[int], bytes],
+        environments: Environments,
+        containers: ContainerTokens | None = None,
     ) -> None:
+        self._containers = containers
         self._store = store
         self._clock = clock
         self._random_bytes = random_bytes
@@ -83,6 +93,8 @@ class Tokens:
         Raises:
             Unauthenticated: unknown, wrong, revoked or expired; it does not say which.
         """
+        if self._containers is not None and token_id.startswith(_OF_CONTAINER):
+            return self._containers.verify(token_id, secret)  # not remembered: it may end at any moment
         revocations = self._revocations
         token = await self._store.records.get(Token, token_id)
         kept = token.secret_sha256 if token is not None else ""

@@ -179,6 +179,7 @@ class Rig:
             adopt=self.heart.recovery.adopt,
             heard=self.heart.hurry,
             variables=self.variables,
+            calling=lambda _: {},
         )
         return self
 

@@ -195,7 +195,7 @@ def test_min_above_max_is_refused_with_either_maximum() -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("may_call", ["other"]),
+        ("callback", {"url": "https://example.org"}),
     ],
 )
 def test_a_feature_of_later_is_refused_and_never_ignored(key: str, value: object) -> None:

@@ -143,7 +143,7 @@ class Gateway:
             Unavailable: the store cannot be read.
         """
         principal = await identify(header or None, self._tokens)
-        if not principal.allows(Role.INVOKE) or not principal.sees(live.environment):
+        if not principal.allows(Role.INVOKE) or not principal.reaches(live.environment, live.app_id):
             raise Forbidden(f"This needs the role {Role.INVOKE} in the environment {live.environment}.")
 
     def trusts(self, host: str) -> bool:

@@ -81,12 +81,20 @@ def _proof(header: str) -> bytes:
 
 async def _verify(header: str, tokens: Tokens, proof: bytes) -> Principal:
     token_id, secret = read_credentials(header)
-    if not paths.fits("token_id", token_id):
+    if not paths.fits("token_id", token_id) and not paths.fits("container_id", token_id):
         raise Unauthenticated(_UNREADABLE)
     return await tokens.verify(token_id, secret, proof)
 
 
-def require(principal: Principal, role: Role) -> None:
-    """Raise `Forbidden` where the caller's role does not contain `role`."""
+def require(principal: Principal, role: Role, *, for_containers: bool) -> None:
+    """Return if the caller may ask for what needs `role`, and is open to containers or not.
+
+    Raises:
+        Forbidden: its role does not contain `role`, or it is a container.
+    """
+    if principal.app_id is not None and not for_containers:
+        raise Forbidden(
+            "This is the token of a container, which can call functions of its own app and look at those calls."
+        )
     if not principal.allows(role):
         raise Forbidden(f"This needs the role {role}; the token {principal.token_id} has {principal.role}.")

@@ -134,7 +134,7 @@ def _endpoint(row: Operation, services: Services, body_limit_bytes: int, room: R
         if row.role is not None:
             services.health.admit(row.method)
             trace.principal = recognize(request, services.tokens) or await authenticate(request, services.tokens)
-            require(trace.principal, row.role)
+            require(trace.principal, row.role, for_containers=row.for_containers)
         paths.check(row.method, values)
         query = read_query(row.query, request.rel_url)
         try:

@@ -142,6 +142,7 @@ class Operation:
         answers: what it answers when all goes well (2xx, 304).
         problems: statuses of problems beside those that every operation of its kind has.
         headers: request headers that it reads.
+        for_containers: the token of a container may ask it, for the functions and calls of its app.
     """
 
     method: str
@@ -157,3 +158,4 @@ class Operation:
     answers: tuple[Answer, ...]
     problems: tuple[int, ...] = ()
     headers: tuple[Header, ...] = ()
+    for_containers: bool = False
