@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.engine.harness import Site
+from tests.contract.engine.nomad_site import nomad_site
 from tests.contract.engine.stand_ins import packed
 from yurt.outbound.engines.local import LocalEngine, LocalSettings
 from yurt.outbound.engines.local.processes import scan
@@ -39,9 +40,13 @@ def local_site(root: Path, python: Path) -> Site:
     return Site(board, installation, make)
 
 
-@pytest.fixture(params=["local"])
-async def site(python: Path) -> AsyncIterator[Site]:
+@pytest.fixture(params=["local", "nomad"])
+async def site(request: pytest.FixtureRequest, python: Path) -> AsyncIterator[Site]:
     """A site whose containers are all gone when the test is over."""
+    if request.param == "nomad":
+        async with nomad_site(request.getfixturevalue("stack"), python) as site:
+            yield site
+        return
     root = Path(tempfile.mkdtemp(prefix="yurt-site-"))
     root.chmod(0o711)
     site = local_site(root, python)

@@ -1,19 +1,22 @@
 """Small programs in the place of the runner, so that an engine is tested without it.
 
-Each reads the line that every runner is given. Its `url` is a folder here, in which a program leaves notes for the
-test: `<container>.<name>`.
+Each reads the line that every runner is given, and leaves notes for the test in a folder: `<container>.<name>`.
 """
 
 import io
 import zipfile
+from pathlib import Path
 
 _PRELUDE = """
 import json, os, signal, subprocess, sys, time
-told = json.loads(sys.stdin.readline())
-told["rest"] = sys.stdin.read()
+line = os.environ.get("YURT_START")
+told = json.loads(sys.stdin.readline() if line is None else line)
+told["rest"] = sys.stdin.read() if line is None else ""
+if "token_file" in told:
+    told["start_token"] = open(told.pop("token_file")).read().strip()
 
 def note(name, content=""):
-    path = os.path.join(told["url"], told["container_id"] + "." + name)
+    path = os.path.join(board, told["container_id"] + "." + name)
     with open(path + ".new", "w") as file:
         file.write(str(content))
     os.rename(path + ".new", path)
@@ -67,7 +70,7 @@ open(sys.argv[1] + ".new", "w").write(json.dumps([child.pid]))
 __import__("os").rename(sys.argv[1] + ".new", sys.argv[1])
 time.sleep(300)
 '''
-path = os.path.join(told["url"], told["container_id"] + ".children")
+path = os.path.join(board, told["container_id"] + ".children")
 subprocess.Popen([sys.executable, "-c", worker, path], start_new_session=True)
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 forever()
@@ -88,9 +91,14 @@ forever()
 """
 
 
-def packed(program: str) -> bytes:
-    """A program as one file that Python can run."""
+def packed(program: str, board: Path | None = None) -> bytes:
+    """A program as one file that Python can run.
+
+    Args:
+        board: the folder of its notes; None if the `url` that it is told is that.
+    """
+    where = "told['url']" if board is None else repr(str(board))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("__main__.py", _PRELUDE + program)
+        archive.writestr("__main__.py", f"{_PRELUDE}\nboard = {where}\n{program}")
     return buffer.getvalue()
