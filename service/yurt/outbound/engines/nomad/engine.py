@@ -230,7 +230,7 @@ class NomadEngine:
         function = self._house.function_of(held.parent)
         if function is None:
             return
-        why = why_not(metrics, function, await self._stock.capacity())
+        why = why_not(metrics, function, await self._stock.capacity(since=time.monotonic()))
         if held.placed or held.ending or held.told == why.message:
             return
         held.told = why.message

@@ -27,12 +27,17 @@ class Stock:
         self._asked_at = float("-inf")
         self._lock = asyncio.Lock()
 
-    async def capacity(self) -> Capacity:
-        """What there is; where Nomad does not say, what it said last, with the reason."""
+    async def capacity(self, *, since: float | None = None) -> Capacity:
+        """What there is; where Nomad does not say, what it said last, with the reason.
+
+        Args:
+            since: it must have been asked later than that, on the monotonic clock; None for `KEPT_S` ago.
+        """
         async with self._lock:
-            if time.monotonic() - self._asked_at > KEPT_S:
+            now = time.monotonic()
+            if self._asked_at <= (now - KEPT_S if since is None else since):
+                self._asked_at = now
                 self._last = await self._ask()
-                self._asked_at = time.monotonic()
         return self._last
 
     async def _ask(self) -> Capacity:
