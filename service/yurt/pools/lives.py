@@ -151,7 +151,7 @@ class Lives:
             self.start_failed(pool, member, Ending(Outcome.INIT_FAILURE, error=dict(failed.error)), final=failed.final)
             self._finish(pool, member, Ended(member.id, str(failed)))
             return
-        pool.refusal = None
+        self._explained(pool)
         self.save(member, engine_ref=ref)
         if member.stopping:
             self.stop(pool, member, grace_s=0)
@@ -173,6 +173,12 @@ class Lives:
         since = pool.refusal.since if pool.refusal is not None else self._clock.now()
         pool.refusal = Refusal(why.code, why.message, since, why.details)
 
+    @staticmethod
+    def _explained(pool: Pool) -> None:
+        """Nothing stands in the way any more, but of those that have no place."""
+        if not any(member.held_up for member in pool.members.values()):
+            pool.refusal = None
+
     def _held_up(self, pool: Pool, member: Member, report: HeldUp) -> None:
         if member.state is ContainerState.STARTING and not member.greeted:
             member.held_up = True
@@ -184,8 +190,7 @@ class Lives:
         if member.held_up:
             member.held_up = False
             member.begun = self._clock.monotonic()
-            if not any(other.held_up for other in pool.members.values()):
-                pool.refusal = None
+            self._explained(pool)
 
     def save(self, member: Member, **changes: object) -> None:
         """Write changed fields of a container's row, without waiting."""

@@ -286,6 +286,24 @@ async def test_a_container_without_a_place_is_a_reason_to_wait_and_no_failed_sta
     assert (await rig.result(item)).attempts == 1
 
 
+async def test_a_start_that_is_taken_does_not_hide_that_another_has_no_place(rig: Rig) -> None:
+    start = rig.engine.start
+
+    async def hold_up_the_first(spec: ContainerSpec) -> str:
+        reference = await start(spec)
+        if len(rig.engine.started) == 2:
+            rig.engine.report(HeldUp(rig.engine.started[0].container_id, BUSY))
+        return reference
+
+    rig.engine.start = hold_up_the_first  # type: ignore[method-assign]
+    pool = await rig.deploy(min_containers=2)
+    await rig.scale()
+    await rig.boot(1)
+    assert pool.refusal is not None
+    rig.engine.report(Placed(rig.engine.started[0].container_id))
+    assert pool.refusal is None
+
+
 async def test_the_time_to_get_ready_begins_with_the_place(rig: Rig) -> None:
     pool = await rig.deploy(startup_timeout_s=20)
     await rig.call()
