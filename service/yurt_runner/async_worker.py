@@ -80,7 +80,8 @@ class AsyncWorker:
     def _send(self) -> None:
         """Send the outputs of one turn of the loop together; only then others take their place."""
         outputs, self._outputs = self._outputs, []
-        self._links.sock.sendall(b"".join(outputs))
+        with self._links.sending:  # generators in threads send too
+            self._links.sock.sendall(b"".join(outputs))
         if not self._rows:
             self._loop.add_reader(self._inbox.permits, self._take)
         for row in self._ended:

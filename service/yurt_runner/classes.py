@@ -18,6 +18,7 @@ from yurt_runner.wire import Frame
 
 if TYPE_CHECKING:
     from yurt_runner.class_threads import Threads
+    from yurt_runner.yields import Yields
 
 Method = Callable[..., Any]
 Call = Callable[[Method], Any]
@@ -70,10 +71,8 @@ class Instance:
             )
         if not callable(found):
             raise EntrypointError(f"{key}: {self._name}.{name} is of type {type(found).__qualname__}, not a method.")
-        if is_generator(found):
-            raise EntrypointError(
-                f"{key}: {self._name}.{name} is a generator. In classes they are not supported: return a list."
-            )
+        if key != "methods" and is_generator(found):
+            raise EntrypointError(f"{key}: {self._name}.{name} is a generator: a hook is called once, and returns.")
         method: Method = found
         return method
 
@@ -135,6 +134,7 @@ class OfClass:
     def __init__(self, instance: Instance, links: Links) -> None:
         self._methods, self._links = instance.methods, links
         self.is_async = instance.is_async
+        self._yields = _yields(instance, links)
         self._threads: Optional[Threads] = None
         if self.is_async and links.page.rows > 1 and not all(map(is_async, self._methods.values())):
             from yurt_runner.class_threads import Threads
@@ -153,6 +153,8 @@ class OfClass:
             if raised_at_call(error.__traceback__):
                 return USER_ERROR, faults.as_json(wrong_arguments(error, method))
             raise
+        if self._yields is not None and is_generator(method):
+            return self._yields.run(frame, value)
         return success(value)
 
     async def run_async(self, frame: Frame) -> Result:
@@ -169,12 +171,13 @@ class OfClass:
             if raised_at_call(error.__traceback__):
                 return USER_ERROR, faults.as_json(wrong_arguments(error, method))
             raise
+        if self._yields is not None and is_generator(method):
+            return await self._yields.run_async(frame, made)
         return success(await made)
 
-    @staticmethod
-    def output(frame: Frame, result: Result, since: float) -> bytes:
+    def output(self, frame: Frame, result: Result, since: float) -> bytes:
         """See `Work`."""
-        return output(frame, result, since)
+        return output(frame, result, since) if self._yields is None else self._yields.output(frame, result, since)
 
     def _method(self, frame: Frame) -> Optional[Method]:
         name = json.loads(frame.meta or b"{}").get("method")
@@ -208,6 +211,15 @@ class OfClass:
             armed[0] = False
             signal.signal(signal.SIGUSR1, before)
             signal.siginterrupt(signal.SIGUSR1, False)  # noqa: FBT003 - it takes it by place alone
+
+
+def _yields(instance: Instance, links: Links) -> Optional[Yields]:
+    """What sends items, where a method is a generator."""
+    if not any(map(is_generator, instance.methods.values())):
+        return None
+    from yurt_runner.yields import Yields
+
+    return Yields(links)
 
 
 def leave_at_term(links: Links) -> None:

@@ -113,23 +113,23 @@ def new_work(terms: Terms, links: Links, welcome: Dict[str, Any], instance: Opti
     Raises:
         EntrypointError: the function cannot be run in that way.
     """
-    if instance is None and is_generator(terms.function):
-        if welcome.get("batching"):
-            raise EntrypointError(f"{welcome['entrypoint']} is a generator: a batched function returns a list.")
-        from yurt_runner.yields import Generated
-
-        return Generated(terms, links, is_async=is_async(terms.function))
     if welcome.get("batching"):
         from yurt_runner.batch import Batched
 
         if instance is not None:
             (function,) = instance.methods.values()
             terms = terms._replace(function=function)
+        if is_generator(terms.function):
+            raise EntrypointError(f"{welcome['entrypoint']} is a generator: a batched function returns a list.")
         return Batched(terms, is_async=is_async(terms.function), name=welcome["entrypoint"])
     if instance is not None:
         from yurt_runner.classes import OfClass
 
         return OfClass(instance, links)
+    if is_generator(terms.function):
+        from yurt_runner.yields import Generated
+
+        return Generated(terms, links, is_async=is_async(terms.function))
     return Plain(terms.function, is_async=is_async(terms.function))
 
 

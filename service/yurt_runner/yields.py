@@ -10,7 +10,7 @@ import struct
 import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Tuple
 
-from yurt_runner.attempt import SUCCESS, Result, Terms, arguments
+from yurt_runner.attempt import SUCCESS, Result, Terms, arguments, output
 from yurt_runner.fork import Links
 from yurt_runner.values import SerializationError, encode
 from yurt_runner.wire import ITEM, ITEM_WINDOW, ITEM_WINDOW_BYTES, OUTPUT, Frame, pack
@@ -56,21 +56,21 @@ class Stream:
         return pack(ITEM, *self.key, item)
 
 
-class Generated:
-    """The work of a generator function; see `attempt.Work`."""
+class Yields:
+    """Sends what generators yield. A worker has one.
 
-    def __init__(self, terms: Terms, links: Links, *, is_async: bool) -> None:
-        self._function: Callable[..., Any] = terms.function
+    Args:
+        links: the worker's.
+    """
+
+    def __init__(self, links: Links) -> None:
         self._links = links
-        self.is_async = is_async
         self._streams: Dict[Key, Stream] = {}
         self._pid = os.getpid()
-        self._reads = False  # credit is read by the event loop
+        self._loop: Optional[asyncio.AbstractEventLoop] = None  # which reads credit
 
-    def run(self, frame: Frame) -> Result:
-        """See `Work`."""
-        args, kwargs = arguments(frame)
-        generator = self._function(*args, **kwargs)
+    def run(self, frame: Frame, generator: Any) -> Result:
+        """Run a generator to its end, in the main thread or one of several; it is closed in any case."""
         stream = self._begin(frame)
         try:
             for item in generator:
@@ -82,10 +82,8 @@ class Generated:
             generator.close()
         return SUCCESS, b""
 
-    async def run_async(self, frame: Frame) -> Result:
-        """See `Work`."""
-        args, kwargs = arguments(frame)
-        generator = self._function(*args, **kwargs)
+    async def run_async(self, frame: Frame, generator: Any) -> Result:
+        """The same for an asynchronous one."""
         stream = self._begin(frame)
         try:
             async for item in generator:
@@ -93,16 +91,19 @@ class Generated:
                 while not stream.open:
                     await self._more(stream)
                 self._check_process()
-                self._links.sock.sendall(stream.frame(data))
+                with self._links.sending:
+                    self._links.sock.sendall(stream.frame(data))
         finally:
             await generator.aclose()
         return SUCCESS, b""
 
     def output(self, frame: Frame, result: Result, since: float) -> bytes:
-        """See `Work`."""
+        """The OUTPUT of an input: how many items it has, if it was given to `run` or `run_async`."""
         stream = self._streams.pop((frame.seq, frame.token), None)
+        if stream is None:
+            return output(frame, result, since)
         flags, payload = result
-        meta = b'{"run_s":%.6f,"items":%d}' % (time.monotonic() - since, stream.items if stream else 0)
+        meta = b'{"run_s":%.6f,"items":%d}' % (time.monotonic() - since, stream.items)
         return pack(OUTPUT, frame.seq, frame.token, payload, meta=meta, flags=flags)
 
     def _begin(self, frame: Frame) -> Stream:
@@ -134,11 +135,14 @@ class Generated:
         alone = self._links.page.rows == 1
         while not stream.open:
             poll.poll(None if alone else LOOK_EVERY_S * 1000)
-            with self._links.crediting:
-                self._read()
+            self._read_all()
+
+    def _read_all(self) -> None:
+        """Note all the credit that has come."""
+        with self._links.crediting:
+            self._read()
 
     def _read(self) -> None:
-        """Note all the credit that has come."""
         while True:
             try:
                 data = self._links.credits.recv(GRANT.size, socket.MSG_DONTWAIT)
@@ -150,17 +154,17 @@ class Generated:
             stream = self._streams.get((seq, token))
             if stream:
                 stream.items_to, stream.size_to = items, size
-                if stream.woken and not stream.woken.done():
-                    stream.woken.set_result(None)
+                if stream.woken and self._loop:  # it may be another thread that reads
+                    self._loop.call_soon_threadsafe(_wake, stream.woken)
 
     async def _more(self, stream: Stream) -> None:
         """Wait for credit."""
         import asyncio
 
         loop = asyncio.get_running_loop()
-        if not self._reads:
-            self._reads = True
-            loop.add_reader(self._links.credits, self._read)
+        if self._loop is None:
+            self._loop = loop
+            loop.add_reader(self._links.credits, self._read_all)
         stream.woken = loop.create_future()
         try:
             await stream.woken
@@ -168,7 +172,35 @@ class Generated:
             stream.woken = None
 
 
+class Generated:
+    """The work of a generator function; see `attempt.Work`."""
+
+    def __init__(self, terms: Terms, links: Links, *, is_async: bool) -> None:
+        self._function: Callable[..., Any] = terms.function
+        self._yields = Yields(links)
+        self.is_async = is_async
+
+    def run(self, frame: Frame) -> Result:
+        """See `Work`."""
+        args, kwargs = arguments(frame)
+        return self._yields.run(frame, self._function(*args, **kwargs))
+
+    async def run_async(self, frame: Frame) -> Result:
+        """See `Work`."""
+        args, kwargs = arguments(frame)
+        return await self._yields.run_async(frame, self._function(*args, **kwargs))
+
+    def output(self, frame: Frame, result: Result, since: float) -> bytes:
+        """See `Work`."""
+        return self._yields.output(frame, result, since)
+
+
 _INTERRUPT = (signal.SIGUSR1,)
+
+
+def _wake(woken: asyncio.Future[None]) -> None:
+    if not woken.done():
+        woken.set_result(None)
 
 
 def _encoded(item: object, stream: Stream) -> bytes:

@@ -184,6 +184,17 @@ class SourceTree:
             return [SourceError(f"{entrypoint} is a function, not a class: leave kind out", key="kind")]
         return list(class_problems(entrypoint, binding.body, spec, scheduled=scheduled))
 
+    def generators(self, entrypoint: str, spec: ClassSpec) -> list[str]:
+        """Those methods of a class that are known to be generators.
+
+        Raises:
+            SourceError: it is not there.
+        """
+        binding = self._binding(entrypoint)
+        body = binding.body if binding is not None else None
+        known = body.bindings if body is not None else {}
+        return [name for name in spec.methods if name in known and known[name].shape is Shape.GENERATOR]
+
     def check_alone(self, entrypoint: str, key: str) -> None:
         """Check that `module:name` can be called without arguments, as `key` of the definition wants it.
 
@@ -338,9 +349,9 @@ def class_problems(entrypoint: str, body: Body, spec: ClassSpec, *, scheduled: b
                 yield SourceError(_no_such_method(entrypoint, name, body), key=(key, place))
             elif found is not None and found.shape is Shape.CLASS:
                 yield SourceError(f"{entrypoint}.{name} is a class, not a method", key=(key, place))
-            elif found is not None and found.shape is Shape.GENERATOR:
-                message = f"{entrypoint}.{name} is a generator; in classes they are not supported yet: return a list"
-                yield SourceError(message, supported=False, key=(key, place))
+            elif found is not None and found.shape is Shape.GENERATOR and key != "methods":
+                message = f"{entrypoint}.{name} is a generator; a hook is called once, and returns"
+                yield SourceError(message, key=(key, place))
             elif found is not None and key != "methods" and found.required[1:]:
                 needs = _listed([*found.required[1:]])
                 yield SourceError(f"{entrypoint}.{name} is called without arguments: give a default to {needs}",

@@ -438,6 +438,8 @@ def _check_entrypoint(tree: SourceTree, definition: FunctionDefinition) -> None:
         errors = tree.check_class(entrypoint, spec, scheduled=definition.schedule is not None)
         if errors:
             raise SourceErrors(errors)
+        for name in tree.generators(entrypoint, spec):
+            _check_generator(definition, f"{entrypoint}.{name}")
         return
     if kind in {Kind.ASGI, Kind.WSGI}:
         tree.check_app(entrypoint)
@@ -452,16 +454,16 @@ def _check_entrypoint(tree: SourceTree, definition: FunctionDefinition) -> None:
     if definition.batching is not None:
         tree.check_batched(entrypoint)
     if tree.is_generator(entrypoint):
-        _check_generator(definition)
+        _check_generator(definition, entrypoint)
 
 
-def _check_generator(definition: FunctionDefinition) -> None:
+def _check_generator(definition: FunctionDefinition, name: str) -> None:
     if definition.retries.max_retries:
-        raise SourceError(no_retries(definition.entrypoint), key="retries")
+        raise SourceError(no_retries(name), key="retries")
+    if definition.batching is not None:
+        raise SourceError(f"{name} is a generator; a batched function returns a list", key="batching")
     if definition.web is not None:
-        message = (
-            f"{definition.entrypoint} is a generator, and an endpoint returns its answer: to stream, use kind asgi"
-        )
+        message = f"{name} is a generator, and an endpoint returns its answer: to stream, use kind asgi"
         raise SourceError(message, key="web")
 
 

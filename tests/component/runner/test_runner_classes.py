@@ -104,7 +104,7 @@ async def test_wrong_arguments_are_answered_with_the_method(container: Container
         ("class C:\n    def load(self): raise SystemExit(3)\n    def add(self): 0", {}, "sys.exit(3)"),
         ("class C:\n    def load(self): 0", {}, "methods: main:C has no method 'add'; it has load."),
         ("class C:\n    load = 3\n    def add(self): 0", {}, "enter: main:C.load is of type int, not a method"),
-        ("class C:\n    def load(self): 0\n    def add(self): yield", {}, "methods: main:C.add is a generator"),
+        ("class C:\n    def load(self): yield\n    def add(self): 0", {}, "enter: main:C.load is a generator"),
         ("def C(): 0", {}, 'kind is "class": name a class'),
         (
             "class C:\n    def __init__(self): 0\n    def load(self): 0\n    def add(self): 0",

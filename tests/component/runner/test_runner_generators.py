@@ -1,12 +1,13 @@
 """Generators in a real runner: items as they come, credit, interrupts, broken connections."""
 
-import asyncio
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.component.runner.conftest import Container
+from tests.component.runner.test_runner_classes import call, frame, start
 from tests.waiting import until
 from yurt_runner import wire
 
@@ -243,14 +244,12 @@ async def test_a_child_that_goes_on_with_the_generator_yields_nothing(container:
 
 
 async def test_several_generators_run_at_once(container: Container) -> None:
-    for entrypoint in ("main:f",):
-        server = await container.start(COUNT, entrypoint, slots=4)
-        async with asyncio.TaskGroup() as group:
-            for seq in range(1, 9):
-                group.create_task(server.input(seq, 9000))
-        for seq in range(1, 9):
-            assert await server.result(seq) == ("success", None)
-            assert server.items[seq] == list(range(9000))
+    server = await container.start(COUNT, slots=4)
+    for seq in range(1, 9):
+        await server.input(seq, 9000)
+    for seq in range(1, 9):
+        assert await server.result(seq) == ("success", None)
+        assert server.items[seq] == list(range(9000))
 
 
 async def test_a_batched_generator_is_refused_at_the_start(container: Container) -> None:
@@ -258,3 +257,62 @@ async def test_a_batched_generator_is_refused_at_the_start(container: Container)
     head, error = await server.failure()
     assert head["outcome"] == "init_failure"
     assert "is a generator" in error["message"]
+
+
+METHODS = """
+import asyncio
+class C:
+    def load(self):
+        self.calls = 0
+    def each(self, n):
+        self.calls += 1
+        yield from range(n)
+    async def aeach(self, n):
+        self.calls += 1
+        for k in range(n):
+            yield k
+    def plain(self):
+        return self.calls
+"""
+
+
+@pytest.mark.parametrize("slots", [1, 4])
+@pytest.mark.parametrize("methods", [["each", "plain"], ["each", "aeach", "plain"]])
+async def test_methods_may_be_generators(container: Container, methods: list[str], slots: int) -> None:
+    spec: dict[str, Any] = {"methods": methods, "enter": ["load"], "exit": [], "parameters": []}
+    server = await start(container, METHODS, slots=slots, **spec)
+    seqs = list(range(1, 9))
+    names = {seq: methods[seq % (len(methods) - 1)] for seq in seqs}
+    for seq, name in names.items():
+        await server.send(frame(seq, name, 6000))
+    for seq in seqs:
+        assert await server.result(seq) == ("success", None)
+        assert server.items[seq] == list(range(6000))
+        assert (await server.frame(wire.OUTPUT, seq)).header()["items"] == 6000
+    assert await call(server, 99, "plain") == ("success", len(seqs))
+    assert "items" not in (await server.frame(wire.OUTPUT, 99)).header()
+    outcome, error = await call(server, 100, "each")
+    assert (outcome, "each(n)" in error["message"]) == ("user_error", True)
+
+
+async def test_a_cancel_closes_a_method_that_is_a_generator(container: Container, tmp_path: Path) -> None:
+    source = """
+class C:
+    def each(self, done):
+        try:
+            while True:
+                yield 1
+        finally:
+            open(done, "w").close()
+    async def other(self):
+        return 1
+"""
+    spec: dict[str, Any] = {"methods": ["each", "other"], "enter": [], "exit": [], "parameters": []}
+    server, done = await start(container, source, **spec), tmp_path / "done"
+    server.most = wire.ITEM_WINDOW
+    await server.send(frame(1, "each", str(done)))
+    await until(lambda: len(server.items.get(1, ())) == wire.ITEM_WINDOW, "that it waits")
+    await server.cancel(1)
+    assert (await server.result(1))[0] == "cancelled"
+    assert done.exists()
+    assert await call(server, 2, "other") == ("success", 1)

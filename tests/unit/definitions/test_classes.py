@@ -115,7 +115,7 @@ def test_a_class_that_has_what_is_named_is_right() -> None:
         ({"enter": ("load", "lode")}, "enter/1", "Did you mean load?"),
         ({"enter": ("warm",)}, "enter/0", "is called without arguments: give a default to times"),
         ({"exit": ("warm",)}, "exit/0", "is called without arguments"),
-        ({"methods": ("each",)}, "methods/0", "is a generator"),
+        ({"enter": ("each",)}, "enter/0", "is a generator; a hook is called once"),
         ({"methods": ("Inner",)}, "methods/0", "is a class, not a method"),
         ({"parameters": ["model", "depth"]}, "parameters/1/name", "__init__ takes no depth"),
         ({"parameters": ["width"]}, "parameters", "__init__ needs model, which parameters does not name"),
