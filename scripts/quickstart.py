@@ -1,5 +1,6 @@
 """A tour of Yurt in half a minute; run it with scripts/quickstart."""
 
+import argparse
 import json
 import os
 import shlex
@@ -9,12 +10,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from scripts.stack.plan import Plan
+from scripts.stack.ports import free_ports
+from scripts.stack.programs import Unobtainable, cache_folder
+from scripts.stack.stack import Failed, Stack
 
 ROOT = Path(__file__).resolve().parent.parent
 YURT = Path(sys.executable).with_name("yurt")
@@ -85,8 +91,11 @@ def shortened(line: str, most: int = 150) -> str:
 
 
 @contextmanager
-def server(home: Path) -> Iterator[tuple[str, str]]:
+def server(home: Path, *flags: str, environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """A server with a data directory of its own on a free port; gives its address and token.
+
+    Args:
+        environment: beside this process's own.
 
     Raises:
         SystemExit: it does not become ready.
@@ -99,7 +108,9 @@ def server(home: Path) -> Iterator[tuple[str, str]]:
     log = home / "server.log"
     places = ["--data-dir", str(home / "data"), "--run-dir", str(home / "run"), "--listen", f"127.0.0.1:{port}"]
     with log.open("wb") as output:
-        process = subprocess.Popen([YURT, "serve", *places], stdout=output, stderr=output, cwd=ROOT)
+        process = subprocess.Popen(
+            [YURT, "serve", *places, *flags], stdout=output, stderr=output, cwd=ROOT, env=os.environ | environment
+        )
     try:
         url = f"http://127.0.0.1:{port}"
         wait_ready(url, process, log)
@@ -111,6 +122,25 @@ def server(home: Path) -> Iterator[tuple[str, str]]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@contextmanager
+def cluster() -> Iterator[Stack]:
+    """A Nomad cluster of its own, with simulated GPUs.
+
+    Raises:
+        SystemExit: it cannot be started; the reason is printed.
+    """
+    with free_ports() as first_port:
+        # Short, because Nomad makes sockets deep in it, and their paths must fit 107 characters.
+        stack = Stack(Plan(Path(tempfile.mkdtemp(prefix="yurt-stack-")), first_port))
+        try:
+            stack.up(cache_folder())
+            yield stack
+        except (Failed, Unobtainable) as error:
+            sys.exit(f"quickstart: {error}")
+        finally:
+            stack.down()
 
 
 def wait_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -134,8 +164,22 @@ def wait_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     sys.exit(f"quickstart: the server did not start. Its log:\n{log.read_text()}")
 
 
-def tour(tour: Tour, pictures: Path) -> None:
-    """Show what there is."""
+def gpu_app(folder: Path) -> Path:
+    """An app whose function asks for a GPU."""
+    app = folder / "gpus"
+    app.mkdir()
+    (app / "yurt.toml").write_text('app = "gpus"\n\n[functions.mine]\nentrypoint = "main:mine"\ngpu = "H100"\n')
+    (app / "main.py").write_text('import os\n\n\ndef mine():\n    return os.environ["CUDA_VISIBLE_DEVICES"]\n')
+    return app
+
+
+def tour(tour: Tour, pictures: Path, *, gpus: bool) -> None:
+    """Show what there is.
+
+    Args:
+        pictures: a directory for what it writes.
+        gpus: whether there are some.
+    """
     tour.step("Deploy two apps: each is a folder with Python files and a yurt.toml")
     tour.yurt("deploy", "examples/text")
     tour.yurt("deploy", "examples/thumbs")
@@ -158,6 +202,12 @@ def tour(tour: Tour, pictures: Path) -> None:
     tour.step("The same over REST, without the command: a JSON body in, a JSON body out")
     rest_timings(tour)
 
+    if gpus:
+        tour.step("The cluster has GPUs (simulated); a function that asks for one is placed where it is free")
+        tour.yurt("capacity")
+        tour.yurt("deploy", str(gpu_app(pictures)))
+        tour.yurt("call", "gpus:mine")
+
     tour.step("What runs now, and what becomes of it: idle containers end by themselves")
     tour.yurt("containers")
 
@@ -177,12 +227,25 @@ def rest_timings(tour: Tour) -> None:
 
 def main() -> None:
     """Take the tour."""
+    parser = argparse.ArgumentParser(prog="scripts/quickstart", description="A tour of Yurt in half a minute.")
+    parser.add_argument("--nomad", action="store_true", help="on a Nomad cluster that is started for it; needs root")
+    nomad = parser.parse_args().nomad
     began = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="yurt-quickstart-") as home:
-        print("Yurt on the local engine: containers are processes of this machine, and not isolated from it.")
-        with server(Path(home)) as (url, token):
-            print(f"The server listens on {url}; it was ready after {time.perf_counter() - began:.2f} s.")
-            tour(Tour(url, token), Path(home))
+    with ExitStack() as kept:
+        home = Path(kept.enter_context(tempfile.TemporaryDirectory(prefix="yurt-quickstart-")))
+        flags: tuple[str, ...] = ()
+        environment: dict[str, str] = {}
+        if nomad:
+            stack = kept.enter_context(cluster())
+            flags, environment = ("--engine", "nomad"), stack.environment()
+            print(
+                f"Yurt on Nomad: containers are its allocations. Its UI is at {stack.plan.nomad_address}/ui meanwhile."
+            )
+        else:
+            print("Yurt on the local engine: containers are processes of this machine, and not isolated from it.")
+        url, token = kept.enter_context(server(home, *flags, environment=environment))
+        print(f"The server listens on {url}; it was ready after {time.perf_counter() - began:.2f} s.")
+        tour(Tour(url, token), home, gpus=nomad)
     print(f"\nAll of it took {time.perf_counter() - began:.1f} s; the server and its data are gone again. To go on:\n")
     print("  .venv/bin/yurt serve              # a server that stays, at http://127.0.0.1:7600, with /docs")
     print("  .venv/bin/yurt init hello         # a first app; then, in another terminal:")

@@ -1,8 +1,6 @@
 """A cluster of the real programs for tests."""
 
-import fcntl
 import os
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from scripts.stack.gpus import parse_gpus
-from scripts.stack.plan import PORTS, Plan
+from scripts.stack.plan import Plan
+from scripts.stack.ports import free_ports
 from scripts.stack.programs import CONSUL, NOMAD, cache_folder, found
 from scripts.stack.stack import Stack
 
-FIRST_PORTS = range(15000, 19900, PORTS)
 CACHE = cache_folder()
 """Read here: later a test does not see the developer's settings."""
 
@@ -33,32 +31,6 @@ def need_programs() -> None:
 
 
 @contextmanager
-def _ports() -> Iterator[int]:
-    """The first of ports in a row that nobody uses, nor another test until the end."""
-    for first in FIRST_PORTS:
-        with (Path(tempfile.gettempdir()) / f"yurt-ports-{first}.lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            if all(map(_free, range(first, first + PORTS))):
-                yield first
-                Path(lock.name).unlink()
-                return
-    pytest.fail(f"no {PORTS} ports in a row are free from {FIRST_PORTS.start} to {FIRST_PORTS.stop}")
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
-
-
-@contextmanager
 def a_stack(*nodes: str) -> Iterator[Stack]:
     """A stack with these GPUs in its nodes, gone at the end.
 
@@ -66,7 +38,7 @@ def a_stack(*nodes: str) -> Iterator[Stack]:
         nodes: one for each, as `scripts/hashistack --node` takes them.
     """
     need_programs()
-    with _ports() as first_port:
+    with free_ports() as first_port:
         # Short, because Nomad makes sockets deep in it, and their paths must fit 107 characters.
         home = Path(tempfile.mkdtemp(prefix="yurt-e2e-"))
         stack = Stack(Plan(home=home, first_port=first_port, nodes=tuple(map(parse_gpus, nodes))))

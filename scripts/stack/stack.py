@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import stat
 import sys
 import time
@@ -16,6 +15,7 @@ from scripts.stack.gpus import PLUGIN as GPU_SIM
 from scripts.stack.gpus import parse_gpus
 from scripts.stack.http import Refused, call
 from scripts.stack.plan import Node, Plan
+from scripts.stack.ports import is_free
 from scripts.stack.processes import Started, kill, spawn
 from scripts.stack.programs import CONSUL, NOMAD, obtain
 
@@ -203,14 +203,7 @@ class Stack:
             )
 
     def _check_ports(self) -> None:
-        taken = []
-        for port in self.plan.ports():
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind((configs.LOOPBACK, port))
-                except OSError:
-                    taken.append(str(port))
+        taken = [str(port) for port in self.plan.ports() if not is_free(port)]
         if taken:
             raise Failed(f"these ports are in use: {', '.join(taken)}. Choose others with --first-port")
 
