@@ -16,6 +16,7 @@ from jwt.algorithms import RSAAlgorithm
 
 from tests.fakes.nomad.cluster import Cluster, RefusedByNomad
 from tests.fakes.nomad.placing import Node
+from tests.fakes.nomad.rendering import parse_function
 from tests.fakes.nomad.shapes import Json, allocation_stub, job_stub
 
 RIGHTS = frozenset({"list-jobs", "read-job", "submit-job", "dispatch-job", "read-logs", "node:read"})
@@ -60,7 +61,7 @@ class NomadDouble:
         self,
         nodes: Iterable[Node] = (),
         tokens: dict[str, frozenset[str]] | None = None,
-        parse: Callable[[str, str], Json] | None = None,
+        parse: Callable[[str, str], Json] = parse_function,
     ) -> None:
         self.cluster = Cluster(nodes)
         self.knobs = Knobs()
@@ -249,8 +250,6 @@ class NomadDouble:
     async def _parse(self, request: web.Request) -> web.Response:
         self._need(request, "submit-job")
         body = await request.json()
-        if self.parse is None:
-            raise RefusedByNomad("this double parses no jobs")
         return web.json_response(self.parse(body["JobHCL"], body.get("Variables") or ""))
 
     async def _validate(self, request: web.Request) -> web.Response:
