@@ -42,6 +42,12 @@ variable "port" {
   description = "Of the REST API, on the node's address."
 }
 
+variable "gateway_port" {
+  type        = number
+  default     = 0
+  description = "Of the gateway for functions that answer HTTP, which gateway.nomad.hcl puts proxies before; 0 for none."
+}
+
 variable "nomad_address" {
   type        = string
   default     = "http://127.0.0.1:4646"
@@ -114,6 +120,14 @@ job "yurt" {
       port "api" {
         static = var.port
       }
+
+      dynamic "port" {
+        for_each = var.gateway_port == 0 ? [] : [var.gateway_port]
+        labels   = ["gateway"]
+        content {
+          static = port.value
+        }
+      }
     }
 
     service {
@@ -129,6 +143,20 @@ job "yurt" {
       }
     }
 
+    dynamic "service" {
+      for_each = var.gateway_port == 0 ? [] : ["yurt-gateway"]
+      content {
+        name = service.value
+        port = "gateway"
+
+        check {
+          type     = "tcp"
+          interval = "5s"
+          timeout  = "3s"
+        }
+      }
+    }
+
     task "server" {
       driver       = "raw_exec"
       user         = var.user
@@ -140,15 +168,18 @@ job "yurt" {
         args    = ["serve"]
       }
 
-      env = merge(var.environment, var.store == "" ? {} : { YURT_STORE = var.store }, {
-        YURT_ENGINE           = "nomad"
-        YURT_LISTEN           = "${NOMAD_ADDR_api}"
-        YURT_DATA_DIR         = var.data_dir
-        YURT_RUN_DIR          = "${NOMAD_TASK_DIR}/run"
-        YURT_NOMAD_ADDRESS    = var.nomad_address
-        YURT_NOMAD_NAMESPACE  = var.namespace
-        YURT_NOMAD_TOKEN_FILE = "${NOMAD_SECRETS_DIR}/nomad.token"
-        YURT_LOG_FORMAT       = "json"
+      env = merge(
+        var.environment,
+        var.store == "" ? {} : { YURT_STORE = var.store },
+        var.gateway_port == 0 ? {} : { YURT_GATEWAY_LISTEN = "${NOMAD_ADDR_gateway}" }, {
+          YURT_ENGINE                                      = "nomad"
+          YURT_LISTEN                                      = "${NOMAD_ADDR_api}"
+          YURT_DATA_DIR                                    = var.data_dir
+          YURT_RUN_DIR                                     = "${NOMAD_TASK_DIR}/run"
+          YURT_NOMAD_ADDRESS                               = var.nomad_address
+          YURT_NOMAD_NAMESPACE                             = var.namespace
+          YURT_NOMAD_TOKEN_FILE                            = "${NOMAD_SECRETS_DIR}/nomad.token"
+          YURT_LOG_FORMAT                                  = "json"
       })
 
       # A token in a file that Nomad keeps in memory; a new one restarts the server.

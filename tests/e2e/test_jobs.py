@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from scripts.stack.http import call
@@ -19,8 +21,10 @@ from scripts.stack.stack import ROOT, Stack
 from tests.acceptance.served import Served
 from tests.e2e.yurts import SOURCE, purge
 
-JOB = ROOT / "jobspecs" / "control-plane.nomad.hcl"
+JOBS = ROOT / "jobspecs"
 RUNS_S = 120
+NGINX = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
+NO_NGINX = "no nginx is installed (Debian: apt-get install nginx-light)"
 
 
 class Hosted:
@@ -46,7 +50,7 @@ class Hosted:
         assert ran.returncode == 0, ran.stdout + ran.stderr
         return ran.stdout
 
-    def run(self, **settings: str) -> None:
+    def run(self, gateway_port: int = 0, **settings: str) -> None:
         """Run the job, or a new version of it, until its checks pass."""
         own = self.stack.environment()
         kept = {name: own[name] for name in ("YURT_NOMAD_DRIVER", "YURT_NOMAD_PYTHON")}
@@ -55,11 +59,18 @@ class Hosted:
             "user": "root",  # who can reach this checkout, wherever it is
             "data_dir": str(self.served.data),
             "port": str(self.port),
+            "gateway_port": str(gateway_port),
             "nomad_address": self.stack.plan.nomad_address,
             "environment": json.dumps({**kept, **settings}),
         }
         self.nomad("var", "put", "-force", "nomad/jobs/yurt", f"token={self.stack.token()}")
-        self.nomad("job", "run", *(f"-var={name}={value}" for name, value in variables.items()), str(JOB))
+        self.run_job("control-plane.nomad.hcl", variables)
+
+    def run_job(self, name: str, variables: dict[str, str], *flags: str) -> None:
+        """Run one of Yurt's jobs, with its variables."""
+        self.nomad(
+            "job", "run", *flags, *(f"-var={name}={value}" for name, value in variables.items()), str(JOBS / name)
+        )
 
     async def ready(self) -> None:
         """Return once it answers."""
@@ -75,17 +86,23 @@ class Hosted:
 @pytest.fixture
 async def hosted(stack: Stack) -> AsyncIterator[Hosted]:
     """The server as a job, on the shared cluster."""
-    port = next(port for port in range(14000, 14900) if is_free(port))
+    port = free_port()
     place = Path(tempfile.mkdtemp(prefix="yurt-hosted-"))
     found = Hosted(stack, place, port)
     try:
         yield found
     finally:
         await found.served.close()
-        stack.nomad("DELETE", "/v1/job/yurt?purge=true")
+        for job in ("yurt", "yurt-gateway"):
+            stack.nomad("DELETE", f"/v1/job/{job}?purge=true")
         purge(stack)
         stack.nomad("DELETE", "/v1/var/nomad/jobs/yurt")
         shutil.rmtree(place)
+
+
+def free_port() -> int:
+    """One that nobody uses, and that is not given to anybody by chance."""
+    return next(port for port in random.sample(range(14000, 14900), 900) if is_free(port))
 
 
 def instances(stack: Stack) -> list[Any]:
@@ -94,9 +111,9 @@ def instances(stack: Stack) -> list[Any]:
     return found
 
 
-@pytest.mark.parametrize("name", ["control-plane.nomad.hcl"])
+@pytest.mark.parametrize("name", ["control-plane.nomad.hcl", "gateway.nomad.hcl"])
 def test_job_specifications_are_valid(hosted: Hosted, name: str) -> None:
-    assert "successful" in hosted.nomad("job", "validate", str(ROOT / "jobspecs" / name))
+    assert "successful" in hosted.nomad("job", "validate", str(JOBS / name))
 
 
 async def test_a_server_runs_on_the_cluster_that_it_uses_and_is_replaced_there(hosted: Hosted) -> None:
@@ -115,3 +132,30 @@ async def test_a_server_runs_on_the_cluster_that_it_uses_and_is_replaced_there(h
     ended = await hosted.served.ask("GET", f"/v1/function-calls/{spawned.json['call_id']}?wait=60")
     assert ended.json["result"]["number"] == 1
     assert len(instances(hosted.stack)) == 1
+
+
+async def test_requests_come_in_by_the_gateways_of_the_nodes(hosted: Hosted) -> None:
+    if NGINX is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(NO_NGINX)
+    port = free_port()
+    await asyncio.to_thread(hosted.run, free_port())
+    await hosted.ready()
+    variables = {"nginx": NGINX, "user": "root", "port": str(port)}
+    # Not waited for: the nodes of this cluster are one machine, where only one of them can have the port.
+    await asyncio.to_thread(hosted.run_job, "gateway.nomad.hcl", variables, "-detach")
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as http:
+
+        async def answers(status: int) -> str:
+            async with asyncio.timeout(RUNS_S):
+                while True:
+                    try:
+                        async with http.get(f"http://127.0.0.1:{port}/web/nothing/") as answer:
+                            if answer.status == status:
+                                return await answer.text()
+                    except aiohttp.ClientError:
+                        pass  # it does not listen yet
+                    await asyncio.sleep(0.1)
+
+        assert "There is no endpoint of this name" in await answers(404)
+        hosted.stack.nomad("DELETE", "/v1/job/yurt")
+        await answers(502)
