@@ -69,6 +69,7 @@ class FakeApi:
             ("PUT", "/v1/apps/{app}/functions", self.put_functions),
             ("PUT", "/v1/bundles/{sha256}", self.put_bundle),
             ("HEAD", "/v1/bundles/{sha256}", self.head_bundle),
+            ("GET", "/v1/functions/{function}", self.get_function),
             ("POST", "/v1/functions/{function}/invocations", self.invoke),
             ("POST", "/v1/functions/{function}/spawn", self.spawn),
             ("GET", "/v1/function-calls/{call}", self.get_call),
@@ -232,6 +233,13 @@ class FakeApi:
         ending = self.endings.get(address, {"status": "success", "result": body})
         self.calls[call_id] = {"call_id": call_id, "function_id": address, **ending}
         return self.calls[call_id]
+
+    async def get_function(self, request: web.Request) -> web.Response:
+        app, _, name = request.match_info["function"].partition(":")
+        found = self.functions.get(app, {}).get(name)
+        if found is None:
+            return problem(404, "not_found", f"There is no function {app}:{name}.")
+        return web.json_response(found)
 
     async def invoke(self, request: web.Request) -> web.StreamResponse:
         address = request.match_info["function"]
