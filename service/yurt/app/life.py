@@ -238,8 +238,13 @@ async def _drain(parts: Parts, again: asyncio.Event, *, grace_s: float) -> None:
     running = parts.heart.running
     log.info("stopping", running_inputs=running(), grace_s=grace_s)
     end = parts.clock.monotonic() + grace_s
-    while running() and parts.clock.monotonic() < end and not again.is_set():
+    while _busy(parts, running(), grace_s) and parts.clock.monotonic() < end and not again.is_set():
         await parts.clock.sleep(_LOOK_S)
+
+
+def _busy(parts: Parts, running: int, grace_s: float) -> int:
+    """What is waited for: inputs, and containers with something to do at their end."""
+    return running + parts.lives.part(grace_s) if grace_s else running
 
 
 async def _stop_engine(parts: Parts) -> None:

@@ -104,6 +104,11 @@ class LiveFunction:
         return queue_of(self.function_id, self.of_class.defaults_json if self.of_class is not None else None)
 
     @property
+    def exits(self) -> bool:
+        """Whether its containers have hooks to call when they end."""
+        return self.of_class is not None and bool(self.of_class.exit)
+
+    @property
     def is_family(self) -> bool:
         """Whether it stands for a class, of which each combination of parameters has containers, and it has none."""
         return self.of_class is not None and bool(self.of_class.parameters) and self.parameters_json is None

@@ -27,6 +27,9 @@ from yurt_runner import wire
 STOP_GRACE_S = 30.0
 """What exit hooks and running inputs get when their app is stopped, in seconds."""
 
+EXIT_LEAST_S = 5.0
+"""What exit hooks have at least, also where running inputs have used up the time of a drain, in seconds."""
+
 LAST_WORDS_S = 1.0
 """How long the last messages of a container that has ended may take to be read, in seconds."""
 
@@ -261,7 +264,7 @@ class Lives:
         if not member.ready:
             self.stop(pool, member, grace_s=min(grace, self.cancel_grace_s))
             return
-        self._end_by(member, grace + self.cancel_grace_s)
+        self._end_by(member, grace + self.cancel_grace_s + (EXIT_LEAST_S if member.function.exits else 0.0))
         if member.link is not None and not member.requests:
             member.link.send(wire.pack(wire.DRAIN, meta=wire.meta(grace_s=grace, reason=why)))
 
@@ -270,6 +273,13 @@ class Lives:
         if member.link is not None:
             frame = wire.pack(wire.DRAIN, meta=wire.meta(grace_s=self.drain_grace_s(member), reason="drained"))
             member.link.send(frame)
+
+    def part(self, grace_s: float) -> int:
+        """Let go of the containers that have exit hooks to call; returns how many of them have not ended."""
+        leaving = [(pool, member) for pool, member in self if member.function.exits]
+        for pool, member in leaving:
+            self.drain(pool, member, "the server stops", grace_s=grace_s if not member.stopping else None)
+        return len(leaving)
 
     def stop(self, pool: Pool, member: Member, *, grace_s: float) -> None:
         """Make a container end, through the engine, which is asked again if nothing comes of it."""

@@ -38,7 +38,7 @@ def complete(accepted: Accept, *, outcome: str = Outcome.SUCCESS, value: bytes |
     }
     return Complete(
         accepted.seq,
-        accepted.function_id,
+        more.pop("queue", accepted.function_id),
         accepted.caller,
         accepted.priority,
         outcome=outcome,

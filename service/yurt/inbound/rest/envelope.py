@@ -238,9 +238,7 @@ def _method(raw: msgspec.Raw) -> str | None:
 
 def _parameters(raw: msgspec.Raw) -> str | None:
     value = _value(raw)
-    if value is None or isinstance(value, dict):
-        return None
-    return "has a number that is too large" if bytes(raw)[:1] == b"{" else "must be an object of parameters by name"
+    return None if value is None or isinstance(value, dict) else "must be an object of parameters by name"
 
 
 _CHECKS: Mapping[str, Callable[[msgspec.Raw], str | None]] = {
