@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from tests.chaos.history import History, Limits, Request, Run, Sight
+from tests.chaos.history import KINDS, History, Limits, Request, Run, Sight
 
 CANCEL_MAY_TAKE_S = 45.0
 """From the answer of a cancel to the last moment at which its input may still begin: it was prefetched by a container
@@ -144,9 +144,27 @@ def slots_hold(history: History) -> Iterator[Violation]:
     redeployed = any(deed.name in {"redeploy", "stop app"} for deed in history.deeds)
     for function, runs in by_function.items():
         limits = history.limits[function]
-        allowed = (limits.max_containers + redeployed) * limits.slots
+        allowed = (limits.max_containers + redeployed) * limits.slots * limits.combinations
         if (most := _most_at_once(runs)) > allowed:
             yield Violation("slots hold", function, f"{most} runs at once, where {allowed} may be")
+
+
+def objects_stay(history: History) -> Iterator[Violation]:
+    """A container has one object of its class, made with what its calls asked for, and it forgets nothing."""
+    asked = {request.call_id: request.number for request in history.requests if request.accepted}
+    maps = {request.call_id for request in history.requests if request.verb == "map"}
+    by_container: dict[str, list[Run]] = defaultdict(list)
+    for run in history.runs:
+        if run.instance:
+            by_container[run.container_id].append(run)
+    for container_id, runs in by_container.items():
+        if len({(run.instance, run.kind) for run in runs}) > 1:
+            yield Violation("objects stay", container_id, f"several objects: {sorted({r.instance for r in runs})}")
+        if len({run.count for run in runs}) < len(runs):
+            yield Violation("objects stay", container_id, f"a state that was lost: {[r.count for r in runs]}")
+        for run in runs:
+            if run.call_id in asked and run.call_id not in maps and run.kind != asked[run.call_id] % KINDS:
+                yield Violation("objects stay", run.call_id, f"made with {run.kind}, of the number {run.number}")
 
 
 def _most_at_once(runs: Iterable[Run]) -> int:
@@ -288,6 +306,7 @@ LAWS: tuple[Law, ...] = (
     errors_are_of_runs,
     one_call_of_a_key,
     slots_hold,
+    objects_stay,
     retries_hold,
     delays_hold,
     cancelled_stays_away,

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from tests.chaos import maps
-from tests.chaos.history import Request
+from tests.chaos.history import KINDS, Request
 from tests.chaos.recorder import Asker, Recorder
 
 PAUSE_S = 0.12
@@ -23,7 +23,7 @@ NAMES = (
     *("chaos:quick",) * 5,
     *("chaos:slow",) * 3,
     *("chaos:together", "chaos:threads", "chaos:batch") * 2,
-    *("chaos:fails", "chaos:flaky", "passing:quick"),
+    *("chaos:fails", "chaos:flaky", "chaos:Tally", "chaos:Tally", "passing:quick"),
 )
 
 
@@ -71,6 +71,7 @@ class Client:
         delay_s, expires = DELAY_S if number % 13 == 0 else 0.0, number % 17 == 0
         body: dict[str, object] = {"args": [number], "priority": number % 5 - 2, "delay": delay_s}
         body |= {"queue_timeout": QUEUE_TIMEOUT_S} if expires else {}
+        body |= {"parameters": {"kind": number % KINDS}} if function == "chaos:Tally" else {}
         reply = await self._asker.ask(
             "POST",
             f"/v1/functions/{function}/{verb}",

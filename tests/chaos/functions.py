@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.history import Limits
+from tests.chaos.history import KINDS, Limits
 
 SOURCE = '''
 import asyncio, json, os, time, uuid
@@ -23,10 +23,10 @@ def note(**facts):
         os.close(handle)
 
 
-def begin(name, number, at):
+def begin(name, number, at, **more):
     run, container = uuid.uuid4().hex, os.environ["YURT_CONTAINER_ID"]
     note(event="begin", run=run, function="{app}:" + name, number=number, call_id=at.call_id, input_id=at.input_id,
-         attempt=at.attempt, container_id=container, begun_at=time.monotonic())
+         attempt=at.attempt, container_id=container, begun_at=time.monotonic(), **more)
     return {{"double": number * 2, "run": run, "attempt": at.attempt, "container_id": container}}
 
 
@@ -35,9 +35,9 @@ def end(result, raised=False):
     return result
 
 
-def recorded(name, number, body):
+def recorded(name, number, body, **more):
     at = current()
-    result = begin(name, number, at)
+    result = begin(name, number, at, **more)
     try:
         body(at.attempt)
     except ValueError:
@@ -97,6 +97,21 @@ def batch(numbers):
     return results
 
 
+class Tally:
+    """Counts its calls; each combination of parameters has objects of its own."""
+
+    def load(self):
+        self.name, self.calls = uuid.uuid4().hex, 0
+
+    def count(self, number):
+        self.calls += 1
+        return recorded("Tally", number, lambda attempt: time.sleep(number % 5 * 0.02),
+                        instance=self.name, kind=self.kind, count=self.calls)
+
+    def close(self):
+        time.sleep(0.05)
+
+
 EDITION = {edition}
 '''
 
@@ -108,6 +123,7 @@ LIMITS: Mapping[str, Limits] = {
     "chaos:together": Limits(2, slots=4),
     "chaos:threads": Limits(2, slots=3),
     "chaos:batch": Limits(2, slots=8, max_retries=2),
+    "chaos:Tally": Limits(1, combinations=KINDS),
     "passing:quick": Limits(1),
 }
 """What is deployed. `passing` is an app that the nemesis stops and deploys again."""
@@ -116,8 +132,15 @@ _KEYS: Mapping[str, Mapping[str, object]] = {
     "chaos:together": {"concurrency": {"max_inputs": 4, "target_inputs": 2}},
     "chaos:threads": {"concurrency": {"max_inputs": 3}},
     "chaos:batch": {"concurrency": {"max_inputs": 2}, "batching": {"max_batch_size": 4, "wait_ms": 100}},
+    "chaos:Tally": {
+        "kind": "class",
+        "methods": ["count"],
+        "enter": ["load"],
+        "exit": ["close"],
+        "parameters": [{"name": "kind", "type": "int", "default": 0}],
+    },
 }
-"""What makes their slots."""
+"""What makes their slots, and the class."""
 
 
 def definitions(app: str, records: Path, edition: int) -> dict[str, Any]:

@@ -8,6 +8,9 @@ from typing import Any
 
 TERMINAL = frozenset({"success", "failure", "terminated"})
 
+KINDS = 3
+"""Combinations of parameters of the class that is called."""
+
 NEVER_CHANGES = ("status", "result", "error", "num_inputs", "counts", "attempts", "started_at", "finished_at")
 """What a call that has ended shows to everybody, always."""
 
@@ -22,6 +25,7 @@ class Run:
         number: the argument, which tells the input.
         ended_at: None if it never came to its end: killed, or raised from outside.
         raised: the function raised an error of its own at the end.
+        instance, kind, count: of a class: which object it was, what that was made with, and its how many-th run.
     """
 
     run: str
@@ -34,6 +38,9 @@ class Run:
     begun_at: float
     ended_at: float | None = None
     raised: bool = False
+    instance: str = ""
+    kind: int = -1
+    count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +133,12 @@ class Deed:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a function may use at most."""
+    """What a function may use at most; of a class `max_containers` is for each of its combinations of parameters."""
 
     max_containers: int
     slots: int = 1
     max_retries: int = 0
+    combinations: int = 1
 
 
 @dataclass(frozen=True, slots=True)

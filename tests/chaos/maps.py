@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from tests.chaos.history import MapEnd, Request
+from tests.chaos.history import KINDS, MapEnd, Request
 from tests.chaos.recorder import CUT, Asker, Recorder
 
 SIZES = (1, 3, 10, 40, 120)
-FUNCTIONS = ("chaos:quick",) * 5 + ("chaos:fails", "chaos:flaky", "chaos:batch", "chaos:together")
+FUNCTIONS = ("chaos:quick",) * 5 + ("chaos:fails", "chaos:flaky", "chaos:batch", "chaos:together", "chaos:Tally")
 LINES_AT_ONCE = 10
 
 
@@ -47,7 +47,8 @@ class Plan:
     def path(self) -> str:
         """Where it is sent."""
         query = f"order_outputs={self.ordered}&return_exceptions={self.exceptions}".lower()
-        return f"/v1/functions/{self.function}/map?{query}"
+        parameters = f"&parameters.kind={self.first % KINDS}" if self.function == "chaos:Tally" else ""
+        return f"/v1/functions/{self.function}/map?{query}{parameters}"
 
     @property
     def whole(self) -> bool:

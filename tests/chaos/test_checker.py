@@ -55,6 +55,9 @@ def with_requests(*requests: Request) -> Callable[[History], History]:
     return lambda good: dataclasses.replace(good, requests=(*good.requests, *requests))
 
 
+TALLY = dataclasses.replace(
+    QUICK, run="t1", container_id="co-9", begun_at=40, ended_at=41, instance="o1", kind=1, count=1
+)
 FLAKY = dataclasses.replace(QUICK, function="chaos:flaky", raised=True, input_id="in-5", call_id="fc-5")
 ERROR = {"outcome": "user_error", "attempt": 2, "input_id": "in-7"}
 
@@ -97,6 +100,15 @@ BROKEN: dict[str, tuple[str, Callable[[History], History]]] = {
         "slots hold",
         with_runs(dataclasses.replace(QUICK, run="r3", container_id="co-2", begun_at=10.5)),
     ),
+    "two objects in a container": (
+        "objects stay",
+        with_runs(TALLY, dataclasses.replace(TALLY, run="t2", instance="o2", count=2, begun_at=41, ended_at=42)),
+    ),
+    "an object that forgot": (
+        "objects stay",
+        with_runs(TALLY, dataclasses.replace(TALLY, run="t2", begun_at=41, ended_at=42)),
+    ),
+    "an object of other parameters": ("objects stay", with_runs(dataclasses.replace(TALLY, kind=2))),
     "too many retries": (
         "retries hold",
         with_runs(

@@ -577,10 +577,7 @@ class Heart:
         wanted = asked if pools is None else list(pools)
         for pool in wanted:
             self._scale(pool)
-        self.families.tidy(wanted, self._open_queues, self._clock.monotonic())
-
-    def _open_queues(self) -> set[str]:
-        return {item.queue for item in self.inputs.values()}
+        self.families.tidy(wanted, lambda: {item.queue for item in self.inputs.values()}, self._clock.monotonic())
 
     def _scale(self, pool: Pool) -> None:
         if pool.retired_by is not None:
