@@ -17,6 +17,8 @@ from yurt_runner.load import EntrypointError, is_async, is_generator
 from yurt_runner.wire import Frame
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
     from yurt_runner.class_threads import Threads
     from yurt_runner.yields import Yields
 
@@ -51,6 +53,7 @@ class Instance:
         self.methods = {name: self._bound("methods", name) for name in asked["methods"]}
         self._enter = [self._bound("enter", name) for name in asked.get("enter") or []]
         self._exit = [self._bound("exit", name) for name in asked.get("exit") or []]
+        self._loop: Optional[AbstractEventLoop] = None
 
     @property
     def is_async(self) -> bool:
@@ -75,6 +78,16 @@ class Instance:
             raise EntrypointError(f"{key}: {self._name}.{name} is a generator: a hook is called once, and returns.")
         method: Method = found
         return method
+
+    def call(self, hook: Method) -> Any:
+        """Call a hook where no event loop runs: coroutine functions share one of their own."""
+        if not is_async(hook):
+            return hook()
+        import asyncio
+
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        return self._loop.run_until_complete(hook())
 
     def enter(self, call: Call) -> None:
         """Call the hooks that make it ready.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from typing import Any, Callable, Optional, Tuple
+from typing import Optional, Tuple
 
 from yurt_runner import context
 from yurt_runner.attempt import Result, Terms, Work, failure, interrupted, interruption
@@ -32,11 +32,6 @@ class SyncWorker:
             frame = self._inbox.permitted()
             if frame:
                 self._serve(frame, pid)
-
-    @staticmethod
-    def call(hook: Callable[[], Any]) -> Any:
-        """Call a hook of a class, where nothing else runs."""
-        return hook()
 
     def _serve(self, frame: Frame, pid: int) -> None:
         page, since = self._links.page, time.monotonic()

@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 import time
-from typing import Any, Callable, List, Optional, Tuple
+from typing import List, Optional, Tuple
 
 from yurt_runner import context
 from yurt_runner.attempt import Result, Terms, Work, failure, interrupted, interruption
@@ -111,11 +111,6 @@ class ThreadWorker:
         self._start_lane()
         while ours.recv(64):
             self._interrupt()
-
-    @staticmethod
-    def call(hook: Callable[[], Any]) -> Any:
-        """Call a hook of a class, where nothing else runs."""
-        return hook()
 
     def _interrupt(self) -> None:
         with self._asking:

@@ -53,9 +53,9 @@ def main(links: Links) -> int:
         function, instance = load_of(welcome, source)
         terms = Terms(function, source, float(welcome.get("timeout_s", 300)), memory_mib)
         work = new_work(terms, links, welcome, instance)
-        worker = new_worker(links, permitted(inbox, welcome), printing, terms, work)
+        worker: Any = new_worker(links, permitted(inbox, welcome), printing, terms, work)
         if instance is not None:
-            instance.enter(worker.call)
+            instance.enter(worker.call if work.is_async else instance.call)
     except BaseException as error:  # noqa: BLE001 - whatever the import raises, SystemExit too, is its result
         printing.end(0, 0)
         links.sock.sendall(_failed(error, source, memory_mib, welcome.get("interpreter_hint", "--python")))
@@ -156,7 +156,7 @@ def serve_and_leave(links: Links, worker: Any, work: Work, instance: Instance, s
         leave_at_term(links)
     with suppress(Leave):
         worker.run()
-    instance.exit(worker.call, source)
+    instance.exit(worker.call if work.is_async else instance.call, source)
 
 
 def set_environment(welcome: Dict[str, Any]) -> None:

@@ -168,11 +168,12 @@ class SourceTree:
                 f"{entrypoint} is a class, not an app: name the object, or with factory a function that returns it"
             )
 
-    def check_class(self, entrypoint: str, spec: ClassSpec, *, scheduled: bool) -> list[SourceError]:
+    def check_class(self, entrypoint: str, spec: ClassSpec, *, scheduled: bool, batched: bool) -> list[SourceError]:
         """What speaks against serving `module:name` as a class.
 
         Args:
             scheduled: it is called without arguments.
+            batched: its method is called with lists.
 
         Raises:
             SourceError: it is not there.
@@ -182,7 +183,12 @@ class SourceTree:
             return []
         if binding.body is None:
             return [SourceError(f"{entrypoint} is a function, not a class: leave kind out", key="kind")]
-        return list(class_problems(entrypoint, binding.body, spec, scheduled=scheduled))
+        found = list(class_problems(entrypoint, binding.body, spec, scheduled=scheduled))
+        method = binding.body.bindings.get(spec.methods[0]) if batched else None
+        if method is not None and method.shape is Shape.FUNCTION:
+            problem = _batch_problem(method, method.takes - 1)  # the object itself is no list
+            found += [SourceError(f"{entrypoint}.{spec.methods[0]} {problem}", key="batching")] if problem else []
+        return found
 
     def generators(self, entrypoint: str, spec: ClassSpec) -> list[str]:
         """Those methods of a class that are known to be generators.
@@ -226,15 +232,8 @@ class SourceTree:
         binding = self._binding(entrypoint)
         if binding is None or binding.shape not in {Shape.FUNCTION, Shape.GENERATOR}:
             return
-        if binding.shape is Shape.GENERATOR:
-            problem = "is a generator; a batched function returns a list"
-        elif binding.unnamed:
-            problem = f"takes {_listed([*binding.unnamed])}; a batched function must name each of its arguments"
-        elif not binding.takes:
-            problem = "takes no argument; a batched function takes one list for each of its arguments"
-        else:
-            return
-        raise SourceError(f"{entrypoint} {problem}", key="batching")
+        if (problem := _batch_problem(binding, binding.takes)) is not None:
+            raise SourceError(f"{entrypoint} {problem}", key="batching")
 
     def _module(self, entrypoint: str) -> Module | None:
         """The parsed module of the entrypoint, or None where it cannot be read as text."""
@@ -338,6 +337,15 @@ def _body(found: ast.ClassDef) -> Body:
     plain = all(isinstance(base, ast.Name) and base.id == "object" for base in found.bases)
     indirect = any(isinstance(node, ast.Name) and node.id in _INDIRECT for node in ast.walk(found))
     return Body(bindings, not plain or bool(found.keywords) or "__getattr__" in bindings or indirect)
+
+
+def _batch_problem(binding: Binding, takes: int) -> str | None:
+    """Why a function that names so many arguments cannot take each as a list, or None."""
+    if binding.shape is Shape.GENERATOR:
+        return "is a generator; a batched function returns a list"
+    if binding.unnamed:
+        return f"takes {_listed([*binding.unnamed])}; a batched function must name each of its arguments"
+    return None if takes > 0 else "takes no argument; a batched function takes one list for each of its arguments"
 
 
 def class_problems(entrypoint: str, body: Body, spec: ClassSpec, *, scheduled: bool) -> Iterator[SourceError]:

@@ -435,7 +435,8 @@ def _check_match(app: App, name: str, current: Function | None, if_match: Collec
 def _check_entrypoint(tree: SourceTree, definition: FunctionDefinition) -> None:
     entrypoint, kind = definition.entrypoint, definition.kind
     if (spec := definition.of_class) is not None:
-        errors = tree.check_class(entrypoint, spec, scheduled=definition.schedule is not None)
+        scheduled, batched = definition.schedule is not None, definition.batching is not None
+        errors = tree.check_class(entrypoint, spec, scheduled=scheduled, batched=batched)
         if errors:
             raise SourceErrors(errors)
         for name in tree.generators(entrypoint, spec):

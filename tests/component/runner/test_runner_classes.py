@@ -272,3 +272,17 @@ async def test_plain_methods_run_at_once_in_threads(container: Container, tmp_pa
     await server.drain()
     await server.line(lambda line: line[2] == "closing at 1")
     assert (await container.ended())[0] == 0
+
+
+async def test_a_method_may_be_batched_and_its_hooks_be_coroutines(container: Container) -> None:
+    source = "import asyncio\nclass C:\n    async def load(self): self.loop = asyncio.get_running_loop()\n"
+    source += "    def twice(self, n): return [one * 2 for one in n]\n"
+    source += "    async def close(self): print('closed', asyncio.get_running_loop() is self.loop)"
+    batching = {"batching": {"max_batch_size": 2, "wait_ms": 60_000}}
+    server = await start(container, source, methods=["twice"], enter=["load"], welcome=batching)
+    one, two = frame(1, "twice", 4), frame(2, "twice", 5)
+    await server.send(wire.with_more(one), two)
+    assert [await server.result(seq) for seq in (1, 2)] == [("success", 8), ("success", 10)]
+    await server.drain()
+    await server.line(lambda line: line[2] == "closed True")
+    assert (await container.ended())[0] == 0

@@ -95,12 +95,14 @@ def f(): pass
 """
 
 
-def problems(source: str = SOURCE, entrypoint: str = "main:Model", *, scheduled: bool = False, **spec: Any) -> Any:
+def problems(
+    source: str = SOURCE, entrypoint: str = "main:Model", *, scheduled: bool = False, batched: bool = False, **spec: Any
+) -> Any:
     files = {"main.py": source.encode()}
     tree = SourceTree({path: len(data) for path, data in files.items()}, files.__getitem__)
     named = [Parameter(**one(name=name)) for name in spec.pop("parameters", ["model"])]
     found = tree.check_class(entrypoint, ClassSpec(**{"methods": ("run",), "parameters": tuple(named)} | spec),
-                             scheduled=scheduled)  # fmt: skip
+                             scheduled=scheduled, batched=batched)  # fmt: skip
     return {"/".join(map(str, error.key)): error.message for error in found}
 
 
@@ -120,6 +122,7 @@ def test_a_class_that_has_what_is_named_is_right() -> None:
         ({"parameters": ["model", "depth"]}, "parameters/1/name", "__init__ takes no depth"),
         ({"parameters": ["width"]}, "parameters", "__init__ needs model, which parameters does not name"),
         ({"entrypoint": "main:f"}, "kind", "is a function, not a class"),
+        ({"batched": True, "methods": ("size",)}, "batching", "Model.size takes no argument; a batched function takes"),
         ({"scheduled": True}, "schedule", "must do without arguments: give a default to text"),
     ],
 )
