@@ -207,3 +207,29 @@ async def test_a_redrive_is_for_the_same_method_and_parameters(server: Served) -
     answer = await server.ask("POST", f"/v1/function-calls/{failed['call_id']}/redrive")
     assert answer.status == 202, answer.text
     assert (answer.json["method"], answer.json["parameters"]["name"]) == ("add", "large")
+
+
+async def test_a_schedule_calls_the_method_with_the_defaults(server: Served) -> None:
+    schedule = {"period": {"years": 1}, "overlap": "skip"}
+    await deploy(server, "timed", methods=["add"], schedule=schedule)
+    (made,) = (await server.ask("GET", "/v1/schedules?function_id=timed:Counter")).json["data"]
+    run = await server.ask("POST", f"/v1/schedules/{made['schedule_id']}/run")
+    assert run.status == 202, run.text
+    call = (await server.ask("GET", f"/v1/function-calls/{run.json['call_id']}?wait=30")).json
+    assert (call["kind"], call["method"], call["result"][:2]) == ("schedule", "add", ["small", 1])
+
+
+async def test_an_override_is_for_all_combinations(server: Served) -> None:
+    await deploy(server, "paused")
+    path = "/v1/functions/paused:Counter"
+    assert (await server.ask("PATCH", f"{path}/autoscaler", {"max_containers": 0})).status == 200
+    calls = [
+        (await server.ask("POST", f"{path}/spawn", {"method": "add", "parameters": {"name": name}})).json
+        for name in ("small", "large")
+    ]
+    assert [call["pending_reason"]["code"] for call in calls] == ["paused", "paused"]
+    assert (await server.ask("POST", f"{path}/cancel-pending")).json == {"cancelled": 2}
+    needy = [{"name": "name", "type": "str"}]
+    await deploy(server, "paused", parameters=needy, enter=[], exit=[])
+    refused = await server.ask("PATCH", f"{path}/autoscaler", {"min_containers": 1})
+    assert (refused.status, refused.json["errors"][0]["pointer"]) == (422, "/min_containers")
