@@ -110,8 +110,16 @@ class LiveFunction:
 
     @property
     def is_family(self) -> bool:
-        """Whether it stands for a class, of which each combination of parameters has containers, and it has none."""
+        """Whether it stands for a class, of which each combination of parameters has containers.
+
+        Itself it has some only for calls of a revision that had no parameters yet.
+        """
         return self.of_class is not None and bool(self.of_class.parameters) and self.parameters_json is None
+
+    @property
+    def own_scaling(self) -> Scaling:
+        """That of the pool of this function itself; what a class keeps warm is kept in the pool of its defaults."""
+        return replace(self.scaling, min_containers=0) if self.is_family else self.scaling
 
     def of(self, parameters_json: str | None) -> "LiveFunction":
         """The same for the pool of these parameters. The floor is for the pool of calls that give none."""

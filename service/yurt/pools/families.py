@@ -15,9 +15,9 @@ Family: TypeAlias = dict[str, Pool]
 class Families:
     """Finds the pools of a function, and makes those of combinations of parameters.
 
-    The pool of the function itself is there as long as the function is; of a class with parameters it stands for the
-    class, and has neither inputs nor containers. Each of the others is made with the first call, container or stored
-    input that needs it, and forgotten once nothing is left of it.
+    The pool of the function itself is there as long as the function is. Of a class with parameters it stands for the
+    class, and has inputs and containers only for calls that were made before it had any. Each of the others is made by
+    the first call, container or stored input that needs it, and forgotten once nothing is left of it.
 
     Args:
         pools: all of them, by queue.

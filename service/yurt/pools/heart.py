@@ -584,7 +584,7 @@ class Heart:
             if not pool.members:
                 self.families.drop(pool)
             return
-        if self._closed or pool.live.is_family:
+        if self._closed:
             return
         scale(pool, self.lives, self._clock.monotonic())
 

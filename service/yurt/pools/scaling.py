@@ -45,7 +45,7 @@ def rescale(pool: Pool, scaling: Scaling) -> None:
 def scale(pool: Pool, lives: Lives, now: float) -> None:
     """Decide for the pool, and do it: drain, start, let an older revision go."""
     sample = sample_of(pool, now)
-    decision = autoscale(sample, pool.live.scaling)
+    decision = autoscale(sample, pool.live.own_scaling)
     pool.desired, pool.capped = decision.desired, decision.capped
     _drain(pool, lives, decision)
     if sample.upgrading:

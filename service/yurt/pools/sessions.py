@@ -326,7 +326,7 @@ def _of_class(function: LiveFunction) -> dict[str, object]:
     spec = function.of_class
     if spec is None:
         return {}
-    given = msgspec.json.decode(function.parameters_json or "{}", type=dict[str, object])
+    given = msgspec.json.decode(function.parameters_json or spec.defaults_json or "{}", type=dict[str, object])
     kinds = {one.name: one.type for one in spec.parameters}
     parameters = [(name, kinds.get(name, "str"), value) for name, value in given.items()]
     return {"class": {"methods": spec.methods, "enter": spec.enter, "exit": spec.exit, "parameters": parameters}}

@@ -65,7 +65,7 @@ def function_stats(heart: Heart, clock: Clock, function_id: str, revision: int) 
         return FunctionStats(function_id, revision, now, 0, 0, 0, None, 0, 0, 0, 0, 0, None, summary, ())
     live = found[0].live
     several = live.is_family
-    pools = found[1:] if several else found
+    pools = found[1:] if several and not (found[0].members or len(found[0].queue)) else found
     samples = [sample_of(pool, mono) for pool in pools]
     limits = (_limited_by(pool, now) for pool in pools)
     waiting = [since for pool in pools if (since := pool.queue.oldest()) is not None]

@@ -313,6 +313,20 @@ async def test_the_first_defaults_hold_for_what_was_accepted_with_them(rig: Rig)
     assert (models(rig), [frame.seq for frame in box.inputs]) == (["small"], [item.seq])
 
 
+async def test_what_waits_when_a_class_gets_parameters_runs_with_their_defaults(rig: Rig) -> None:
+    await rig.deploy(of_class=ClassSpec(("run",)), max_containers=0)
+    item = await rig.call(target=Target(0, "fu-1", "run"))
+    pool = await deploy(rig, 2, min_containers=1)
+    await rig.scale()
+    boxes = [await rig.boot(at) for at in range(len(rig.engine.started))]
+    welcomes = [json.loads(box.talk.of(wire.WELCOME)[0].meta) for box in boxes]
+    assert [one["class"]["parameters"] for one in welcomes] == [[["model", "str", "small"]]] * 2
+    (box,) = [box for box in boxes if box.inputs]
+    assert box.pool is pool, "the other one is kept warm for calls to come"
+    box.answer(box.inputs[0])
+    assert (await rig.result(item)).outcome == "success"
+
+
 # ------------------------------------------------------------------ maps
 
 
