@@ -109,14 +109,6 @@ async def test_every_wrong_field_is_named_with_the_nearest_right_word(server: Se
     assert "Did you mean memory?" in found["/memry"]
 
 
-async def test_what_comes_later_is_never_ignored(server: Served) -> None:
-    await server.deploy("later", WORK["main.py"], "work")
-    methods = await server.ask("PUT", "/v1/apps/later/functions/other", {**PLAIN, "methods": ["embed"]})
-    assert [one["pointer"] for one in problem(methods, 422, "not_supported")["errors"]] == ["/methods"]
-    spawn = await server.ask("POST", "/v1/functions/later:work/spawn", {"args": [], "method": "embed"})
-    assert [one["pointer"] for one in problem(spawn, 422, "not_supported")["errors"]] == ["/method"]
-
-
 @pytest.mark.parametrize("metadata", [{"a\0": "b"}, {"a": "\0"}])
 async def test_text_that_not_every_store_can_hold(server: Served, metadata: dict[str, str]) -> None:
     await server.deploy("texts", WORK["main.py"], "work")

@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from yurt.domain import gpu, later, requirements, sharing
+from yurt.domain import gpu, requirements, sharing
 from yurt.domain.bundle import path_problem, tree_problem
 from yurt.domain.classes import ClassSpec, Names, Parameters, class_errors
 from yurt.domain.errors import FieldError, Invalid, NotSupported
@@ -358,7 +358,8 @@ class FunctionDefinition(_Strict):
         return ClassSpec(tuple(self.methods), tuple(self.enter), tuple(self.exit), tuple(self.parameters))
 
 
-_KEYS = tuple(dict.fromkeys((*FunctionDefinition.model_fields, *later.LATER)))
+_CALL_OPTIONS = ("priority", "delay", "queue_timeout", "callback_url", "metadata")
+"""What belongs beside a call's arguments, and is easily taken for a key of a definition."""
 
 
 def parse_definition(value: object, *, at: tuple[str | int, ...] = (), default_max: int = 10) -> FunctionDefinition:
@@ -370,8 +371,7 @@ def parse_definition(value: object, *, at: tuple[str | int, ...] = (), default_m
         default_max: the server's `max_containers`, for definitions that name none.
 
     Raises:
-        NotSupported: all that is wrong with it is that it asks for features this server does not have.
-        Invalid: anything else; its errors name every bad field at once.
+        Invalid: its errors name every bad field at once.
     """
     found = check_definition(value, at=at, default_max=default_max)
     if isinstance(found, FunctionDefinition):
@@ -387,13 +387,9 @@ def check_definition(
     problem = problem or _text_problem(value)
     if problem or not isinstance(value, dict):
         return [FieldError(pointer(*at), problem or "")]
-    errors = [_unknown(key, at) for key in value if key not in _KEYS]
-    refused = later.refuse_later(value, at)
-    errors += refused
+    errors = [_unknown(key, at) for key in value if key not in FunctionDefinition.model_fields]
     try:
-        later_ones = {one.pointer for one in refused}
-        known = {key: value[key] for key in _model_keys(value) if pointer(*at, key) not in later_ones}
-        definition = FunctionDefinition.model_validate(known)
+        definition = FunctionDefinition.model_validate({key: value[key] for key in _model_keys(value)})
     except ValidationError as error:
         return errors + field_errors(error, FunctionDefinition, at) + _crossed(value, at, default_max)
     errors += _crossed(value, at, default_max)
@@ -422,7 +418,6 @@ def refusal(errors: Sequence[FieldError]) -> Invalid:
 def definition_schema() -> dict[str, Any]:
     """JSON Schema of what `parse_definition` accepts, without references out of itself."""
     schema = FunctionDefinition.model_json_schema()
-    schema["properties"] |= {key: dict(one.schema) for key, one in later.LATER.items()}
     definitions = schema.pop("$defs")
     source = definitions["Source"]["properties"]
     schema["properties"]["parameters"]["items"] = definitions["Parameter"]
@@ -444,8 +439,8 @@ def changed_keys(one: FunctionDefinition, other: FunctionDefinition) -> list[str
 
 
 def _unknown(key: str, at: tuple[str | int, ...]) -> FieldError:
-    hint = did_you_mean(key, _KEYS)
-    if key in later.CALL_OPTIONS:
+    hint = did_you_mean(key, FunctionDefinition.model_fields)
+    if key in _CALL_OPTIONS:
         hint = " It is an option of a call: send it beside args and kwargs."
     return FieldError(pointer(*at, key), f"unknown key {shown(key)}.{hint}", "unknown_key")
 

@@ -4,7 +4,7 @@
     ├── Malformed                 the request cannot be read
     │   └── UnsupportedMediaType
     ├── Invalid                   it was read, and breaks a rule (one FieldError each)
-    │   └── NotSupported          a known key whose feature this server does not have yet
+    │   └── NotSupported          what this server knows of, and cannot do as it runs
     ├── Unauthenticated, Forbidden
     ├── NotFound, CallExpired
     ├── AlreadyExists, RevisionMoved, AppStopped, NotCallable, NotEphemeral, NotCancellable, NotRedrivable, InUse

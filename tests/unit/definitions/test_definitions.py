@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yurt.domain.definitions import FunctionDefinition, changed_keys, definition_schema, parse_definition
-from yurt.domain.errors import Invalid, NotSupported
-from yurt.domain.later import LATER
+from yurt.domain.errors import Invalid
 from yurt.domain.retry import RetryPolicy
 
 PLAIN: dict[str, object] = {"entrypoint": "main:resize"}
@@ -192,25 +191,6 @@ def test_min_above_max_is_refused_with_either_maximum() -> None:
     assert parse_definition(PLAIN | {"min_containers": 11}, default_max=20).min_containers == 11
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("callback", {"url": "https://example.org"}),
-    ],
-)
-def test_a_feature_of_later_is_refused_and_never_ignored(key: str, value: object) -> None:
-    with pytest.raises(NotSupported) as caught:
-        parse_definition(PLAIN | {key: value})
-    assert [(error.pointer, error.code) for error in caught.value.errors] == [(f"/{key}", "not_supported")]
-    assert f"leave {key} out" in caught.value.errors[0].message
-
-
-@pytest.mark.parametrize("key", LATER)
-def test_what_asks_for_nothing_is_accepted(key: str) -> None:
-    for value in LATER[key].accepted[:1]:
-        assert parse_definition(PLAIN | {key: value}) == parse_definition(PLAIN)
-
-
 def test_every_wrong_requirement_is_named() -> None:
     wrong = refused(PLAIN | {"requirements": ["pillow", "-r x", 3, "two words"]})
     assert list(wrong) == ["/requirements/1", "/requirements/2", "/requirements/3"]
@@ -241,12 +221,6 @@ def test_an_unknown_kind_is_invalid_rather_than_not_supported() -> None:
     }
 
 
-def test_it_is_not_supported_only_when_nothing_else_is_wrong() -> None:
-    with pytest.raises(Invalid) as caught:
-        parse_definition(PLAIN | {"methods": ["embed"], "memory": 1})
-    assert not isinstance(caught.value, NotSupported)
-
-
 @pytest.mark.parametrize(
     "value", [None, 3, "x", [], {"entrypoint": "\ud800:f"}, {"cpu": float("inf")}, {"env": {"\udfff": ""}}]
 )
@@ -268,7 +242,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
-KEYS = st.sampled_from([*FunctionDefinition.model_fields, *LATER, "other"])
+KEYS = st.sampled_from([*FunctionDefinition.model_fields, "other"])
 
 
 @given(st.dictionaries(KEYS, JSON, max_size=6) | JSON)
@@ -286,6 +260,6 @@ def test_anything_is_either_read_or_refused_with_pointers(value: object) -> None
 
 def test_the_schema_has_every_key_and_no_reference() -> None:
     schema = definition_schema()
-    assert set(schema["properties"]) == {*FunctionDefinition.model_fields, *LATER}
+    assert set(schema["properties"]) == {*FunctionDefinition.model_fields}
     assert "$ref" not in str(schema)
     assert schema["additionalProperties"] is False
