@@ -79,10 +79,10 @@ async def call(
     save_to: Path | None,
     as_json: bool,
 ) -> None:
-    """Call a function, or a method of a class as APP:CLASS.METHOD, and print its result.
+    """Call a function and print its result.
 
-    The result alone goes to stdout, and each item of a generator as it comes; logs, and what the call waits for, to
-    stderr.
+    A method of a class is called as APP:CLASS.METHOD. The result alone goes to stdout, and each item of a generator as
+    it comes; logs, and what the call waits for, to stderr.
     """
     body = _body(arguments)
     target = await find_target(client, function, parameters)

@@ -43,10 +43,10 @@ async def map_(
     keep_going: bool,
     as_json: bool,
 ) -> None:
-    """Call a function, or a method of a class as APP:CLASS.METHOD, with every line of a file, and print the results.
+    """Call a function with every line of a file, and print the results.
 
-    With --json each line is a whole answer, with index and status. Interrupting it does not cancel the inputs that were
-    sent: `yurt cancel` does.
+    A method of a class is called as APP:CLASS.METHOD. With --json each line is a whole answer, with index and status.
+    Interrupting it does not cancel the inputs that were sent: `yurt cancel` does.
     """
     target = await find_target(client, function, parameters)
     query = {**client.scope, **target.query, "order_outputs": str(not as_completed).lower(), "summary": "true"}

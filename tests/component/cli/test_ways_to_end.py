@@ -81,7 +81,7 @@ def test_the_help_of_serve_shows_every_setting(yurt: Yurt) -> None:
         (["--listen", "0.0.0.0:7600"], "Add --allow-unisolated if everyone who can reach it may do that"),
         (["--listen", "here"], "listen: 'here' is not host:port"),
         (["--max-containers", "many"], "max_containers: "),
-        (["--engine", "nomad"], "engine: "),
+        (["--engine", "nomads"], "engine: "),
     ],
 )
 def test_settings_that_make_no_sense_are_wrong_usage(yurt: Yurt, flags: list[str], message: str) -> None:

@@ -212,10 +212,15 @@ async def test_a_bulk_deploy_is_all_or_nothing_and_names_every_error(house: Hous
     assert house.pools.told == []
 
 
-async def test_only_later_features_make_it_not_supported(house: House, deployed: Make) -> None:
+async def test_it_is_not_supported_only_where_nothing_else_is_wrong(house: House, deployed: Make) -> None:
+    house.registry.requirements = False
     await deployed("thumbs")
+    lacking = {"a": plain(requirements=["x"]), "b": plain(requirements=["y"])}
     with pytest.raises(NotSupported):
-        await house.functions.put_all(ROOT, "thumbs", {"a": plain(may_call=["m"]), "b": plain(requirements=["x"])})
+        await house.functions.put_all(ROOT, "thumbs", lacking)
+    with pytest.raises(Invalid) as caught:
+        await house.functions.put_all(ROOT, "thumbs", lacking | {"c": plain(memory=1)})
+    assert not isinstance(caught.value, NotSupported)
 
 
 async def test_a_bulk_deploy_says_what_it_did_and_prunes_only_when_told(house: House, deployed: Make) -> None:

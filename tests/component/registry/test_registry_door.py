@@ -250,8 +250,6 @@ async def test_what_is_wrong_with_a_definition_is_told_at_once(door: Door) -> No
     path = "/v1/apps/thumbs/functions/resize"
     refused = await door.ask("PUT", path, plain(gpu="H1OO", memory="1", priority=3))
     assert (refused.status, sorted(pointers(refused))) == (422, ["/gpu", "/memory", "/priority"])
-    later = await door.ask("PUT", path, plain(may_call=["m"]))
-    assert (later.status, later.json["code"], pointers(later)) == (422, "not_supported", ["/may_call"])
     assert (await door.ask("PUT", path, [])).status == 422
     assert (await door.ask("PUT", path, data=b"{", headers={"Content-Type": "application/json"})).status == 400
     huge = await door.ask("PUT", path, data=b'{"memory": 1e999}', headers={"Content-Type": "application/json"})
