@@ -66,6 +66,8 @@ class Waiting:
         held_up: those of the starting ones for which the engine has no place yet.
         refusal: the engine's last one, while it refuses.
         store_away: why the store takes nothing now, where the input waits for it.
+        filling: how many are in the batch that a container waits for, how many it may have, and when it leaves at the
+            latest, seconds since 1970.
     """
 
     address: str
@@ -85,6 +87,7 @@ class Waiting:
     held_up: int = 0
     refusal: Refusal | None = None
     store_away: str | None = None
+    filling: tuple[int, int, float] | None = None
 
 
 def explain(waiting: Waiting) -> PendingReason:
@@ -122,6 +125,8 @@ def _reason(waiting: Waiting) -> _Reason:
         return refusal.code, refusal.message, refusal.since, waiting.retry_at, refusal.details
     if waiting.ready == 0 and waiting.start_failures:
         return "crash_backoff", _backing_off(waiting), None, waiting.retry_at, {}
+    if waiting.filling is not None:
+        return _filling(*waiting.filling)
     ahead = _ahead(waiting.ahead)
     if waiting.starting:
         text = f"A container of {waiting.address} is starting.{ahead}"
@@ -139,6 +144,12 @@ def _held_back(start_at: float, attempts: int) -> _Reason:
         text = f"Retrying at {at}: attempt {attempts} failed."
         return "retry_backoff", text, None, start_at, {"attempts": attempts}
     return "delayed", f"The caller asked to wait until {at}.", None, start_at, {}
+
+
+def _filling(here: int, size: int, leaves_at: float) -> _Reason:
+    are = "input is" if here == 1 else "inputs are"
+    text = f"Waiting for a batch of {size} to fill: {here} {are} here. It leaves at {rfc3339(leaves_at)} at the latest."
+    return "filling_batch", text, None, leaves_at, {"max_batch_size": size}
 
 
 def _backing_off(waiting: Waiting) -> str:

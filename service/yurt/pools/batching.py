@@ -39,6 +39,15 @@ class Batcher:
             self._give(items, member)
         return bool(items)
 
+    def filling(self) -> tuple[int, int, float] | None:
+        """Of the batch that a container waits for: its members, how many it may have, when it leaves (since 1970)."""
+        pool = self._pool
+        has_room = any(isinstance(one, BatchMember) and one.has_slot_free for one in pool.members.values())
+        if self._looks_at is None or not has_room or pool.live.batches is None or not len(pool.queue):
+            return None
+        in_s = self._looks_at - pool.desk.clock.monotonic()
+        return len(pool.queue), pool.live.batches.size, pool.desk.clock.now() + in_s
+
     def _leaving(self, batches: Batches) -> int:
         pool = self._pool
         waiting = len(pool.queue)

@@ -474,6 +474,7 @@ class Heart:
             retry_at=now + retry - mono if retry > mono else None,
             held_up=sum(member.held_up for member in starting),
             refusal=pool.refusal,
+            filling=pool.batcher.filling() if item in pool.queue else None,
             store_away=self._ledger.away if comes_back or len(starting) == len(current) else None,
         )
 

@@ -55,6 +55,7 @@ class Pool:
         held_back: how many others wait in the store for a time of their own.
         recovering: inputs of an earlier life that a container may hold, until that is known.
         traffic: its requests, where the function answers HTTP.
+        batcher: puts batches together, where the function is batched.
     """
 
     def __init__(self, live: LiveFunction, desk: Desk) -> None:
@@ -79,7 +80,7 @@ class Pool:
         self.retired_by: str | None = None
         self.paused = False
         self._reserved: Member | None = None
-        self._batcher = Batcher(self)
+        self.batcher = Batcher(self)
         self._settling: dict[tuple[int, int], Member] = {}
 
     # ------------------------------------------------------------------ inputs in
@@ -171,7 +172,7 @@ class Pool:
             self._reserved = None
         while len(queue) and (member := self._with_room()) is not None:
             if isinstance(member, BatchMember):
-                if not self._batcher.hand_out(member):
+                if not self.batcher.hand_out(member):
                     break
             elif not self._hand_out_next(member, member.room(self.mean_run_s)):
                 break

@@ -10,6 +10,7 @@ import pytest
 
 from tests.component.pools.rig import Rig
 from tests.waiting import until
+from yurt.domain.batches import Batches
 from yurt.domain.changes import Save
 from yurt.domain.functions import Scaling
 from yurt.domain.records import CallKind, Role, Timer
@@ -105,6 +106,13 @@ async def max_containers(rig: Rig, waits: Waits) -> int:
     return await waits()
 
 
+async def filling_batch(rig: Rig, waits: Waits) -> int:
+    await rig.deploy(max_containers=2, batches=Batches(3, 60.0))
+    seq = await waits()
+    await rig.container()
+    return seq
+
+
 def refused(code: str, message: str) -> Scene:
     async def scene(rig: Rig, waits: Waits) -> int:
         rig.engine.refusal = EngineRefused(code, message)
@@ -175,6 +183,7 @@ SCENES: dict[str, tuple[Scene, str]] = {
     "queued": (queued, "free slot. 1 input of this function is ahead"),
     "container_starting": (container_starting, "A container of demo:work is starting."),
     "max_containers": (max_containers, "demo:work runs 1 of at most 1 containers, and all are busy."),
+    "filling_batch": (filling_batch, "a batch of 3 to fill: 1 input is here. It leaves at 2027-01-15T08:01:00"),
     "no_capacity": (refused("no_capacity", "All 8 H100 are in use."), "All 8 H100 are in use."),
     "no_such_gpu": (refused("no_such_gpu", "No node has a T4."), "No node has a T4."),
     "engine_unreachable": (refused("engine_unreachable", "No answer."), "No answer."),
@@ -186,7 +195,9 @@ SCENES: dict[str, tuple[Scene, str]] = {
     "store_unavailable": (store_away_before_a_start, "The store cannot be written: .*locked.* goes on once it can."),
     "store_unavailable, after an attempt": (store_away_after_an_attempt, "The store cannot be written: .*locked"),
 }
-HAS_RETRY_AT = {"no_capacity", "no_such_gpu", "engine_unreachable", "crash_backoff", "retry_backoff", "delayed"}
+HAS_RETRY_AT = {"no_capacity", "no_such_gpu", "engine_unreachable", "crash_backoff", "retry_backoff", "delayed"} | {
+    "filling_batch"
+}
 NOT_OF_MAPS = {"delayed", "recovering"}
 """Maps have no such option; the rig brings none of them into its next life."""
 

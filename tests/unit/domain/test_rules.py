@@ -72,6 +72,7 @@ def test_the_reason_is_what_stands_in_the_way_most() -> None:
         "container_starting": waiting(
             starting=2, starting_since=7.0, ahead=2, ready=1, held_up=1, refusal=Refusal("no_capacity", "none", 5.0)
         ),
+        "filling_batch": waiting(ready=10, starting=1, filling=(3, 32, 9.0)),
         "max_containers": waiting(ready=10, ahead=1),
         "queued": waiting(ready=3),
     }
