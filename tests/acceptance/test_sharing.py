@@ -41,6 +41,29 @@ def short(xs):
 
 def loose(*xs):
     return xs
+
+def count(n):
+    for k in range(n):
+        print("of", n)
+        time.sleep(0.01)
+        yield [n, k]
+
+class Model:
+    def load(self):
+        self.loaded = os.getpid()
+
+    def embed(self, texts):
+        return [[len(text), len(texts), self.loaded] for text in texts]
+
+class Meeting:
+    def open(self):
+        self.here = 0
+
+    def meet(self, others):
+        self.here += 1
+        while self.here < others:
+            time.sleep(0.002)
+        return self.here
 """
 
 
@@ -106,3 +129,45 @@ async def test_what_cannot_be_is_refused(server: Served, function: str, keys: di
 
     assert answer.status == 422
     assert [error["pointer"] for error in answer.json["errors"]] == [pointer]
+
+
+async def test_a_method_is_batched(server: Served) -> None:
+    await server.deploy(
+        "models",
+        SOURCE,
+        "Model",
+        kind="class",
+        enter=["load"],
+        methods=["embed"],
+        batching={"max_batch_size": 3, "wait_ms": 600_000},
+        max_containers=1,
+    )
+    bodies = [{"method": "embed", "args": ["x" * n]} for n in range(3)]
+    answers = await asyncio.gather(
+        *(server.ask("POST", "/v1/functions/models:Model/invocations", body) for body in bodies)
+    )
+
+    results = [answer.json["result"] for answer in answers]
+    assert [result[:2] for result in results] == [[n, 3] for n in range(3)]
+    assert len({result[2] for result in results}) == 1
+
+
+async def test_methods_run_at_once_on_one_object(server: Served) -> None:
+    keys = {"kind": "class", "enter": ["open"], "methods": ["meet"], "concurrency": {"max_inputs": 4}}
+    await server.deploy("meeting", SOURCE, "Meeting", max_containers=1, **keys)
+    body = {"method": "meet", "args": [4]}
+    answers = await asyncio.gather(
+        *(server.ask("POST", "/v1/functions/meeting:Meeting/invocations", body) for _ in range(4))
+    )
+
+    assert [answer.json["result"] for answer in answers] == [4] * 4
+
+
+async def test_generators_run_at_once_and_keep_their_items_and_lines(server: Served) -> None:
+    await server.deploy("counts", SOURCE, "count", max_containers=1, concurrency={"max_inputs": 5})
+    calls = await asyncio.gather(*(server.call("counts:count", n) for n in range(20, 25)))
+
+    assert [call["result"] for call in calls] == [[[n, k] for k in range(n)] for n in range(20, 25)]
+    for n, call in zip(range(20, 25), calls, strict=True):
+        lines = await server.logs(f"/v1/function-calls/{call['call_id']}", f"of {n}")
+        assert {line["text"] for line in lines} == {f"of {n}"}
