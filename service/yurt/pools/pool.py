@@ -62,7 +62,8 @@ class Pool:
         self.id = live.queue
         self.live = live
         self.desk = desk
-        self.queue = Queue(partial(desk.refill, self), desk.left, desk.window)
+        window = desk.window if live.batches is None else desk.window.holding(live.batches.size)
+        self.queue = Queue(partial(desk.refill, self), desk.left, window)
         self.members: dict[str, Member] = {}
         self.free: dict[str, Member] = {}
         self.recovering: dict[int, Input] = {}

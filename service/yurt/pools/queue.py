@@ -41,6 +41,10 @@ class Window:
         """Of each of so many streams."""
         return max(self.least, min(self.stream, self.queue // max(1, streams)))
 
+    def holding(self, at_once: int) -> "Window":
+        """A window in which so many inputs of one stream are there to be taken at once."""
+        return Window(max(self.stream, 2 * at_once), max(self.queue, 4 * at_once), self.least)
+
 
 WINDOW = Window()
 
@@ -101,6 +105,7 @@ class Queue:
         window: how many may be there.
 
     Attributes:
+        window: see above.
         held: nothing is read from the store.
     """
 
@@ -110,7 +115,7 @@ class Queue:
         left: Callable[[Sequence[Input]], None] = lambda _: None,
         window: Window = WINDOW,
     ) -> None:
-        self._window = window
+        self.window = window
         self._refill = refill
         self._left = left
         self._streams: dict[Key, Stream] = {}
@@ -191,7 +196,7 @@ class Queue:
         return stream
 
     def _room(self) -> int:
-        return self._window.room(len(self._streams))
+        return self.window.room(len(self._streams))
 
     def _bound(self, stream: Stream) -> None:
         room = self._room()

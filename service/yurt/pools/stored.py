@@ -114,7 +114,7 @@ class Stored:
     def refill(self, pool: Pool, stream: Stream) -> None:
         """Read the next inputs of a stream into memory."""
         stream.begin(self._last(stream))
-        self._background.run("refill-queue", self._refill(pool, stream, self._room_for(stream)))
+        self._background.run("refill-queue", self._refill(pool, stream, self._room_for(pool, stream)))
 
     def _last(self, stream: Stream) -> int:
         found = self._map_of(stream)
@@ -123,10 +123,11 @@ class Stored:
     def _map_of(self, stream: Stream) -> LiveMap | None:
         return None if stream.found is None else self._maps.get(stream.found.seq)
 
-    def _room_for(self, stream: Stream) -> int:
+    def _room_for(self, pool: Pool, stream: Stream) -> int:
         """How many inputs to read: fewer where arguments are large."""
-        by_size = int(PAGE_BYTES / self._mean_bytes) if self._mean_bytes else self.page
-        return max(1, min(self.page - len(stream), by_size))
+        room = pool.queue.window.stream
+        by_size = int(PAGE_BYTES / self._mean_bytes) if self._mean_bytes else room
+        return max(1, min(room - len(stream), by_size))
 
     async def _refill(self, pool: Pool, stream: Stream, limit: int) -> None:
         last = stream.reading

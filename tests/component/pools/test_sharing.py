@@ -14,6 +14,7 @@ from yurt.domain.records import Outcome
 from yurt.domain.retry import RetryPolicy
 from yurt.pools.heart import NewCall
 from yurt.pools.inputs import Input
+from yurt.pools.queue import Window
 from yurt.pools.scaling import sample_of
 from yurt_runner import wire
 
@@ -197,6 +198,28 @@ async def test_callers_take_turns_in_a_batch(rig: Rig) -> None:
     whose = Counter("tk-1" if seq in {item.seq for item in mine} else "tk-2" for seq in batch)
     assert whose == {"tk-1": 2, "tk-2": 2}
     assert theirs[0].seq in batch
+
+
+async def test_one_timer_waits_for_a_batch(rig: Rig) -> None:
+    await batched(rig, size=10, wait_s=0.5)
+    await calls(rig, 1)
+    await rig.container()
+    before = len(rig.clock.sleepers)
+    await calls(rig, 5)
+    assert len(rig.clock.sleepers) == before
+
+
+async def test_a_batch_is_full_though_most_of_a_long_queue_is_in_the_store(rig: Rig) -> None:
+    await rig.resize(Window(stream=4, queue=8, least=2))
+    await batched(rig, size=10, wait_s=600)
+    items = await calls(rig, 35)
+    box = await rig.container()
+    for _ in range(2):
+        for frame in box.inputs[-10:]:
+            box.answer(frame)
+        await rig.settle()
+    await until(lambda: len(box.inputs) >= 30, "three batches")
+    assert batches(box) == [[item.seq for item in items[at : at + 10]] for at in (0, 10, 20)]
 
 
 async def test_a_cancelled_member_leaves_what_waits_and_stays_in_what_runs(rig: Rig) -> None:
