@@ -40,7 +40,10 @@ server {{
 
 
 def nomad_client(plan: Plan, node: Node) -> str:
-    """The configuration of a Nomad node. It listens for HTTP only; the other ports are written, not opened."""
+    """The configuration of a Nomad node. It listens for HTTP only; the other ports are written, not opened.
+
+    GPUs that are simulated need no runtime of NVIDIA's for docker.
+    """
     first, last = node.task_ports
     gpus = [str(gpus) for gpus in node.gpus]
     return f"""{_nomad(plan.home / node.name / "data", node.name, node.http, node.http + 1, node.http + 2)}
@@ -64,6 +67,7 @@ plugin "raw_exec" {{
 }}
 plugin "docker" {{
   config {{
+    nvidia_runtime = "runc"
     gc {{
       image = false
     }}
