@@ -22,6 +22,9 @@ from scripts.stack.programs import CONSUL, NOMAD, obtain
 ROOT = Path(__file__).resolve().parent.parent.parent
 READY_S = 60
 LOOK_S = 0.05
+FREE_S = 2
+"""A process that was killed holds its ports until the last of its threads is gone."""
+
 REGISTERED = "client: node registration complete"
 SERVER = "nomad"
 CONSUL_SERVER = "consul"
@@ -203,8 +206,11 @@ class Stack:
             )
 
     def _check_ports(self) -> None:
-        taken = [str(port) for port in self.plan.ports() if not is_free(port)]
-        if taken:
+        deadline = time.monotonic() + FREE_S
+        while taken := [str(port) for port in self.plan.ports() if not is_free(port)]:
+            if time.monotonic() < deadline:
+                time.sleep(LOOK_S)
+                continue
             raise Failed(f"these ports are in use: {', '.join(taken)}. Choose others with --first-port")
 
     def _agent(self, role: str) -> Agent:
