@@ -170,6 +170,40 @@ async def test_what_blocks_in_a_call_is_ended_by_force(container: Container) -> 
     assert (await server.frame(wire.BYE)).header()["reason"] == "timeout_forced"
 
 
+@BOTH
+async def test_a_drain_finishes_what_runs_and_gives_back_the_rest(container: Container, source: str) -> None:
+    server = await container.start(source, slots=2)
+    await server.send(*[server.input_frame(seq, 0.5) for seq in (1, 2, 3)])
+    await until(lambda: len(server.heard(wire.STARTED)) == 2, "two that started")
+    await server.drain()
+
+    assert (await server.frame(wire.RETURN)).seq == 3
+    assert [await server.result(seq) for seq in (1, 2)] == [("success", 0.5)] * 2
+    assert (await server.frame(wire.BYE)).header() == {"reason": "drained"}
+    assert await container.ended() == (0, "")
+
+
+@BOTH
+async def test_the_end_of_a_drain_loses_what_still_runs(container: Container, source: str) -> None:
+    server = await container.start(source, slots=2)
+    await server.send(*[server.input_frame(seq) for seq in (1, 2)])
+    await until(lambda: len(server.heard(wire.STARTED)) == 2, "both started")
+    await server.drain(grace_s=0.2)
+
+    assert (await server.frame(wire.BYE)).header()["reason"] == "drain_timeout"
+    assert not server.heard(wire.OUTPUT)
+    assert not server.heard(wire.RETURN)
+
+
+async def test_memory_that_runs_out_in_one_thread_is_its_own_fault(container: Container) -> None:
+    source = SLEEP + "\ndef g(mib, s):\n    return len(bytearray(mib << 20)) if mib else f(s)"
+    server = await container.start(source, "main:g", slots=3, memory_mib=128)
+    await server.send(server.input_frame(1, 0, 0.5), server.input_frame(2, 400, 0))
+
+    assert (await server.result(2))[0] == "out_of_memory"
+    assert await server.result(1) == ("success", 0.5)
+
+
 DIES = "import os, time\ndef f(how=None):\n    time.sleep(0.2 if how else 600)\n    os._exit(how)"
 
 
