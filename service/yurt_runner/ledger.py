@@ -58,6 +58,11 @@ class Held:
         return self._batch or (self,)
 
     @property
+    def size(self) -> int:
+        """Of its unit, in bytes."""
+        return len(self.frame) if self._batch is None else sum(len(one.frame) for one in self._batch)
+
+    @property
     def lead(self) -> Key:
         """The key that stands for its unit."""
         return self._batch[0].key if self._batch else self.key
@@ -154,11 +159,12 @@ class Ledger:
         out: List[Held] = []
         units, most = self.units if self.waiting else 0, max(MAX_HANDED, self.rows)
         while self.waiting and units + len(out) < most:
-            size = sum(len(one.frame) for one in self.waiting[0].unit)
+            size = self.waiting[0].size
             if self._handed_bytes + size > MAX_HANDED_BYTES and self.handed and units + len(out) >= self.rows:
                 break
             held = self.waiting.popleft()
-            for one in held.unit:
+            self.handed[held.key] = held
+            for one in held.unit[1:]:
                 self.handed[one.key] = one
             self._handed_bytes += size
             out.append(held)

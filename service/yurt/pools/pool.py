@@ -237,7 +237,7 @@ class Pool:
     def _hand_out(self, item: Input, member: Member) -> None:
         self.dispatch(item, member)
         member.take(item)
-        if not member.has_target_free:
+        if len(member.held) >= member.target:
             self.free.pop(member.id, None)
         member.used = member.function.single_use_containers
         followers = self.desk.followers
