@@ -9,6 +9,7 @@ from tests.bench.bars import table
 from tests.bench.bench import Bench
 from tests.bench.rows.backlog import backlog, restart
 from tests.bench.rows.faults import fair, lost
+from tests.bench.rows.items import items
 from tests.bench.rows.large import large
 from tests.bench.rows.maps import ordered_maps
 from tests.bench.rows.schedules import schedules
@@ -29,6 +30,7 @@ ROWS: Mapping[str, Callable[[Bench], Mapping[str, float]]] = {
     "fair": fair,
     "schedules": schedules,
     "sharing": sharing,
+    "items": items,
     "restart": restart,
     "backlog": backlog,
 }

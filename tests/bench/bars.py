@@ -31,6 +31,8 @@ FAST: Bars = {
     "fair_p95_ratio": ("<=", 2.0),
     "fair_queued_p95_ratio": ("<=", 2.0),
     "schedules_percent": ("<=", 1.0),
+    "items_rate": (">=", 30_000.0),
+    "item_first_p50_ms": ("<=", 3.0),
     "concurrent_rate": (">=", 3000.0),
     "batched_rate_ratio": (">=", 15.0),
 }
