@@ -286,6 +286,38 @@ def maps_add_up(history: History) -> Iterator[Violation]:
             yield Violation("maps add up", request.call_id, f"{request.size} inputs were accepted, {found} are there")
 
 
+def items_are_whole(history: History) -> Iterator[Violation]:
+    """Everybody reads the same items of a call: from the first one without a gap, all of one run, and none is lost.
+
+    What was shown is not run again, and a generator that succeeded has all its items.
+    """
+    runs = {run.run: run for run in history.runs}
+    ends = {s.call_id: s for s in history.sights if s.terminal and s.index < 0 and "num_items" in s.facts}
+    shown: dict[str, set[tuple[str, int]]] = defaultdict(set)
+    for reading in history.readings:
+        places = [place for _, place, _ in reading.items]
+        if places != list(range(reading.start, reading.start + len(places))):
+            yield Violation(
+                "items are whole", reading.call_id, f"{reading.observer} read {places} from {reading.start}"
+            )
+        shown[reading.call_id] |= {(run, count) for run, _, count in reading.items}
+        end, upto = ends.get(reading.call_id), reading.start + len(places)
+        kept = end.facts["num_items"] if end is not None else None
+        if kept is not None and (upto > kept or (reading.whole and upto < kept)):
+            yield Violation("items are kept", reading.call_id, f"{reading.observer} read up to {upto}, of {kept}")
+    for call_id, of_runs in shown.items():
+        if len({run for run, _ in of_runs}) > 1:
+            yield Violation("items are of one run", call_id, f"they are of {sorted(of_runs)}")
+        end = ends.get(call_id)
+        for name, count in of_runs:
+            run = runs.get(name)
+            if end is not None and end.status == "success" and end.facts["num_items"] != count:
+                yield Violation("items are whole", call_id, f"it succeeded with {end.facts['num_items']} of {count}")
+            for other in history.runs if run is not None else ():
+                if run is not None and other.input_id == run.input_id and other.attempt > run.attempt:
+                    yield Violation("what was shown is not run again", call_id, f"{run} was shown, and then {other}")
+
+
 def nothing_is_left(history: History) -> Iterator[Violation]:
     """At rest there is no container, process or directory that no row explains, and no slot in use."""
     for leftover in history.leftovers:
@@ -313,6 +345,7 @@ LAWS: tuple[Law, ...] = (
     nothing_runs_after_its_end,
     maps_are_whole,
     maps_add_up,
+    items_are_whole,
     nothing_is_left,
     answers_are_clean,
 )

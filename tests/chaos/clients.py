@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from tests.chaos import maps
+from tests.chaos import items, maps
 from tests.chaos.history import KINDS, Request
 from tests.chaos.recorder import Asker, Recorder
 
@@ -23,7 +23,7 @@ NAMES = (
     *("chaos:quick",) * 5,
     *("chaos:slow",) * 3,
     *("chaos:together", "chaos:threads", "chaos:batch") * 2,
-    *("chaos:fails", "chaos:flaky", "chaos:Tally", "chaos:Tally", "passing:quick"),
+    *("chaos:fails", "chaos:flaky", "chaos:Tally", "chaos:Tally", "chaos:items", "passing:quick"),
 )
 
 
@@ -57,6 +57,7 @@ class Client:
             (2, self._cancel),
             (3, self._map),
             (1, self._redrive),
+            (3, self._stream),
         ]
         weights = [weight for weight, _ in deeds]
         while not stop.is_set():
@@ -179,6 +180,15 @@ class Client:
         self._recorder.requests.append(replace(made, answered_at=time.monotonic(), status=202))
         self._recorder.see("answer", sent_at, reply.body)
         self._recorder.counts["calls redrive"] += 1
+
+    async def _stream(self) -> None:
+        if "chaos:items" not in self._functions:
+            return
+        self._number += 1
+        self._recorder.counts["calls streamed"] += 1
+        breaks_at = self._chance.choice((None, None, 0, 3))
+        if call_id := await items.stream(self._name, self._number, breaks_at, self._asker, self._recorder):
+            self._calls.append(call_id)
 
     async def _map(self) -> None:
         plan = maps.Plan.draw(self._name, self._chance, self._number + 1)

@@ -97,6 +97,16 @@ def batch(numbers):
     return results
 
 
+def items(number):
+    """Yields up to 30 items in up to 1.5 s, by its number."""
+    result, count = begin("items", number, current()), number % 30 + 1
+    for place in range(count):
+        yield {{"run": result["run"], "n": place, "of": count}}
+        if number % 2:
+            time.sleep(0.05)
+    end(result)
+
+
 class Tally:
     """Counts its calls; each combination of parameters has objects of its own."""
 
@@ -124,6 +134,7 @@ LIMITS: Mapping[str, Limits] = {
     "chaos:threads": Limits(2, slots=3),
     "chaos:batch": Limits(2, slots=8, max_retries=2),
     "chaos:Tally": Limits(1, combinations=KINDS),
+    "chaos:items": Limits(2),
     "passing:quick": Limits(1),
 }
 """What is deployed. `passing` is an app that the nemesis stops and deploys again."""

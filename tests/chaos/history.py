@@ -11,7 +11,9 @@ TERMINAL = frozenset({"success", "failure", "terminated"})
 KINDS = 3
 """Combinations of parameters of the class that is called."""
 
-NEVER_CHANGES = ("status", "result", "error", "num_inputs", "counts", "attempts", "started_at", "finished_at")
+NEVER_CHANGES = (
+    *("status", "result", "error", "num_inputs", "num_items", "counts", "attempts", "started_at", "finished_at"),
+)
 """What a call that has ended shows to everybody, always."""
 
 
@@ -113,8 +115,12 @@ class Sight:
 
 
 def shown(call: Mapping[str, Any]) -> str:
-    """The part of a call, or of a line of a map, on which all observers must agree once it has ended."""
-    return json.dumps({name: call[name] for name in NEVER_CHANGES if name in call}, sort_keys=True)
+    """The part of a call, or of a line of a map, on which all observers must agree once it has ended.
+
+    The items of a generator stand in its result for some observers only: they are read apart (`Reading`).
+    """
+    kept = [name for name in NEVER_CHANGES if name in call and not (name == "result" and "num_items" in call)]
+    return json.dumps({name: call[name] for name in kept}, sort_keys=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +164,23 @@ class MapEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """Items of a generator as somebody read them, from one on.
+
+    Args:
+        start: the number of the first one.
+        items: each with the run that yielded it, its number as that says, and how many that is to yield.
+        whole: it was read to its end, after the call's.
+    """
+
+    call_id: str
+    observer: str
+    start: int
+    items: tuple[tuple[str, int, int], ...]
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class History:
     """Everything that is known of one time of chaos.
 
@@ -173,6 +196,7 @@ class History:
     sights: tuple[Sight, ...] = ()
     deeds: tuple[Deed, ...] = ()
     maps: tuple[MapEnd, ...] = ()
+    readings: tuple[Reading, ...] = ()
     limits: Mapping[str, Limits] = field(default_factory=dict)
     cancelled: Mapping[str, float] = field(default_factory=dict)
     refusals: tuple[str, ...] = ()

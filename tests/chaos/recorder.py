@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 
 from tests.chaos.functions import LIMITS
-from tests.chaos.history import Deed, History, MapEnd, Request, Sight, runs_of, shown
+from tests.chaos.history import Deed, History, MapEnd, Reading, Request, Sight, runs_of, shown
 
 CUT = (aiohttp.ClientError, TimeoutError, ConnectionError)
 """What a client sees when the server is away, or the connection is cut."""
@@ -34,6 +34,7 @@ class Recorder:
     sights: list[Sight] = field(default_factory=list)
     deeds: list[Deed] = field(default_factory=list)
     maps: list[MapEnd] = field(default_factory=list)
+    readings: list[Reading] = field(default_factory=list)
     cancelled: dict[str, float] = field(default_factory=dict)
     refusals: list[str] = field(default_factory=list)
     leftovers: list[str] = field(default_factory=list)
@@ -62,6 +63,7 @@ class Recorder:
             sights=tuple(self.sights),
             deeds=tuple(self.deeds),
             maps=tuple(self.maps),
+            readings=tuple(self.readings),
             limits=LIMITS,
             cancelled=dict(self.cancelled),
             refusals=tuple(self.refusals),
@@ -115,15 +117,15 @@ class Asker:
         return reply
 
     async def lines(
-        self, path: str, body: AsyncIterator[bytes]
+        self, path: str, body: AsyncIterator[bytes] | bytes, headers: Mapping[str, str] = NDJSON
     ) -> AsyncGenerator[tuple[str, Mapping[str, Any] | None], None]:
-        """Send a map and read its answer: the call's id with None for the head, and then with each line.
+        """Send a call and read its answer as a stream: the call's id with None for the head, and then with each line.
 
         Raises:
             aiohttp.ClientError, TimeoutError, ConnectionError: the answer broke off, or never began.
         """
         self._recorder.counts["requests"] += 1
-        async with self.http.post(self.url + path, data=body, headers=NDJSON) as answer:
+        async with self.http.post(self.url + path, data=body, headers=headers) as answer:
             if answer.status == 503:
                 self._recorder.counts["answers 503"] += 1
                 return

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tests.chaos import items
 from tests.chaos.checker import Violation, check
 from tests.chaos.clients import Client
 from tests.chaos.functions import LIMITS
@@ -134,6 +135,7 @@ async def _calm(client: Client, asker: Asker, recorder: Recorder) -> None:
             break
         await client.look_at_all()  # a request whose client was cut off may have been accepted since the last look
     await read_all_maps(asker, recorder)
+    await items.read_all(asker, recorder)
 
 
 def _seen_open(recorder: Recorder) -> set[str]:
