@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing, suppress
+from contextlib import AbstractContextManager, ExitStack, aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Self, TypeAlias
+from typing import Self, TypeAlias, TypeVar
 
-from yurt.domain.records import CallStatus, Role
+from yurt.domain.records import CallStatus, Result, Role
 from yurt.ports import LogLine, LogQuery, Logs
 from yurt.usecases.calls import Calls, View
 from yurt.usecases.items import ItemReader, Lines
 from yurt.usecases.principals import Principal
+
+T = TypeVar("T")
 
 LOOK_AGAIN_S = 1.0
 """How often the reason of a waiting call is looked at, in seconds."""
@@ -50,7 +52,12 @@ class Following:
         self._queue: asyncio.Queue[Event | Exception] = asyncio.Queue(maxsize=1000)
         self._room = asyncio.Semaphore(ITEM_EVENTS)
         self._tasks: list[asyncio.Task[None]] = []
+        self._kept = ExitStack()
         self._over = False
+
+    def keep(self, context: AbstractContextManager[T]) -> T:
+        """Enter a context that ends with this."""
+        return self._kept.enter_context(context)
 
     def gather(self, name: str, work: Callable[[Tell], Awaitable[None]]) -> None:
         """Let `work` tell of events; what it raises is raised to the reader."""
@@ -74,6 +81,7 @@ class Following:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._kept.close()
 
     def __aiter__(self) -> Self:
         return self
@@ -90,16 +98,17 @@ class Following:
         return event
 
 
-async def _tell_items(reader: ItemReader, tell: Tell) -> None:
+async def _tell_items(reader: ItemReader, shown: asyncio.Event, tell: Tell) -> None:
     while not reader.over:
         found = await reader.ready()
         for lines in found:
             await tell(Event("item", items=lines))
         if not found:
             await reader.news()
+    shown.set()
 
 
-async def _at_once(_: View) -> None:
+async def _at_once(_: Result) -> None:
     """Nothing comes before the end."""
 
 
@@ -122,7 +131,14 @@ class Events:
             seq: the call's sequence number.
         """
         following = Following()
-        following.gather("events-states", partial(self._watch_with_items, principal, call_id, seq, items))
+        reader, shown = following.keep(self._calls.items.reading(seq, items)), asyncio.Event()
+
+        async def last_items(result: Result) -> None:
+            reader.ended(result)
+            await shown.wait()
+
+        following.gather("events-states", partial(self._watch, principal, call_id, seq, before_end=last_items))
+        following.gather("events-items", partial(_tell_items, reader, shown))
         if principal.allows(Role.DEPLOY):
             wanted = LogQuery(seq=seq, since=since)
             following.gather("events-logs", partial(self._copy_logs, principal, call_id, wanted))
@@ -154,29 +170,13 @@ class Events:
             async for line in lines:
                 await tell(Event("log", line=line))
 
-    async def _watch_with_items(self, principal: Principal, call_id: str, seq: int, items: int, tell: Tell) -> None:
-        """Tell of the call; its end comes behind its last item."""
-        with self._calls.items.reading(seq, items) as reader:
-            telling = asyncio.create_task(_tell_items(reader, tell), name="events-items")
-
-            async def last_items(view: View) -> None:
-                if view.result is not None:
-                    reader.ended(view.result)
-                    await telling
-
-            try:
-                await self._watch(principal, call_id, seq, tell, last_items)
-            finally:
-                telling.cancel()
-                await asyncio.gather(telling, return_exceptions=True)
-
     async def _watch(
         self,
         principal: Principal,
         call_id: str,
         seq: int,
         tell: Tell,
-        before_end: Callable[[View], Awaitable[None]] = _at_once,
+        before_end: Callable[[Result], Awaitable[None]] = _at_once,
     ) -> None:
         told: object = None
         changed = asyncio.Event()
@@ -185,7 +185,7 @@ class Events:
                 changed.clear()
                 view, _ = await self._calls.get(principal, call_id)
                 if view.result is not None:
-                    await before_end(view)
+                    await before_end(view.result)
                     await asyncio.sleep(LAST_LINES_S)
                     await tell(Event("end", view))
                     return
