@@ -1,0 +1,60 @@
+"""Clusters that are not to be used as they are."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.component.nomad.conftest import Rig
+from tests.fakes.nomad.server import NomadDouble
+from yurt.outbound.engines.nomad import ClusterRefused
+
+
+async def refused(rig: Rig, **changes: object) -> str:
+    """Why the engine does not open."""
+    engine = rig.make(**changes)
+    try:
+        with pytest.raises(ClusterRefused) as error:
+            await engine.open(rig.reports.append)
+    finally:
+        await engine.close(stop_all=False)
+    return str(error.value)
+
+
+async def test_a_cluster_without_acls_needs_a_word_that_names_the_danger(rig: Rig) -> None:
+    rig.double.tokens = {}
+    message = await refused(rig)
+    assert "every function could command the whole cluster" in message
+    assert "--nomad-functions-may-command-cluster" in message
+    engine = rig.make(without_acls=True)
+    await engine.open(rig.reports.append)
+    await engine.close(stop_all=False)
+
+
+async def test_an_unknown_token_is_named(rig: Rig) -> None:
+    assert "--nomad-token-file" in await refused(rig, token="nobodys")
+
+
+async def test_an_old_nomad_is_named_with_its_version(rig: Rig) -> None:
+    rig.double.version = "1.9.7"
+    message = await refused(rig)
+    assert "1.9.7" in message
+    assert "1.10" in message
+
+
+async def test_a_cluster_that_does_not_answer_is_named(rig: Rig, double: NomadDouble) -> None:
+    await double.stop()
+    message = await refused(rig)
+    assert double.address in message
+    assert "--nomad-address" in message
+    await double.start()
+
+
+async def test_a_job_specification_that_is_wrong_is_told_in_nomads_words(rig: Rig) -> None:
+    said = "Failed to parse job: input.hcl:12,3-8: Unsupported argument"
+    rig.double.knobs.answers["/v1/jobs/parse"] = (400, said)
+    assert "input.hcl:12,3-8" in await refused(rig)
+
+
+async def test_a_folder_without_a_job_specification_is_named(rig: Rig, tmp_path: Path) -> None:
+    message = await refused(rig, jobspecs=tmp_path)
+    assert str(tmp_path / "function.nomad.hcl") in message
