@@ -1,6 +1,6 @@
 """`yurt serve`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -72,7 +72,7 @@ def _help(name: str) -> str:
     return f"{' '.join((field.description or '').split())}{default} ({PREFIX}{name.upper()})"
 
 
-def _options(command: Callable[..., None]) -> Callable[..., None]:
+def serve_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command one option for each setting that has a flag."""
     options = [
         *(click.option(_flag(name), name, metavar=shape, help=_help(name)) for name, shape in _FLAGS.items()),
@@ -92,20 +92,29 @@ _EPILOG = f"By variable alone, since others on this machine can read flags. {_he
 
 
 @click.command(epilog=_EPILOG)
-@_options
+@serve_options
 def serve(**flags: Any) -> None:
     """Run the server.
 
     The first start writes an administrator's token to admin-token in the data directory; on this machine the other
     commands find it by themselves.
     """
+    settings = read_settings(flags)
+    click.get_current_context().exit(uvloop.run(run_server(settings)))
+
+
+def read_settings(flags: Mapping[str, Any]) -> Settings:
+    """The settings of flags and environment.
+
+    Raises:
+        CommandError: they make no sense.
+    """
     try:
-        settings = load(**flags)
+        return load(**flags)
     except ValidationError as error:
         raise CommandError(_reasons(error), "See: yurt serve --help", ExitCode.USAGE) from error
     except ValueError as error:
         raise CommandError(str(error), "See: yurt serve --help", ExitCode.USAGE) from error
-    click.get_current_context().exit(uvloop.run(run_server(settings)))
 
 
 def _reasons(error: ValidationError) -> str:

@@ -42,7 +42,7 @@ CASES = {
     "docker": (function(), settings()),
     "raw_exec": (function(image=None, cpu=2.5, memory_mib=1024), settings(driver="raw_exec", user="nobody")),
     "gpus": (
-        function(gpu=("H100:2", "A100:2", "L4")),
+        function(gpu=("H100:2", "A100:2")),
         settings(gpu_models={"NVIDIA H100 64GB": "H100", "NVIDIA A40": "A10"}, region="north", namespace="ml"),
     ),
 }

@@ -11,8 +11,18 @@ from hypothesis import strategies as st
 
 from tests.unit.nomad.cases import CASES, GOLDEN, function, golden, settings
 from yurt.domain import gpu
+from yurt.domain.capacity import Capacity, GpuStock
 from yurt.domain.functions import LiveFunction
-from yurt.outbound.engines.nomad.spec import DIGEST, devices_of, job_id, prefix_of, spec_of, variables_of
+from yurt.outbound.engines.nomad.spec import (
+    DIGEST,
+    devices_of,
+    job_id,
+    prefix_of,
+    spec_of,
+    variables_of,
+    variant_for,
+    variants_of,
+)
 from yurt.ports import EngineRefused
 
 
@@ -99,3 +109,28 @@ def test_every_choice_can_be_had_and_the_first_is_wanted_most(types: list[str], 
     assert weights == sorted(weights, reverse=True)
     assert all(1 <= weight <= 100 for weight in weights)
     assert (device["count"], len(weights)) == (count, len(types) if len(types) > 1 else 0)
+
+
+def stocks(**free: int) -> Capacity:
+    """Four of each type, some free."""
+    return Capacity("this cluster", tuple(GpuStock(name, 4, left) for name, left in free.items()))
+
+
+@pytest.mark.parametrize(
+    ("capacity", "chosen"),
+    [
+        (stocks(H100=2, L4=4), ("H100:2", "T4:2")),
+        (stocks(H100=0, L4=4), ("L4:4",)),
+        (stocks(H100=0, L4=0, T4=2), ("H100:2", "T4:2")),
+        (stocks(H100=0, L4=0, T4=0), ("H100:2", "T4:2")),
+        (stocks(L4=0), ("L4:4",)),
+        (stocks(), ("H100:2", "T4:2")),
+    ],
+)
+def test_of_choices_with_several_numbers_the_first_that_can_be_had_is_taken(
+    capacity: Capacity, chosen: tuple[str, ...]
+) -> None:
+    wanted = function(gpu=("H100:2", "L4:4", "T4:2"))
+    assert variant_for(wanted, capacity).gpu == chosen
+    assert [one.gpu for one in variants_of(wanted)] == [("H100:2", "T4:2"), ("L4:4",)]
+    assert len({job_id(one, "0123abcd") for one in variants_of(wanted)}) == 2

@@ -34,10 +34,16 @@ LOG_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer, and the index of the state that it shows."""
+    """An answer.
+
+    Args:
+        index: of the state that it shows.
+        date: when it was given, by the clock of who gave it, as HTTP writes it.
+    """
 
     value: Any
     index: int
+    date: str = ""
 
 
 class NomadClient:
@@ -147,13 +153,13 @@ class NomadClient:
         found: dict[str, Any] = (await self._ask("GET", "acl/token/self")).value
         return found
 
-    async def last_output(self, allocation_id: str, task: str) -> str:
-        """The end of what a task has written to its standard error."""
+    async def last_output(self, allocation_id: str, task: str, stream: str = "stderr") -> str:
+        """The end of what a task has written."""
         reply = await self._ask(
             "GET",
             f"client/fs/logs/{quoted(allocation_id)}",
             task=task,
-            type="stderr",
+            type=stream,
             origin="end",
             offset=str(LOG_BYTES),
             plain="true",
@@ -189,7 +195,7 @@ class NomadClient:
             raise _told(error) from error
         if response.status_code != 200:
             raise error_of(response.status_code, response.text)  # a redirect: the library follows none
-        return Reply(_value(response), _index(response))
+        return Reply(_value(response), _index(response), response.headers.get("Date", ""))
 
 
 def quoted(word: str) -> str:

@@ -22,8 +22,8 @@ async def check_cluster(client: NomadClient, settings: NomadSettings) -> None:
         ClusterRefused: it may not, or cannot be reached.
     """
     try:
-        await _check_acls(client, settings)
-        await _check_version(client)
+        await check_acls(client, settings)
+        await check_version(client)
     except Unreachable as error:
         raise ClusterRefused(
             f"Nomad at {settings.address} does not answer: {error.message}. Give its address with --nomad-address."
@@ -32,9 +32,20 @@ async def check_cluster(client: NomadClient, settings: NomadSettings) -> None:
         raise ClusterRefused(f"Nomad at {settings.address} refused: {error.message}. Run yurt doctor.") from error
 
 
-async def _check_acls(client: NomadClient, settings: NomadSettings) -> None:
+async def check_acls(client: NomadClient, settings: NomadSettings) -> None:
+    """Return if the token is one of the cluster's, or the operator does without.
+
+    Raises:
+        ClusterRefused: it is not.
+        NomadError: that cannot be found out.
+    """
     try:
         await client.own_token()
+        if not settings.token:
+            raise ClusterRefused(
+                f"Nomad at {settings.address} has ACLs, and this server was given no token. Give the file of one with"
+                " --nomad-token-file."
+            )
     except Denied as error:
         raise ClusterRefused(
             f"Nomad at {settings.address} does not know this server's token. Give the file of one with"
@@ -51,15 +62,24 @@ async def _check_acls(client: NomadClient, settings: NomadSettings) -> None:
             ) from error
 
 
-async def _check_version(client: NomadClient) -> None:
+async def check_version(client: NomadClient) -> set[str]:
+    """The versions of the servers.
+
+    Raises:
+        ClusterRefused: one is too old.
+        NomadError: that cannot be found out.
+    """
+    builds = set()
     for member in await client.members():
         build = str((member.get("Tags") or {}).get("build", ""))
+        builds.add(build)
         found = re.match(r"(\d+)\.(\d+)", build)
         if found is not None and (int(found[1]), int(found[2])) < OLDEST:
             wanted = ".".join(map(str, OLDEST))
             raise ClusterRefused(
                 f"Nomad server {member.get('Name')} is of version {build}; Yurt needs {wanted} or newer."
             )
+    return builds
 
 
 async def check_template(client: NomadClient, settings: NomadSettings, template: str) -> None:

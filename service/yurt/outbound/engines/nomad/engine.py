@@ -22,7 +22,7 @@ from yurt.outbound.engines.nomad.jobspecs import read_template
 from yurt.outbound.engines.nomad.reasons import is_for_ever, why_not
 from yurt.outbound.engines.nomad.registrar import Registrar
 from yurt.outbound.engines.nomad.settings import NomadSettings
-from yurt.outbound.engines.nomad.spec import CONTAINER, prefix_of
+from yurt.outbound.engines.nomad.spec import CONTAINER, prefix_of, variant_for, variants_of
 from yurt.outbound.engines.nomad.stock import Stock
 from yurt.outbound.engines.nomad.stream import Stream
 from yurt.outbound.engines.nomad.watch import Watch
@@ -157,26 +157,33 @@ class NomadEngine:
         self._starting.add(spec.container_id)
         try:
             self._house.remember(spec.function)
-            parent = await self._registrar.ensure(spec.function)
-            job_id = await self._dispatch(parent, spec)
+            function = await self._variant(spec.function)
+            parent = await self._registrar.ensure(function)
+            job_id = await self._dispatch(parent, function, spec.container_id)
             self._book.add(Held(spec.container_id, job_id))
         finally:
             self._starting.discard(spec.container_id)
         self._consider(job_id)
         return job_id
 
-    async def _dispatch(self, parent: str, spec: ContainerSpec) -> str:
+    async def _variant(self, function: LiveFunction) -> LiveFunction:
+        """The one of a function's variants that can be placed soonest."""
+        if len(variants_of(function)) == 1:
+            return function
+        return variant_for(function, await self._stock.capacity(since=time.monotonic()))
+
+    async def _dispatch(self, parent: str, function: LiveFunction, container_id: str) -> str:
         """Dispatch, once more where that may help; the token keeps it to one container."""
-        meta, again = {CONTAINER: spec.container_id}, False
+        meta, again = {CONTAINER: container_id}, False
         while True:
             try:
-                return await self._client.dispatch(parent, meta, spec.container_id)
+                return await self._client.dispatch(parent, meta, container_id)
             except NomadError as error:
                 lost = any(words in error.message for words in _NO_PARENT)
                 if again or not (lost or isinstance(error, Unreachable)):
-                    raise as_refusal(error, f"start a container of {spec.function.address}") from error
+                    raise as_refusal(error, f"start a container of {function.address}") from error
                 if lost:
-                    await self._registrar.register(spec.function)
+                    await self._registrar.register(function)
                 else:
                     await asyncio.sleep(AGAIN_S)
             again = True
@@ -274,7 +281,7 @@ class NomadEngine:
         """See `Engine.foresee`: by Nomad's own plan. GPUs are left to `capacity`."""
         try:
             async with asyncio.timeout(FORESIGHT_MAY_TAKE_S):
-                metrics = await self._registrar.plan(function)
+                metrics = await self._registrar.plan(variants_of(function)[0])
         except EngineRefused as refused:
             return refused
         except (NomadError, TimeoutError) as error:

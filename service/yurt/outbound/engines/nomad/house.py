@@ -12,7 +12,7 @@ from yurt.outbound.engines.nomad.book import Book, Held, jobs_of
 from yurt.outbound.engines.nomad.client import NomadClient
 from yurt.outbound.engines.nomad.reconcile import Actions, Job, reconcile
 from yurt.outbound.engines.nomad.registrar import Registrar
-from yurt.outbound.engines.nomad.spec import job_id, prefix_of
+from yurt.outbound.engines.nomad.spec import job_id, prefix_of, variants_of
 from yurt.ports import EngineRefused
 
 log = structlog.get_logger(__name__)
@@ -39,7 +39,8 @@ class House:
 
     def remember(self, function: LiveFunction) -> None:
         """A container of this revision is asked for."""
-        self._functions[job_id(function, self._installation)] = function
+        for variant in variants_of(function):
+            self._functions[job_id(variant, self._installation)] = function
 
     def function_of(self, job: str) -> LiveFunction | None:
         """The revision that a job is of, as far as that is known."""
@@ -64,8 +65,10 @@ class House:
         Raises:
             NomadError: Nomad could not be asked, or refused.
         """
-        current = {job_id(function, self._installation): function for function in functions}
-        self._functions |= current
+        current: dict[str, LiveFunction] = {}
+        for function in functions:
+            self.remember(function)
+            current |= {job_id(variant, self._installation): variant for variant in variants_of(function)}
         known_before = {*self._book.containers, *self._starting}
         jobs = await self._look()
         known = {*known_before, *self._book.containers, *self._starting}

@@ -5,9 +5,11 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from yurt.domain import gpu
+from yurt.domain.capacity import Capacity, Shortage, choose
 from yurt.domain.functions import LiveFunction
 from yurt.outbound.engines.nomad.settings import NomadSettings
 from yurt.ports import EngineRefused
@@ -53,7 +55,27 @@ def job_id(function: LiveFunction, installation: str) -> str:
     words = [_plain(word) for word in (function.environment, function.app, function.name)]
     name = "-".join(words)[:_LONGEST_NAME].rstrip("-")
     mark = hashlib.sha256(function.function_id.encode()).hexdigest()[:8]
-    return f"{prefix_of(installation)}{name}-{mark}-r{function.revision}"
+    number = f"-x{gpu.split(function.gpu[0])[1]}" if function.gpu else ""
+    return f"{prefix_of(installation)}{name}-{mark}-r{function.revision}{number}"
+
+
+def variants_of(function: LiveFunction) -> list[LiveFunction]:
+    """The function once for each number of GPUs among its choices: a request of Nomad's has one number."""
+    if not function.gpu:
+        return [function]
+    by_number: dict[int, list[str]] = {}
+    for choice in function.gpu:
+        by_number.setdefault(gpu.split(choice)[1], []).append(choice)
+    return [replace(function, gpu=tuple(choices)) for choices in by_number.values()]
+
+
+def variant_for(function: LiveFunction, capacity: Capacity) -> LiveFunction:
+    """The variant with the first choice that can be had now; else that could be had if others were done."""
+    found = choose(function.gpu, capacity)
+    request = f"{found[0].type}:{found[1]}" if not isinstance(found, Shortage) else str(found.details["gpu"])
+    number = gpu.split(request)[1]
+    variants = variants_of(function)
+    return next((one for one in variants if gpu.split(one.gpu[0])[1] == number), variants[0])
 
 
 def _plain(word: str) -> str:
@@ -177,18 +199,16 @@ def _environment(function: LiveFunction, settings: NomadSettings) -> dict[str, s
 def devices_of(wanted: tuple[str, ...], further: Mapping[str, str]) -> list[dict[str, Any]]:
     """The device request of a function: any of its choices, the earlier ones preferred.
 
-    Nomad gives the GPUs of one request from one model of one node, and each request has one number. So choices of
-    another number than the first one's are left out here.
+    Nomad gives the GPUs of one request from one model of one node.
 
     Args:
-        wanted: canonical requests, in order of preference.
+        wanted: canonical requests, in order of preference, of one number.
         further: the operator's own types by product name.
     """
     if not wanted:
         return []
     count = gpu.split(wanted[0])[1]
-    names = [name for name, number in map(gpu.split, wanted) if number == count]
-    choices = ["|".join(_patterns(name, further)) for name in names]
+    choices = ["|".join(_patterns(gpu.split(request)[0], further)) for request in wanted]
     model = "${device.model}"
     affinities = [
         {"attribute": model, "operator": "regexp", "value": choice, "weight": max(1, 100 - 100 * at // len(choices))}
