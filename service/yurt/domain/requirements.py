@@ -19,8 +19,8 @@ HEADLINE_CHARS, HEADLINE_LINES = 600, 6
 
 _AWAY = re.compile(
     r"connection (refused|reset|aborted|error|broken|timed out)|connect(ion)?error|name resolution|dns error"
-    r"|network is unreachable|no route to host|timed? ?out|tls handshake|error sending request|remote end closed"
-    r"|incomplete ?read|\b(429|50[0234])\b.{0,40}(error|too many|unavailable|gateway|for url)"
+    r"|network is unreachable|no route to host|timed out|(read|connect) ?timeout|tls handshake|error sending request"
+    r"|remote end closed|incomplete ?read|\b(429|50[0234])\b.{0,40}(error|too many|unavailable|gateway|for url)"
     r"|status (code|server error).{0,20}\b(429|50[0234])\b|temporarily unavailable|no space left on device",
     re.IGNORECASE,
 )

@@ -83,6 +83,7 @@ def test_what_may_pass(line: str) -> None:
     [
         ["ERROR: No matching distribution found for nosuch==500.0"],
         ["error: No solution found when resolving dependencies", "  cause: Because nosuch was not found"],
+        ["src/wait.c:12: warning: unused variable 'timeout'", "error: Failed to build `wait==1`"],
         ["error: Failed to build `requests==1.2.3`", "ImportError: cannot import name 'MutableMapping'"],
         [],
     ],
