@@ -50,6 +50,7 @@ class ConsulDouble:
         self.port = 0
         self._indexes: dict[str, int] = {}
         self._changed = asyncio.Event()
+        self._serves = False
         self._runner: web.AppRunner | None = None
 
     @property
@@ -59,6 +60,7 @@ class ConsulDouble:
 
     async def start(self) -> "ConsulDouble":
         """Serve; after `stop` on the same port, with what it knew."""
+        self._serves = True
         app = web.Application(middlewares=[self._middleware])
         app.add_routes(
             [
@@ -76,6 +78,9 @@ class ConsulDouble:
 
     async def stop(self) -> None:
         """Answer no more, those included who wait."""
+        self._serves = False
+        self._changed.set()
+        self._changed = asyncio.Event()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -112,8 +117,11 @@ class ConsulDouble:
         return web.json_response({"Config": {"Datacenter": "dc1", "NodeName": "consul", "Version": "1.22.6"}})
 
     async def _catalog(self, request: web.Request) -> web.Response:
-        tags = {name: sorted({tag for place in places for tag in place.tags}) for name, places in self.services.items()}
-        return await self._answer(request, None, lambda: {"consul": [], **tags})
+        def find() -> dict[str, list[str]]:
+            places = self.services.items()
+            return {"consul": [], **{name: sorted({tag for one in at for tag in one.tags}) for name, at in places}}
+
+        return await self._answer(request, None, find)
 
     async def _health(self, request: web.Request) -> web.Response:
         service = request.match_info["service"]
@@ -139,7 +147,7 @@ class ConsulDouble:
     async def _wait_beyond(self, service: str | None, known: int, seconds: float) -> None:
         """An index beyond the newest is no reason to wait: the counting has begun anew."""
         deadline = time.monotonic() + seconds
-        while self._index_of(service) == known and (left := deadline - time.monotonic()) > 0:
+        while self._serves and self._index_of(service) == known and (left := deadline - time.monotonic()) > 0:
             try:
                 async with asyncio.timeout(left):
                     await self._changed.wait()

@@ -146,6 +146,16 @@ async def test_an_index_that_was_never_given_out_is_no_reason_to_wait_for_ever(c
     assert index <= known
 
 
+async def test_a_new_service_answers_who_waits_for_the_catalog(catalog: Catalog) -> None:
+    names, index = await catalog.ask("/v1/catalog/services")
+    assert catalog.service not in names
+    await catalog.register(place(tags=("mine",)))
+    async with asyncio.timeout(ANSWER_S):
+        while catalog.service not in names:
+            names, index = await catalog.ask(f"/v1/catalog/services?index={index}&wait=60s")
+    assert names[catalog.service] == ["mine"]
+
+
 async def test_the_leader_is_known(catalog: Catalog) -> None:
     leader, _ = await catalog.ask("/v1/status/leader")
     assert leader.startswith("127.0.0.1:")
