@@ -108,7 +108,7 @@ def compose(settings: Settings, outside: Outside, *, web: WebPlaces, log_stream:
     background = Background()
     numbers = Numbers(store.identity.epoch, store.journal.next_epoch)
     heart, later, lives = _heart(settings, outside, background, numbers, tags)
-    registry = _registry(settings, outside, heart)
+    registry = _registry(settings, outside, heart, web)
     calling = ContainerTokens(store.identity.key, lives, outside.origin.url)
     services = _services(settings, outside, registry, heart, lives, tags, web, calling)
     watch(services.metrics.gauges, heart, store.journal)
@@ -225,7 +225,7 @@ def _heart(
     return heart, Later(heart, ledger, store.maps), lives
 
 
-def _registry(settings: Settings, outside: Outside, heart: Heart) -> Registry:
+def _registry(settings: Settings, outside: Outside, heart: Heart, web: WebPlaces) -> Registry:
     """The ground of the use cases for apps and functions."""
     engine = outside.origin.engine
     return Registry(
@@ -238,6 +238,8 @@ def _registry(settings: Settings, outside: Outside, heart: Heart) -> Registry:
         deployments=heart,
         default_max=settings.max_containers,
         honours_image=engine.capabilities.honours_image,
+        isolates=engine.capabilities.isolates,
+        web=web,
         requirements=engine.capabilities.requirements,
         capacity=engine.capacity,
         python=lambda: engine.capabilities.python,

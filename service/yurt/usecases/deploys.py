@@ -293,6 +293,24 @@ class Deploys:
         if definition.schedule is not None and app.state is AppState.EPHEMERAL:
             message = "The app is ephemeral: its schedules run only when they are told to, with yurt schedule run."
             yield Warned("schedule_inactive", name, pointer(*at, "schedule"), message)
+        if definition.answers_http:
+            for code, key, message in self._web_warnings(definition):
+                yield Warned(code, name, pointer(*at, *key), message)
+
+    def _web_warnings(self, definition: FunctionDefinition) -> Iterator[tuple[str, tuple[str, ...], str]]:
+        """Of a function that answers HTTP: code, key and message of each."""
+        if not self._registry.web.urls("label"):
+            message = "Nobody can reach it: start the server with --web-url or --gateway-listen."
+            yield "web_unreachable", ("kind",), message
+        if "concurrency" not in definition.model_fields_set:
+            message = "Each container answers one request at a time: say with concurrency.max_inputs how many it can."
+            yield "one_at_a_time", ("concurrency",), message
+        if definition.port is not None and not self._registry.isolates:
+            message = (
+                "The containers of this engine share the ports of their machine: one alone can listen on this one, and "
+                "a new revision cannot start beside it. Leave port out, and listen on the port that PORT names."
+            )
+            yield "port_shared", ("port",), message
 
     async def _foreseen(
         self, steps: Sequence[Step], said: Collection[str], at: Callable[[str], tuple[str, ...]]

@@ -16,7 +16,7 @@ from yurt.domain.naming import did_you_mean, shown, split_address
 from yurt.domain.overrides import Override, defined_batches, defined_scaling, effective_scaling
 from yurt.domain.records import App, Function, Label, Revision, Schedule, ScheduleMark
 from yurt.domain.requirements import normalized
-from yurt.domain.web import Web
+from yurt.domain.web import Web, WebPlaces
 from yurt.ports import Blobs, Clock, Deployments, EngineRefused, Store
 from yurt.usecases.catalog import Catalog
 from yurt.usecases.environments import Environments
@@ -58,6 +58,8 @@ class Registry:
         labels: those of live functions.
         default_max: `max_containers` of functions whose definition names none.
         honours_image: whether the engine runs the image that a definition names.
+        isolates: whether containers of the engine have networks of their own.
+        web: where functions are reached that answer HTTP.
         requirements: whether the engine gives containers the packages that a definition names.
         python: tells the version of Python that runs functions, or None where nobody knows.
         foresee: asks the engine why a function's containers could never start; None if nothing stands in the way.
@@ -75,6 +77,8 @@ class Registry:
     labels: LabelBook = field(default_factory=LabelBook)
     default_max: int = 10
     honours_image: bool = False
+    isolates: bool = False
+    web: WebPlaces = field(default_factory=WebPlaces)
     requirements: bool = True
     python: Callable[[], tuple[int, int] | None] = lambda: sys.version_info[:2]
     foresee: Callable[[LiveFunction], Awaitable[EngineRefused | None]] = _nothing_foreseen
