@@ -16,6 +16,7 @@ from tests.bench.rows.schedules import schedules
 from tests.bench.rows.sharing import sharing
 from tests.bench.rows.small import cold, memory
 from tests.bench.rows.warm import spawn, warm
+from tests.bench.rows.web import web
 from tests.bench.servers import end_in_order
 from tests.bench.stores import STORES, store
 
@@ -31,6 +32,7 @@ ROWS: Mapping[str, Callable[[Bench], Mapping[str, float]]] = {
     "schedules": schedules,
     "sharing": sharing,
     "items": items,
+    "web": web,
     "restart": restart,
     "backlog": backlog,
 }

@@ -35,6 +35,12 @@ FAST: Bars = {
     "item_first_p50_ms": ("<=", 3.0),
     "concurrent_rate": (">=", 3000.0),
     "batched_rate_ratio": (">=", 15.0),
+    "web_p50_c1_ms": ("<=", 1.5),
+    "web_rate_c64": (">=", 2500.0),
+    "web_rate_c64_ratio": (">=", 0.5),
+    "web_down_mib": ("<=", 16.0),
+    "web_up_mib": ("<=", 16.0),
+    "web_sockets_mib": ("<=", 60.0),
 }
 """SQLite at the level `process`."""
 

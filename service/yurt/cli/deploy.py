@@ -33,6 +33,7 @@ async def deploy(client: Client, *, path: Path, name: str | None, dry_run: bool,
         output.print_json({"app": project.app, **done})
         return
     output.print_table(("FUNCTION", "CHANGE"), sorted(changes(project.app, done)))
+    show_urls(project.app, done)
     if dry_run:
         output.notice("Nothing was changed: this was a dry run.")
 
@@ -44,6 +45,12 @@ def changes(app: str, done: Json) -> list[tuple[str, str]]:
     ]
     others = [(name, kind) for kind in ("created", "unchanged", "removed") for name in done[kind]]
     return [(f"{app}:{name}", change) for name, change in (*updated, *others)]
+
+
+def show_urls(app: str, done: Json) -> None:
+    """Say where the functions of a deploy are reached that answer HTTP."""
+    for function, url in sorted(done.get("web_urls", {}).items()):
+        output.notice(f"{app}:{function} answers at {url}")
 
 
 def warning_text(warning: object) -> str:

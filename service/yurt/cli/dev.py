@@ -13,7 +13,7 @@ from watchfiles import Change, DefaultFilter, awatch
 from yurt.cli import output
 from yurt.cli.client import Client, Json, app_path
 from yurt.cli.command import connected
-from yurt.cli.deploy import changes, warning_text
+from yurt.cli.deploy import changes, show_urls, warning_text
 from yurt.cli.failures import CommandError, ExitCode, Refused
 from yurt.cli.following import LogStreams
 from yurt.cli.project import LONGEST_NAME, Project, read_project
@@ -159,3 +159,4 @@ async def _deploy(client: Client, project: Project, streams: LogStreams, *, as_j
     for function, change in changes(project.app, done):
         if change != "unchanged":
             output.notice(f"{function} {change}")
+    show_urls(project.app, done)

@@ -12,6 +12,7 @@ from yurt.domain.errors import FieldError, Malformed
 from yurt.domain.naming import NAME_PATTERN, did_you_mean, pointer, shown
 from yurt.domain.records import Role
 from yurt.domain.validation import type_name
+from yurt.domain.web import WebPlaces
 from yurt.inbound.rest import registry_shapes as shapes
 from yurt.inbound.rest.answers import json_answer
 from yurt.inbound.rest.bodies import check_json
@@ -80,7 +81,7 @@ async def _put_all(ctx: Context[DeployQuery, bytes]) -> web.StreamResponse:
         prune=prune,
         dry_run=ctx.query.dry_run,
     )
-    return json_answer(200, _deployed(done))
+    return json_answer(200, _deployed(done, ctx.services.web))
 
 
 async def _put(ctx: Context[PlaceQuery, bytes]) -> web.StreamResponse:
@@ -95,7 +96,9 @@ async def _put(ctx: Context[PlaceQuery, bytes]) -> web.StreamResponse:
     return answer_function(ctx, done.view, 201 if done.created else 200, done.warnings)
 
 
-def _deployed(done: Deployed) -> Deploy:
+def _deployed(done: Deployed, places: WebPlaces) -> Deploy:
+    lives = [step.view.live for step in done.steps]
+    urls = {live.name: places.urls(live.web.label)[:1] for live in lives if live.web is not None}
     return Deploy(
         app_id=done.app.id,
         created=[step.view.function.name for step in done.steps if step.changed is None],
@@ -109,6 +112,7 @@ def _deployed(done: Deployed) -> Deploy:
         unchanged=[step.view.function.name for step in done.steps if step.changed == ()],
         removed=list(done.removed),
         warnings=[shapes.warning(found) for found in done.warnings],
+        web_urls={name: found[0] for name, found in urls.items() if found} or None,
     )
 
 

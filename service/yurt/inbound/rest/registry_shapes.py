@@ -156,6 +156,7 @@ class Deploy(Shown):
     unchanged: list[str]
     removed: list[str]
     warnings: list[DeployWarning]
+    web_urls: dict[str, str] | None = Field(None, description="By function: where those are reached that answer HTTP.")
 
 
 class Revision(Shown):
