@@ -35,7 +35,7 @@ from yurt.pools.recovery import Recovery
 from yurt.pools.scaling import rescale, scale
 from yurt.pools.stored import Place, Stored
 from yurt.pools.timers import Timers
-from yurt.pools.traffic import Away, Traffic, not_callable
+from yurt.pools.traffic import Away, Traffic, not_callable, refuse_calls
 from yurt.ports import Blobs, Clock, WaitingInput
 from yurt.ports import Maps as StoredMaps
 
@@ -309,7 +309,6 @@ class Heart:
 
         Raises:
             AppStopped: it has been retired.
-            NotCallable: it answers HTTP.
             Unavailable: the server is stopping.
         """
         pool = self.pools.get(function_id)
@@ -317,8 +316,7 @@ class Heart:
             pool = self.families.asked(pool.live, target.queue, target.parameters_json)
         if pool is None or pool.retired_by is not None:
             raise AppStopped("The function was stopped or deleted.")
-        if pool.traffic is not None:
-            raise not_callable(pool.live)
+        refuse_calls(pool.live)
         if self._closed:
             raise Unavailable("The server is shutting down.", code="shutting_down", retry_after_s=5)
         return len(pool.queue) >= self._limits.pending

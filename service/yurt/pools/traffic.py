@@ -65,6 +65,12 @@ def not_callable(live: LiveFunction) -> NotCallable:
     return NotCallable(f"{live.address} answers HTTP and cannot be called: send a request to its web_url.")
 
 
+def refuse_calls(live: LiveFunction) -> None:
+    """Raise `NotCallable` for a function that answers HTTP."""
+    if live.web is not None:
+        raise not_callable(live)
+
+
 class Traffic:
     """The requests of one function.
 
