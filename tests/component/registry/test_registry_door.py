@@ -14,6 +14,7 @@ from tests.component.registry.conftest import CODE, House, plain
 from yurt.domain import bundle
 from yurt.domain.endings import Ending
 from yurt.domain.records import Outcome, Role
+from yurt.domain.web import WebPlaces
 from yurt.inbound.rest import apps, bundles, deploys, docs, functions, registry_shapes, secrets
 from yurt.inbound.rest.answers import cursor
 from yurt.inbound.rest.context import Services
@@ -50,6 +51,7 @@ class DoorServices:
     bundles: Bundles
     secrets: Secrets
     metrics: Metrics = field(default_factory=Metrics)
+    web: WebPlaces = field(default_factory=WebPlaces)
     pages: Pages = field(default_factory=Pages)
 
 

@@ -14,6 +14,7 @@ from aiohttp.test_utils import RawTestServer, TestClient
 from tests.component.pools.rig import NoPost
 from tests.component.schedules.conftest import EVERY_MINUTE, ROOT, Server, plain
 from yurt.domain.records import Role
+from yurt.domain.web import WebPlaces
 from yurt.inbound.rest import apps, calls, deploys, schedules
 from yurt.inbound.rest.call_shapes import Shaper
 from yurt.inbound.rest.context import Services
@@ -50,6 +51,7 @@ class DoorServices:
     health: Health
     clock: Clock
     metrics: Metrics = field(default_factory=Metrics)
+    web: WebPlaces = field(default_factory=WebPlaces)
     pages: Pages = field(default_factory=Pages)
 
 
