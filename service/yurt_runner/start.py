@@ -46,6 +46,8 @@ class Start(NamedTuple):
         start_token: the first credential; it comes by pipe or from a file, so that no process list shows it.
         grace_s: how long the runner lives without a control plane, in seconds.
         scratch: a folder of the container's own.
+        web_host: where the server of a function that answers HTTP listens, unless it is one of the user's own.
+        web_port: on which port; 0 lets the system choose.
     """
 
     url: str
@@ -53,6 +55,8 @@ class Start(NamedTuple):
     start_token: str
     grace_s: float
     scratch: str
+    web_host: str = "127.0.0.1"
+    web_port: int = 0
 
 
 class Definition(NamedTuple):
@@ -94,6 +98,8 @@ def read_start(text: str) -> Start:
             _read_token(path) if path is not None else str(values["start_token"]),
             float(values.get("grace_s", 60)),
             str(values["scratch"]),
+            str(values.get("web_host", "127.0.0.1")),
+            int(values.get("web_port", 0)),
         )
     except KeyError as error:
         raise ValueError(f"the start line on standard input, or in YURT_START, lacks {error}") from None

@@ -191,6 +191,8 @@ class Supervisor:
         self._loop.after("startup", definition.startup_timeout_s, self._startup_over)
         self._loop.after("memory", MEMORY_TICK_S, self._weigh)
         welcome.update(scratch=self._start.scratch, container_id=self._start.container_id)
+        if welcome.get("web"):
+            welcome["web"].update(host=self._start.web_host, listen=self._start.web_port)
         if definition.source_sha256 is None or archive:
             self._pipe.send(w.pack(w.WELCOME, payload=archive, meta=w.meta(**welcome)))
             return

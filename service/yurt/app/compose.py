@@ -33,7 +33,7 @@ from yurt.pools.numbers import Numbers
 from yurt.pools.sessions import Sessions
 from yurt.pools.traffic import Traffic
 from yurt.pools.visits import Visits
-from yurt.ports import Clock, Discovery, Engine, Store
+from yurt.ports import Clock, Engine, Store
 from yurt.settings import Settings
 from yurt.usecases.apps import Apps
 from yurt.usecases.awakening import Awakening
@@ -93,7 +93,6 @@ class Outside:
     logs: FileLogs
     origin: Origin
     sealer: Sealer
-    discovery: Discovery
 
 
 def compose(settings: Settings, outside: Outside, *, web: WebPlaces, log_stream: TextIO) -> Parts:
@@ -113,7 +112,7 @@ def compose(settings: Settings, outside: Outside, *, web: WebPlaces, log_stream:
     services = _services(settings, outside, registry, heart, lives, tags, web, calling)
     watch(services.metrics.gauges, heart, store.journal)
     requests = RequestLog.to(log_stream, settings.log_format)
-    visits = Visits(heart, lives, clock, outside.discovery)
+    visits = Visits(heart, lives, clock, outside.origin.discovery)
     gateway = _gateway(settings, registry, heart, visits, services, requests)
     door = Door(services, requests, body_limit_bytes=settings.body_limit_bytes, open_metrics=settings.open_metrics)
     sessions = Sessions(
@@ -241,6 +240,7 @@ def _registry(settings: Settings, outside: Outside, heart: Heart, web: WebPlaces
         isolates=engine.capabilities.isolates,
         web=web,
         requirements=engine.capabilities.requirements,
+        finds_servers=engine.capabilities.web,
         capacity=engine.capacity,
         python=lambda: engine.capabilities.python,
         foresee=engine.foresee,

@@ -1,14 +1,15 @@
 """The engine that the settings name, and what else comes with it."""
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from yurt.outbound.discovery import LocalDiscovery
 from yurt.outbound.engines.local import EnvironmentSettings, LocalEngine, LocalSettings
 from yurt.outbound.engines.nomad import ClusterRefused, NomadEngine, NomadSettings
 from yurt.outbound.runner_file import RunnerFile, build_runner
-from yurt.ports import Clock, Engine, Identities, LogLine, Logs
+from yurt.ports import Clock, Discovery, Engine, Identities, LogLine, Logs
 from yurt.settings import Settings
 
 
@@ -20,12 +21,14 @@ class Origin:
         url: where they reach this server, without path.
         identities: knows the credentials that the engine gives them, where it does.
         runner: what they run, for those who fetch it from this server.
+        discovery: tells where their servers are.
     """
 
     engine: Engine
     url: str
     runner: RunnerFile
     identities: Identities | None = None
+    discovery: Discovery = field(default_factory=LocalDiscovery)
 
 
 def make_origin(settings: Settings, installation: str, url: str, logs: Logs, clock: Clock) -> Origin:

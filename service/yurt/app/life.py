@@ -35,7 +35,6 @@ from yurt.loops.supervisor import Supervisor
 from yurt.loops.timers import run_timers
 from yurt.outbound.admin_token import FILE_NAME, write_admin_token
 from yurt.outbound.blobs import FileBlobs
-from yurt.outbound.discovery import LocalDiscovery
 from yurt.outbound.engines.local import InterpreterUnusable, RunDirRefused
 from yurt.outbound.engines.nomad import ClusterRefused
 from yurt.outbound.logs import FileLogs
@@ -119,7 +118,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Supe
     await logs.open()
     stack.push_async_callback(logs.close)
     origin = make_origin(settings, store.identity.installation, _url(listener), logs, clock)
-    outside = Outside(clock, store, blobs, logs, origin, await _keys(settings, store), LocalDiscovery())
+    outside = Outside(clock, store, blobs, logs, origin, await _keys(settings, store))
     own = _listen(settings.gateway_listen, "--gateway-listen") if settings.gateway_listen is not None else None
     if own is not None:
         stack.callback(own.close)
@@ -141,7 +140,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Supe
     supervisor.run("callbacks", deliveries(parts).run())
     supervisor.run("request-log", parts.requests.run())
     supervisor.run("gateway", parts.gateway.watch())
-    supervisor.run("discovery", outside.discovery.run(parts.visits.found))
+    supervisor.run("discovery", outside.origin.discovery.run(parts.visits.found))
     _settle_memory()
     await _open_doors(parts, listener, stack, ports.shared)
     if own is not None and ports.own is not None:

@@ -117,6 +117,7 @@ class Capabilities:
         notes: sentences for people, such as what it does not isolate.
         python: the version of the interpreter that runs functions, where there is one and it is known.
         requirements: whether it gives containers the packages that a definition names.
+        web: whether the servers of its containers are found (see `yurt.ports.Discovery`).
         outlives: whether containers go on when the server ends, and are found by the next one.
         kill_after_s: what a container gets to end by itself, in seconds, whatever grace it is stopped with; None where
             that is kept.
@@ -129,6 +130,7 @@ class Capabilities:
     notes: tuple[str, ...] = ()
     python: tuple[int, int] | None = None
     requirements: bool = False
+    web: bool = False
     outlives: bool = False
     kill_after_s: float | None = None
 

@@ -236,6 +236,10 @@ class Deploys:
         if definition.requirements and not self._registry.requirements:
             message = "is not supported by this engine yet: put the packages into the function's image"
             yield FieldError(pointer(*at, "requirements"), message, "not_supported")
+        if definition.answers_http and not self._registry.finds_servers:
+            key = "kind" if definition.web is None else "web"
+            message = "is not supported by this engine yet: it does not find the servers of its containers"
+            yield FieldError(pointer(*at, key), message, "not_supported")
 
     async def _missing_secrets(
         self, app: App, definitions: Mapping[str, FunctionDefinition], at: Callable[[str], tuple[str, ...]]

@@ -61,6 +61,7 @@ class Registry:
         isolates: whether containers of the engine have networks of their own.
         web: where functions are reached that answer HTTP.
         requirements: whether the engine gives containers the packages that a definition names.
+        finds_servers: whether the servers of the engine's containers are found, which answer HTTP.
         python: tells the version of Python that runs functions, or None where nobody knows.
         foresee: asks the engine why a function's containers could never start; None if nothing stands in the way.
     """
@@ -80,6 +81,7 @@ class Registry:
     isolates: bool = False
     web: WebPlaces = field(default_factory=WebPlaces)
     requirements: bool = True
+    finds_servers: bool = True
     python: Callable[[], tuple[int, int] | None] = lambda: sys.version_info[:2]
     foresee: Callable[[LiveFunction], Awaitable[EngineRefused | None]] = _nothing_foreseen
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.component.registry.conftest import ROOT, House, Make, Open, plain
-from yurt.domain.errors import Invalid
+from yurt.domain.errors import Invalid, NotSupported
 
 
 def asgi(**keys: object) -> dict[str, object]:
@@ -79,6 +79,14 @@ async def test_what_is_called_does_not_become_what_answers_http_nor_the_other_wa
             await house.functions.put(ROOT, "shop", name, definition)
         assert [error.pointer for error in caught.value.errors] == ["/kind"]
     assert (await house.functions.put(ROOT, "shop", "web", asgi(memory=1024))).view.revision.number == 2
+
+
+async def test_an_engine_that_finds_no_servers_has_none(house: House, deployed: Make) -> None:
+    await deployed("shop")
+    house.registry.finds_servers = False
+    with pytest.raises(NotSupported) as caught:
+        await house.functions.put(ROOT, "shop", "web", asgi())
+    assert [error.pointer for error in caught.value.errors] == ["/kind"]
 
 
 async def test_what_would_surprise_is_said(house: House, deployed: Make) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 
 from tests.component.runner.conftest import Container
+from tests.component.runner.fake_server import START_TOKEN
 from tests.waiting import until
 from yurt_runner import wire
 
@@ -233,6 +234,25 @@ async def app(scope, receive, send):
 """
     await container.begin(source, "main:app", web=web("asgi"))
     assert (await raw(await port_of(container), b"GET / HTTP/1.0\r\n\r\n")).endswith(b"\r\n\r\nok")
+
+
+async def test_an_engine_may_say_where_to_listen(container: Container) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = container.server
+    server.define({"main.py": PROBE}, "main:app", web=web("asgi"))
+    line = {
+        "url": server.url,
+        "container_id": server.container_id,
+        "start_token": START_TOKEN,
+        "scratch": str(container._scratch),
+        "web_host": "0.0.0.0",
+        "web_port": str(port),  # as a template makes it
+    }
+    await container.execute(json.dumps(line).encode() + b"\n")
+    assert await port_of(container) == port
+    assert b"hello" in await raw(port, b"GET / HTTP/1.0\r\n\r\n")
 
 
 async def test_factories_and_what_is_no_app(container: Container) -> None:

@@ -78,7 +78,13 @@ class LocalEngine:
 
     def __init__(self, settings: LocalSettings, say: Say = lambda _function, _container, _text: None) -> None:
         self.capabilities = Capabilities(
-            name="local", isolates=False, honours_image=False, memory_limit=True, notes=NOTES, requirements=True
+            name="local",
+            isolates=False,
+            honours_image=False,
+            memory_limit=True,
+            notes=NOTES,
+            requirements=True,
+            web=True,
         )
         self._settings = settings
         self._places = Places(settings.run_dir, settings.installation, settings.runner_sha256)
