@@ -114,6 +114,17 @@ async def test_requests_wait_for_a_container_and_not_for_ever(make: Make) -> Non
     assert len(rig.traffic) == 0
 
 
+async def test_what_is_sent_ahead_of_a_refusal_is_answered_after_it(make: Make) -> None:
+    rig = await make(limits=GatewayLimits(wait_s=0.2))
+    client = await rig.client()
+    ahead = b"".join(b"GET /web/none/%d HTTP/1.1\r\nHost: h\r\n\r\n" % number for number in range(3000))
+    client.say(b"GET / HTTP/1.1\r\nHost: label.localhost\r\n\r\n" + ahead)
+    assert status(await client.until(b"}")) == 504
+    for _ in range(3000):
+        assert status(await client.until(b"}")) == 404
+    await client.close()
+
+
 async def test_who_waits_is_served_once_there_is_a_container(rig: GatewayRig) -> None:
     waiting = [asyncio.create_task(rig.get(b"/%d" % number)) for number in range(5)]
     await until(lambda: len(rig.traffic) == 5, "all wait")

@@ -279,13 +279,24 @@ class Front(asyncio.Protocol):
         exchange.refused(308)
         keep = exchange.request.keep and exchange.complete and not self._upgrading
         self.transport.write(moved(target, keep=keep))
-        if not keep:
-            self._close_gently()
+        self._answered_here(keep=keep)
 
     def _answer(self, status: int, detail: str, *, bare: bool = False, keep: bool = False) -> None:
         self.transport.write(answer(status, detail, self.gateway.request_id(), bare=bare, keep=keep))
+        self._answered_here(keep=keep)
+
+    def _answered_here(self, *, keep: bool) -> None:
+        """The gateway itself has answered: on to the next request, but not within this one's turn."""
         if not keep:
             self._close_gently()
+            return
+        self._heard = self.loop.time()
+        self.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        if not self.transport.is_closing() and self._parser is not None:
+            self._next()
+            self.flow()
 
     def _close_gently(self) -> None:
         """Close once the client has read; what it still sends would otherwise take the answer away from it."""
