@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from tests.chaos import items, maps
+from tests.chaos.functions import PAGE
 from tests.chaos.history import KINDS, Request
 from tests.chaos.recorder import Asker, Recorder
 
@@ -15,6 +16,9 @@ PAUSE_S = 0.12
 
 PASSING = frozenset({404, 409})
 """How calls of an app that is stopped now and then may be refused."""
+
+BROKEN = frozenset({502, 504})
+"""How a request may end whose container is killed or frozen under it."""
 
 DELAY_S = 1.5
 QUEUE_TIMEOUT_S = 2.0
@@ -58,6 +62,7 @@ class Client:
             (3, self._map),
             (1, self._redrive),
             (3, self._stream),
+            (4, self._page),
         ]
         weights = [weight for weight, _ in deeds]
         while not stop.is_set():
@@ -100,6 +105,17 @@ class Client:
         """Of a function that stays: a key belongs to a function, and an app that is deployed again has new ones."""
         self._number += 1
         return self._chance.choice([one for one in self._functions if one.startswith("chaos:")]), self._number
+
+    async def _page(self) -> None:
+        """A request by HTTP: it may fail with its container, but never with the answer to another one."""
+        self._number += 1
+        number, counts = self._number, self._recorder.counts
+        reply = await self._asker.ask("GET", f"{PAGE}?number={number}", allowed=BROKEN)
+        if reply is None:
+            return
+        counts["pages" if reply.status == 200 else "pages not answered"] += 1
+        if reply.status == 200 and reply.body != {"double": number * 2}:
+            self._recorder.refusals.append(f"GET {PAGE}?number={number}: {reply.body}")
 
     async def _invoke(self) -> None:
         await self._send("invocations", *self._next())

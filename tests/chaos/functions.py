@@ -122,6 +122,12 @@ class Tally:
         time.sleep(0.05)
 
 
+def page(number: int):
+    """Answers HTTP."""
+    time.sleep(number % 5 * 0.05)
+    return {{"double": number * 2}}
+
+
 EDITION = {edition}
 '''
 
@@ -153,11 +159,16 @@ _KEYS: Mapping[str, Mapping[str, object]] = {
 }
 """What makes their slots, and the class."""
 
+PAGE = "/web/chaos-page/"
+"""Where a function of `chaos` answers HTTP. It has no calls, and so no limits to be held to."""
+
 
 def definitions(app: str, records: Path, edition: int) -> dict[str, Any]:
     """The functions of an app, as a deploy sends them; another edition is another revision."""
     source = {"files": {"main.py": SOURCE.format(records=str(records), app=app, edition=edition)}}
-    return {
+    keys = {"web": {"method": "GET"}, "label": "chaos-page", "concurrency": {"max_inputs": 3}, "max_containers": 2}
+    page = {"entrypoint": "main:page", "source": source, "scaledown_window": 5, **keys}
+    return ({"page": page} if app == "chaos" else {}) | {
         name.partition(":")[2]: {
             "entrypoint": f"main:{name.partition(':')[2]}",
             "source": source,
