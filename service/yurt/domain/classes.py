@@ -155,7 +155,8 @@ def class_errors(value: Mapping[str, Any], at: At) -> Iterator[FieldError]:
     methods, parameters = value.get("methods"), value.get("parameters")
     if methods is None or methods == []:
         yield FieldError(pointer(*at, "methods"), 'must name what can be called, such as ["run"]')
-    required = [one.get("name") for one in parameters or () if isinstance(one, dict) and one.get("default") is None]
+    listed = parameters if isinstance(parameters, list) else ()
+    required = [one.get("name") for one in listed if isinstance(one, dict) and one.get("default") is None]
     needy = ", ".join(str(name) for name in required[:8])
     if required and value.get("min_containers"):
         message = f"is for calls without parameters, and there can be none: give a default to {needy}"
