@@ -1,6 +1,7 @@
 """Classes: what a definition may say, what a call may ask for, and which queue that makes."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -251,3 +252,38 @@ def test_the_floor_is_for_calls_that_give_no_parameters() -> None:
     assert live.of(SPEC.defaults_json).scaling.min_containers == 2
     assert live.of('{"model":"large"}').scaling.min_containers == 0
     assert live.usual_queue == live.of(SPEC.defaults_json).queue != live.queue
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+PARAMETER = st.fixed_dictionaries(
+    {}, optional={"name": ANYTHING, "type": ANYTHING | st.sampled_from(["str", "int", "bytes"]), "default": ANYTHING}
+)
+
+
+@given(
+    st.fixed_dictionaries(
+        {"kind": st.sampled_from(["function", "class"]) | ANYTHING},
+        optional={
+            "methods": ANYTHING,
+            "enter": ANYTHING,
+            "parameters": ANYTHING | st.lists(PARAMETER, max_size=3),
+            "min_containers": st.integers(0, 2),
+            "schedule": st.just({"cron": "* * * * *"}),
+        },
+    )
+)
+def test_whatever_is_sent_is_taken_or_refused(more: dict[str, Any]) -> None:
+    with suppress(Invalid):
+        found = parse_definition({"entrypoint": "main:Model"} | more)
+        assert (found.of_class is not None) == (more["kind"] == "class")
+
+
+@given(st.dictionaries(st.sampled_from(["model", "width", "deep", "salt", "other"]), ANYTHING), ANYTHING)
+def test_whatever_is_called_for_is_aimed_or_refused(given_: dict[str, object], method: object) -> None:
+    with suppress(Misaimed):
+        target = aimed(method if isinstance(method, str) else None, given_)
+        assert target.queue.startswith("fu-1.")
