@@ -48,9 +48,14 @@ class AsyncWorker:
         made = hook()
         return self._loop.run_until_complete(made) if asyncio.iscoroutine(made) else made
 
-    def stop_at(self, number: int) -> None:
-        """Have `run` return at that signal."""
-        self._loop.add_signal_handler(number, self._loop.stop)
+    def stop_at(self, number: int, leave: Callable[[], None]) -> None:
+        """Have `run` return at that signal, if `leave` returns."""
+
+        def stop() -> None:
+            leave()
+            self._loop.stop()
+
+        self._loop.add_signal_handler(number, stop)
 
     def _take(self) -> None:
         while self._rows:

@@ -236,13 +236,17 @@ def _yields(instance: Instance, links: Links) -> Optional[Yields]:
 
 
 def leave_at_term(links: Links) -> None:
-    """From here on SIGTERM ends the worker by way of `Leave`, unless an input runs: then it was not the supervisor."""
+    """From here on the supervisor's SIGTERM, which comes when it has every output, raises `Leave`."""
 
     def leave(*_: object) -> None:
-        if links.page.marks():
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            os.kill(os.getpid(), signal.SIGTERM)
-        else:
-            raise Leave
+        die_unless_leaving(links)
+        raise Leave
 
     signal.signal(signal.SIGTERM, leave)
+
+
+def die_unless_leaving(links: Links) -> None:
+    """Do what SIGTERM does to any process, if it did not come from the supervisor."""
+    if not links.page.leaving():
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -17,7 +17,7 @@ MAX_ROWS = 1000
 _MARK = struct.Struct("@QQQd")
 _ASK = struct.Struct("@QQQ")
 _WORD = struct.Struct("@Q")
-_READS_AT, _MEMORY_AT, _ASKS_AT = 0, 8, 16
+_READS_AT, _MEMORY_AT, _LEAVE_AT, _ASKS_AT = 0, 8, 9, 16
 # A row: the mark with the number of its turn before and after it (see `mark`), then an ask.
 _ROWS_AT, _ROW_BYTES, _END, _ASK_AT = 64, 64, 32, 40
 _WORDS_OF_ROW = _ROW_BYTES // 8
@@ -120,6 +120,19 @@ class Page:
         """How often `count_read` was called."""
         (count,) = _WORD.unpack_from(self._memory, _READS_AT)
         return int(count)
+
+    def set_leaving(self) -> None:
+        """Supervisor: the worker is to end, for nothing is left to do. SIGTERM follows."""
+        self._memory[_LEAVE_AT] = 1
+
+    def leaving(self) -> bool:
+        """Worker: whether SIGTERM comes from the supervisor."""
+        return self._memory[_LEAVE_AT] == 1
+
+    def clear(self) -> None:
+        """Worker: nothing runs any more, in any row."""
+        for row in range(self.rows):
+            self.begin(0, 0, 0.0, row)
 
     def set_out_of_memory(self) -> None:
         """Worker: it ends because it ran out of memory outside of user code."""

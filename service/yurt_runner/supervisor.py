@@ -511,6 +511,7 @@ class Supervisor:
         if not self._draining or self._ledger.handed or self._phase != SERVING or self._cause:
             return
         self._cause = DRAINED
+        self._worker.page.set_leaving()
         os.kill(self._worker.pid, signal.SIGTERM)
         now = self._loop.now()
         self._loop.drop("drain")

@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Tuple, Union
 
 from yurt_runner import faults
@@ -64,11 +65,12 @@ def main(links: Links) -> int:
         printing.end(0, 0)  # what the import printed is not the first input's
         told = {"generator": True} if instance is None and is_generator(terms.function) else {}
         ready = meta(slots=links.page.rows, startup_s=round(time.monotonic() - began, 3), **told)
-        links.sock.sendall(pack(READY, meta=ready))
         if instance is not None and instance.leaves:
-            serve_and_leave(links, worker, work, instance, source)
+            serve_and_leave(links, worker, work, pack(READY, meta=ready))
+            instance.exit(worker.call if work.is_async else instance.call, source)
             printing.end(0, 0)
             return 0
+        links.sock.sendall(pack(READY, meta=ready))
         worker.run()
     except MemoryError:  # in the runner's own code: the attempt's are caught with the attempt
         links.page.set_out_of_memory()
@@ -146,17 +148,18 @@ def new_worker(links: Links, inbox: Permitted, printing: Printing, terms: Terms,
     return SyncWorker(links, inbox, printing, terms, work)
 
 
-def serve_and_leave(links: Links, worker: Any, work: Work, instance: Instance, source: str) -> None:
-    """Serve until the supervisor has nothing more to run, then call the exit hooks."""
-    from yurt_runner.classes import Leave, leave_at_term
+def serve_and_leave(links: Links, worker: Any, work: Work, ready: bytes) -> None:
+    """Serve until the supervisor has nothing more to run, and wants the exit hooks to be called."""
+    from yurt_runner.classes import Leave, die_unless_leaving, leave_at_term
 
-    if work.is_async:
-        worker.stop_at(signal.SIGTERM)
-    else:
-        leave_at_term(links)
     with suppress(Leave):
+        if work.is_async:
+            worker.stop_at(signal.SIGTERM, partial(die_unless_leaving, links))
+        else:
+            leave_at_term(links)
+        links.sock.sendall(ready)  # from here on it may come
         worker.run()
-    instance.exit(worker.call if work.is_async else instance.call, source)
+    links.page.clear()  # it may have come before the last input was crossed out
 
 
 def set_environment(welcome: Dict[str, Any]) -> None:
