@@ -5,6 +5,7 @@ import click
 from yurt.cli import output
 from yurt.cli.client import Client, Json, app_path
 from yurt.cli.command import connected
+from yurt.cli.targets import text_of
 
 
 @click.command()
@@ -92,7 +93,7 @@ async def containers(client: Client, *, function: str | None, everything: bool, 
 def _of(container: Json) -> str:
     """The function, and the parameters of a class."""
     parameters = container.get("parameters", {})
-    return " ".join([container["function"], *(f"{name}={value}" for name, value in parameters.items())])
+    return " ".join([container["function"], *(f"{name}={text_of(value)}" for name, value in parameters.items())])
 
 
 @click.command()

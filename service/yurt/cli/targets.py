@@ -48,7 +48,7 @@ class Target:
     @property
     def query(self) -> dict[str, str]:
         """The same as parameters of an address."""
-        texts = {name: _text(value) for name, value in self.parameters.items()}
+        texts = {name: text_of(value) for name, value in self.parameters.items()}
         method = {"method": self.method} if self.method is not None else {}
         return {**method, **{f"parameters.{name}": text for name, text in texts.items()}}
 
@@ -110,5 +110,6 @@ def _value(kind: str, text: str) -> Any:
     return {"true": True, "false": False}.get(text, text) if kind == "bool" else text
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """A parameter as `--param` takes it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
