@@ -114,7 +114,9 @@ async def test_a_container_lost_after_an_item_fails_the_call_and_keeps_its_items
     box.hang_up()
     result = await rig.result(item)
     assert (result.outcome, result.items, result.attempts) == ("internal_error", 2, 1)
-    assert "2 items were shown before, so the call was not run again" in json.loads(result.error_json or b"")["message"]
+    message = json.loads(result.error_json or b"")["message"]
+    assert message.startswith(f"Container {box.member.id} ended: gone. 2 items were shown before")
+    assert await rig.store.calls.attempts(item.seq) == []
     assert await stored(rig, item) == [1, 2]
     await rig.scale()
     assert len(rig.engine.started) == 1
