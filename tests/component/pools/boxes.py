@@ -21,6 +21,7 @@ class Held:
 
     number: int
     state: str = "waiting"
+    items: int = 0
     output: bytes = b""
     cancelled: bool = False
 
@@ -81,6 +82,9 @@ class Box:
         self.credential = json.loads(talk.of(wire.WELCOME)[0].meta)["reconnect_token"]
         if self.startup:
             self._say(self.startup)
+        for key, held in self.holds.items():
+            for place in range(held.items):
+                self._say(_item(key, place))
         for held in [held for held in self.holds.values() if held.state == "done"]:
             self._say(held.output)
 
@@ -141,6 +145,12 @@ class Box:
         """Say that the input runs for so long."""
         self._say(wire.pack(wire.STARTED, *key, meta=wire.meta(for_s=for_s)))
 
+    def give(self, key: Key) -> None:
+        """Yield an item."""
+        held = self.holds[key]
+        held.items += 1
+        self._say(_item(key, held.items - 1))
+
     def answer(self, key: Key, outcome: str = "success") -> None:
         """End an input."""
         held = self.holds[key]
@@ -148,9 +158,9 @@ class Box:
         error = b'{"type": "Oops", "message": "it broke"}'
         value = b'"%d/%d"' % key if outcome == "success" else error
         held.state = "done"
-        held.output = wire.pack(
-            wire.OUTPUT, *key, value, meta=wire.meta(run_s=0.00001), flags=wire.OUTCOMES.index(outcome)
-        )
+        told = {"items": held.items} if held.items else {}
+        meta = wire.meta(run_s=0.00001, **told)
+        held.output = wire.pack(wire.OUTPUT, *key, value, meta=meta, flags=wire.OUTCOMES.index(outcome))
         self._say(held.output)
 
     def repeat(self, rng: Random) -> None:
@@ -203,3 +213,7 @@ class Box:
         else:
             self.hang_up()
             self.rig.engine.end(self.id, "died")
+
+
+def _item(key: Key, place: int) -> bytes:
+    return wire.pack(wire.ITEM, *key, b"%d" % key[1], meta=wire.meta(first=place, count=1))

@@ -56,6 +56,7 @@ class World:
         self.revision = 1
         self.options: dict[str, object] = {}
         self.retries = NO_RETRIES
+        self.yields = 0.0
         self.steps: list[str] = []
         self.database = sqlite3.connect(f"file:{self._file()}?mode=ro", uri=True)
 
@@ -68,6 +69,7 @@ class World:
         slots = self.rng.choice([1, 1, 2, 4])
         self.retries = RetryPolicy(self.rng.choice([0, 2]), self.rng.choice([0, 0.5, 5]))
         single_use = self.rng.random() < 0.15
+        self.yields = self.rng.choice([0.0, 0.0, 0.5])
         self.options = {
             "max_inputs": slots,
             "target_inputs": self.rng.choice([None, 1]),
@@ -195,6 +197,8 @@ class World:
         box.hear()
         box.begin()
         for key in [key for key, held in box.holds.items() if held.state == "running"]:
+            if self.yields and self.rng.random() < self.yields:
+                box.give(key)
             if self.rng.random() < 0.6:
                 box.answer(key, self.rng.choice(["success", "success", "user_error", "crashed"]))
         box.hear()
@@ -332,6 +336,7 @@ class World:
                 assert not member.works or member.alone or member.has_target_free, "a full container counts as free"
             for member in pool.members.values():
                 self._check_member(member)
+        self._check_items()
         self._check_stored(self.open - self.rig.heart.inputs.keys() - self.rig.results.keys())
         for key, seqs in self.named.items():
             assert len(seqs) == 1, f"the key {key} names the calls {seqs}"
@@ -354,6 +359,17 @@ class World:
             assert known, f"input {item.seq} is nowhere: {vars_of(item)}"
             if item.seq in self.rig.results:
                 raise AssertionError(f"input {item.seq} has ended and is still open")
+
+    def _check_items(self) -> None:
+        """Items of an input are all of one attempt, without a gap; once any are stored no other attempt follows."""
+        told = "SELECT seq, count(*), min(first), max(first), min(data), max(data) FROM items GROUP BY seq"
+        for seq, count, first, last, one, other in self.database.execute(told):
+            assert (first, last) == (0, count - 1), f"the items {first} to {last} of {seq} are {count}"
+            assert one == other, f"the items of {seq} are of the attempts {one} and {other}"
+            item = self.rig.heart.inputs.get(seq)
+            if item is not None and not item.ending:
+                assert item not in self.pool.queue, f"input {seq} was shown, and is queued"
+                assert item.member is None or item.token == int(one), f"input {seq} was shown, and runs again"
 
     def _check_stored(self, absent: set[int]) -> None:
         """What is open and not in memory will be read from the store."""
@@ -408,6 +424,8 @@ class World:
         stored = await self.rig.store.calls.get(seq)
         assert stored is not None, f"the accepted call {seq} is gone"
         assert stored.result is not None, f"the accepted call {seq} has no result"
+        ((items,),) = self.database.execute("SELECT count(*) FROM items WHERE seq = ?", (seq,))
+        assert (stored.result.items or 0) == items, f"{seq} ended with {stored.result.items} items, and has {items}"
         seen = self.rig.results.get(seq)
         if seen is not None:
             assert stored.result == seen, f"the outcome of {seq} has changed"
