@@ -3,6 +3,8 @@
 #   nomad var put nomad/jobs/yurt token=SECRET_ID
 #   nomad job run -var data_dir=/var/lib/yurt control-plane.nomad.hcl
 #
+# Functions that answer HTTP are found with YURT_CONSUL_ADDRESS in its environment, such as http://127.0.0.1:8500.
+#
 # There is one server to a store. With its store in SQLite, which is a file of its node, it belongs to that node: name it
 # with -var node=NAME. With its store in PostgreSQL (-var store=...) it may run on any node that can have its port.
 

@@ -191,6 +191,7 @@ class Stack:
             "YURT_NOMAD_TOKEN_FILE": str(self.home / "nomad.token"),
             "YURT_NOMAD_NAMESPACE": "default",
             "YURT_NOMAD_DRIVER": "raw_exec",
+            "YURT_CONSUL_ADDRESS": self.plan.consul_address,
             "YURT_NOMAD_PYTHON": python_of_everyone(),
         }
 

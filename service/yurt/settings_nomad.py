@@ -72,11 +72,21 @@ class NomadFields(BaseSettings):
     nomad_jobspecs: HumanPath | None = None
     """A folder with your own function.nomad.hcl in the place of the one that comes with Yurt."""
 
+    consul_address: str | None = None
+    """Where the Consul agent's HTTP API is, through which the servers of functions that answer HTTP are found. Without
+    it such functions are refused."""
+
+    consul_token_file: HumanPath | None = None
+    """A file with the ACL token that this server uses; it must read services and nodes."""
+
+    consul_ca_file: HumanPath | None = None
+    """A file with the certificate authority of Consul's TLS; by default those of the machine."""
+
     nomad_functions_may_command_cluster: bool = False
     """Start although the cluster has no ACLs: then every function can command all of it, through the API socket in its
     secrets directory."""
 
-    @field_validator("public_url", "nomad_address")
+    @field_validator("public_url", "nomad_address", "consul_address")
     @classmethod
     def _check_url(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith(("http://", "https://")):

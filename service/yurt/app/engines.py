@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from yurt.outbound.discovery import LocalDiscovery
+from yurt.outbound.discovery import ConsulDiscovery, ConsulSettings, LocalDiscovery
 from yurt.outbound.engines.local import EnvironmentSettings, LocalEngine, LocalSettings
 from yurt.outbound.engines.nomad import ClusterRefused, NomadEngine, NomadSettings
 from yurt.outbound.runner_file import RunnerFile, build_runner
@@ -48,8 +48,16 @@ def make_origin(settings: Settings, installation: str, url: str, logs: Logs, clo
     if settings.engine == "nomad":
         public = settings.public_url or url
         engine = NomadEngine(nomad_settings(settings, installation, public, runner.sha256))
-        return Origin(engine, public, runner, engine.identities)
+        return Origin(engine, public, runner, engine.identities, _discovery(settings, installation))
     return Origin(_local(settings, installation, runner, logs, clock), url, runner)
+
+
+def _discovery(settings: Settings, installation: str) -> Discovery:
+    """What finds servers on the cluster; without Consul, nothing that there is to find."""
+    if settings.consul_address is None:
+        return LocalDiscovery()
+    token = _read_token(settings.consul_token_file)
+    return ConsulDiscovery(ConsulSettings(settings.consul_address, installation, token, settings.consul_ca_file))
 
 
 def _local(settings: Settings, installation: str, runner: RunnerFile, logs: Logs, clock: Clock) -> LocalEngine:
@@ -103,6 +111,7 @@ def nomad_settings(settings: Settings, installation: str, public_url: str, runne
         mhz_per_core=settings.nomad_mhz_per_core,
         gpu_models=settings.gpu_models,
         jobspecs=settings.nomad_jobspecs,
+        finds_servers=settings.consul_address is not None,
         without_acls=settings.nomad_functions_may_command_cluster,
     )
 
@@ -113,7 +122,7 @@ def _read_token(path: Path | None) -> str:
     try:
         return path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ClusterRefused(f"The file of Nomad's token, {path}, cannot be read: {error}.") from error
+        raise ClusterRefused(f"The file of a token, {path}, cannot be read: {error}.") from error
 
 
 def _is_here(url: str) -> bool:

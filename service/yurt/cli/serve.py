@@ -54,6 +54,9 @@ _FLAGS = {
     "nomad_docker_network": "MODE",
     "nomad_mhz_per_core": "MHZ",
     "nomad_jobspecs": "DIR",
+    "consul_address": "URL",
+    "consul_token_file": "PATH",
+    "consul_ca_file": "PATH",
 }
 _SWITCHES = ("allow_unisolated", "open_metrics", "stop_unknown_containers", "nomad_functions_may_command_cluster")
 _CHOICES = {

@@ -53,10 +53,31 @@ def _job(spec: Json) -> Json:
                     "Replace": False,
                     "Reconcile": "keep_original",
                 },
+                **_servers(spec["web"]),
                 "EphemeralDisk": {"SizeMB": spec["disk_mib"]},
                 "Tasks": [_task(spec)],
             }
         ],
+    }
+
+
+def _servers(web: Json | None) -> Json:
+    """Of a function that answers HTTP."""
+    if web is None:
+        return {}
+    port = {"Label": "web", "To": web["to_port"], "Value": web["static_port"]}
+    service = {
+        "Name": web["service"],
+        "Provider": "consul",
+        "PortLabel": "web",
+        "Tags": web["tags"],
+        "Meta": {"container_id": "${NOMAD_META_container_id}"},
+        "Checks": [{"Type": "tcp", "Interval": SECOND_NS, "Timeout": SECOND_NS}],
+    }
+    return {
+        "ShutdownDelay": SECOND_NS,
+        "Networks": [{"ReservedPorts" if web["static_port"] else "DynamicPorts": [port]}],
+        "Services": [service],
     }
 
 

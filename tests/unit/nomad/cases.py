@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from yurt.domain.functions import LiveFunction, Scaling
+from yurt.domain.web import Kind, Web
 from yurt.outbound.engines.nomad import NomadSettings
 from yurt.outbound.engines.nomad.spec import spec_of
 
@@ -44,6 +45,14 @@ CASES = {
     "gpus": (
         function(gpu=("H100:2", "A100:2")),
         settings(gpu_models={"NVIDIA H100 64GB": "H100", "NVIDIA A40": "A10"}, region="north", namespace="ml"),
+    ),
+    "web": (
+        function(image=None, web=Web(Kind.ASGI, "resize--thumbs")),
+        settings(driver="raw_exec", finds_servers=True),
+    ),
+    "web_docker": (
+        function(web=Web(Kind.WEB_SERVER, "resize--thumbs", port=8000)),
+        settings(finds_servers=True),
     ),
 }
 """What the golden files show, and what the real Nomad takes."""

@@ -61,6 +61,7 @@ class NomadEngine:
             notes=() if settings.driver == "docker" else (UNISOLATED,),
             outlives=True,
             kill_after_s=settings.kill_timeout_s,
+            web=settings.finds_servers,
         )
         self._settings = settings
         self._breaker = Breaker()

@@ -28,6 +28,7 @@ class NomadSettings:
         mhz_per_core: what one core asks for.
         gpu_models: further types of GPUs, by product name.
         jobspecs: the operator's own job specifications.
+        finds_servers: the servers of functions that answer HTTP are registered with Consul, and found there.
         without_acls: start on a cluster that has none.
     """
 
@@ -51,4 +52,5 @@ class NomadSettings:
     mhz_per_core: int = 2000
     gpu_models: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     jobspecs: Path | None = None
+    finds_servers: bool = False
     without_acls: bool = False

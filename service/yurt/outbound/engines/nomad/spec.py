@@ -89,6 +89,7 @@ def spec_of(function: LiveFunction, settings: NomadSettings) -> dict[str, Any]:
         EngineRefused: there is no image to run it in, or the image's name is none.
     """
     driver, image = _image(function, settings)
+    web = _web(function, settings, network_of_its_own=driver == "docker" and settings.docker_network != "host")
     spec: dict[str, Any] = {
         "id": job_id(function, settings.installation),
         "region": settings.region,
@@ -116,8 +117,9 @@ def spec_of(function: LiveFunction, settings: NomadSettings) -> dict[str, Any]:
             "checksum": f"sha256:{settings.runner_sha256}",
         },
         "command": settings.python,
-        "docker": _docker(driver, image, settings.docker_network),
-        "env": _environment(function, settings),
+        "docker": _docker(driver, image, settings.docker_network, web),
+        "web": web,
+        "env": _environment(function, settings, web),
         "cpu_mhz": max(1, math.ceil(function.cpu * settings.mhz_per_core)),
         "memory_mib": function.memory_mib + OVERHEAD_MIB,
         "devices": devices_of(function.gpu, settings.gpu_models),
@@ -159,7 +161,25 @@ def _user(driver: str, user: str | None) -> str:
     return user
 
 
-def _docker(driver: str, image: str | None, network: str) -> dict[str, Any]:
+def _web(function: LiveFunction, settings: NomadSettings, *, network_of_its_own: bool) -> dict[str, Any] | None:
+    """How the server of a function that answers HTTP is reached; None where there is none.
+
+    Args:
+        network_of_its_own: the container has one, to which a port of the node is mapped.
+    """
+    if function.web is None or not settings.finds_servers:
+        return None
+    own = function.web.port or 0  # 0: one that Nomad chooses
+    return {
+        "service": f"yurt-{function.web.label}",
+        "tags": [settings.installation],
+        "listen_on": "0.0.0.0" if network_of_its_own else "${NOMAD_IP_web}",  # noqa: S104 - of its own network
+        "static_port": 0 if network_of_its_own else own,
+        "to_port": own if network_of_its_own else 0,
+    }
+
+
+def _docker(driver: str, image: str | None, network: str, web: Mapping[str, Any] | None) -> dict[str, Any]:
     """What only docker has; null elsewhere, where it is no attribute at all."""
     values: dict[str, Any] = {
         "image": image,
@@ -168,11 +188,12 @@ def _docker(driver: str, image: str | None, network: str) -> dict[str, Any]:
         "security_opt": ["no-new-privileges"],
         "readonly_rootfs": True,
         "pids_limit": 4096,
+        "ports": ["web"] if web is not None and network != "host" else None,
     }
     return values if driver == "docker" else dict.fromkeys(values)
 
 
-def _environment(function: LiveFunction, settings: NomadSettings) -> dict[str, str]:
+def _environment(function: LiveFunction, settings: NomadSettings, web: Mapping[str, Any] | None) -> dict[str, str]:
     """The variables of the runner. What a definition asks for is not among them: it travels in the session."""
     start = {
         "url": settings.public_url,
@@ -181,6 +202,8 @@ def _environment(function: LiveFunction, settings: NomadSettings) -> dict[str, s
         "grace_s": settings.grace_s,
         "scratch": "${NOMAD_TASK_DIR}",
     }
+    if web is not None:
+        start |= {"web_host": web["listen_on"], "web_port": "${NOMAD_PORT_web}"}
     variables = {
         "YURT_START": json.dumps(start),
         "YURT_HIDDEN": " ".join(HIDDEN),

@@ -60,6 +60,40 @@ job "function" {
       reconcile  = "keep_original"
     }
 
+    # Of a function that answers HTTP: Consul knows where, and this server which container it is. It is out of Consul
+    # before it is told to end.
+    shutdown_delay = local.s.web == null ? "0s" : "1s"
+
+    dynamic "network" {
+      for_each = local.s.web == null ? [] : [local.s.web]
+      content {
+        port "web" {
+          static = network.value.static_port
+          to     = network.value.to_port
+        }
+      }
+    }
+
+    dynamic "service" {
+      for_each = local.s.web == null ? [] : [local.s.web]
+      content {
+        name     = service.value.service
+        provider = "consul"
+        port     = "web"
+        tags     = service.value.tags
+
+        meta {
+          container_id = "$${NOMAD_META_container_id}"
+        }
+
+        check {
+          type     = "tcp"
+          interval = "1s"
+          timeout  = "1s"
+        }
+      }
+    }
+
     ephemeral_disk {
       size = local.s.disk_mib
     }
@@ -100,6 +134,7 @@ job "function" {
         security_opt    = local.s.docker.security_opt
         readonly_rootfs = local.s.docker.readonly_rootfs
         pids_limit      = local.s.docker.pids_limit
+        ports           = local.s.docker.ports
       }
 
       env = local.s.env

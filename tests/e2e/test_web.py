@@ -1,0 +1,95 @@
+"""Functions that answer HTTP on a cluster, found through Consul."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from scripts.stack.stack import Stack
+from tests.acceptance.served import Served
+from tests.cluster import a_stack
+from tests.e2e.yurts import PAUSE_S, serving_on
+
+APP = """
+import os
+
+
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": os.environ["YURT_CONTAINER_ID"].encode()})
+"""
+REQUEST_S = 60
+
+
+async def put(served: Served, revision: str, **keys: object) -> None:
+    """Deploy the app."""
+    definition = {
+        "kind": "asgi",
+        "entrypoint": "main:app",
+        "source": {"files": {"main.py": APP + f"\n# {revision}\n"}},
+        **keys,
+    }
+    await served.ask("POST", "/v1/apps", {"name": "pages"})
+    answer = await served.ask("PUT", "/v1/apps/pages/functions", {"functions": {"site": definition}})
+    assert answer.status == 200, answer.text
+
+
+async def visit(served: Served) -> str:
+    """One request; the container that answered it."""
+    async with asyncio.timeout(REQUEST_S):
+        answer = await served.ask("GET", "/web/site--pages/")
+    assert answer.status == 200, f"{answer.status} {answer.text}"
+    return answer.text
+
+
+@pytest.fixture
+async def served(stack: Stack, tmp_path: Path) -> AsyncIterator[Served]:
+    """A server on the shared cluster."""
+    async with serving_on(stack, tmp_path) as found:
+        yield found
+
+
+async def test_a_request_finds_a_container_on_the_cluster_from_zero_and_again(served: Served) -> None:
+    await put(served, "1")
+    first = await visit(served)
+    assert first.startswith("co-")
+    assert await visit(served) == first
+
+
+async def test_a_redeploy_under_load_loses_no_request(served: Served) -> None:
+    await put(served, "1", min_containers=1)
+    seen = [await visit(served)]
+    stop = asyncio.Event()
+
+    async def visits() -> None:
+        while not stop.is_set():
+            seen.append(await visit(served))
+            await asyncio.sleep(PAUSE_S)
+
+    load = [asyncio.create_task(visits()) for _ in range(3)]
+    try:
+        await put(served, "2", min_containers=1)
+        async with asyncio.timeout(REQUEST_S):
+            while seen[0] in seen[-10:] and not any(task.done() for task in load):
+                await asyncio.sleep(PAUSE_S)
+        await asyncio.sleep(3)  # for as long as the old container takes to go
+    finally:
+        stop.set()
+        await asyncio.gather(*load)
+    assert seen[0] not in seen[-10:]
+
+
+async def test_without_consul_the_addresses_that_are_known_serve_on(tmp_path: Path) -> None:
+    with a_stack("none") as own:
+        async with serving_on(own, tmp_path) as served:
+            await put(served, "1")
+            first = await visit(served)
+            own.kill("consul")
+            for _ in range(20):
+                assert await visit(served) == first
+            await asyncio.to_thread(own.start, "consul")
+            assert await visit(served) == first
+            assert "consul_away" in served.output
