@@ -128,6 +128,7 @@ def test_no_request_is_lost_and_no_container_has_too_many(slots: int, steps: lis
     walk = Walk(slots)
     for step, index in steps:
         walk.time += 10  # past every shun
+        walk.traffic.pump()
         if step == "container":
             walk.container()
         elif step == "ask":
@@ -140,8 +141,6 @@ def test_no_request_is_lost_and_no_container_has_too_many(slots: int, steps: lis
             walk.drain(index)
         else:
             walk.lose(index)
-        walk.time += 10
-        walk.traffic.pump()
         walk.check()
     walk.traffic.turn_away(Away.GONE)
     assert not any(visitor.waits for visitor in walk.visitors)
