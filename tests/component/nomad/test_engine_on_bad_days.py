@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.waiting import until
 from yurt.domain.errors import Unauthenticated
 from yurt.domain.functions import LiveFunction
 from yurt.outbound.engines.nomad import ClusterRefused, NomadEngine
+from yurt.outbound.engines.nomad.jobspecs import FUNCTION, read_template
 from yurt.ports import ContainerSpec, Ended, EngineRefused, HeldUp, Leaving, Observed, Placed, Report
 
 PLAIN = function(image=None)
@@ -194,6 +196,19 @@ async def test_the_next_engine_takes_over_what_runs(nomad: NomadDouble) -> None:
         assert second.observed == [Observed("c-1", job_id)]
         nomad.cluster.finish(second.allocation(job_id)["ID"], 0)
         await second.report(Ended, "c-1")
+
+
+async def test_a_changed_job_specification_reaches_the_jobs_that_are_there(nomad: NomadDouble, tmp_path: Path) -> None:
+    own = tmp_path / FUNCTION
+    own.write_text(read_template(None))
+    versions = []
+    for change in ("", "", "# changed\n"):
+        own.write_text(own.read_text() + change)
+        async with engine_on(nomad, jobspecs=tmp_path) as rig:
+            await rig.engine.tidy([PLAIN])
+        (job,) = nomad.cluster.jobs.values()
+        versions.append(job["Version"])
+    assert versions == [0, 0, 1]
 
 
 async def test_what_another_installation_has_is_left_alone(nomad: NomadDouble) -> None:

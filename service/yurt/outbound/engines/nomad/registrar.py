@@ -10,7 +10,7 @@ from yurt.domain.functions import LiveFunction
 from yurt.outbound.engines.nomad.client import NomadClient
 from yurt.outbound.engines.nomad.errors import NomadError, as_refusal
 from yurt.outbound.engines.nomad.settings import NomadSettings
-from yurt.outbound.engines.nomad.spec import DIGEST, job_id, spec_of, variables_of
+from yurt.outbound.engines.nomad.spec import DIGEST, digest, job_id, spec_of, variables_of
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +44,7 @@ class Registrar:
         Raises:
             EngineRefused: there can be none.
         """
-        return str(spec_of(function, self._settings)["meta"][DIGEST])
+        return str(self._spec(function)["meta"][DIGEST])
 
     async def ensure(self, function: LiveFunction) -> str:
         """Have the job of a revision registered as it should be; returns its id.
@@ -86,5 +86,11 @@ class Registrar:
         return next(iter(groups.values()), None) or {}
 
     async def _render(self, function: LiveFunction) -> tuple[dict[str, Any], str]:
-        variables = variables_of(spec_of(function, self._settings))
+        variables = variables_of(self._spec(function))
         return await self._client.parse(self._template, variables), variables
+
+    def _spec(self, function: LiveFunction) -> dict[str, Any]:
+        """The document of a revision, whose digest changes with the job specification, too."""
+        spec = spec_of(function, self._settings)
+        spec["meta"][DIGEST] = digest({"document": spec["meta"][DIGEST], "template": self._template})
+        return spec
