@@ -1,10 +1,13 @@
 """Clusters that are not to be used as they are."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.component.nomad.conftest import Rig
+from tests.fakes.nomad.cluster import RefusedByNomad
 from tests.fakes.nomad.server import NomadDouble
 from yurt.outbound.engines.nomad import ClusterRefused
 
@@ -53,6 +56,21 @@ async def test_a_job_specification_that_is_wrong_is_told_in_nomads_words(rig: Ri
     said = "Failed to parse job: input.hcl:12,3-8: Unsupported argument"
     rig.double.knobs.answers["/v1/jobs/parse"] = (400, said)
     assert "input.hcl:12,3-8" in await refused(rig)
+
+
+@pytest.mark.parametrize("part", ["web", "devices"])
+async def test_every_part_of_a_job_specification_is_tried_at_the_start(rig: Rig, part: str) -> None:
+    usual = rig.double.parse
+    assert usual is not None
+
+    def refuse(hcl: str, variables: str) -> dict[str, Any]:
+        spec = json.loads(json.loads(variables.removeprefix("spec = ").replace("$${", "${")))
+        if spec[part]:
+            raise RefusedByNomad(f"input.hcl:7,1-2: no {part}", 400)
+        return usual(hcl, variables)
+
+    rig.double.parse = refuse
+    assert f"no {part}" in await refused(rig, finds_servers=True)
 
 
 async def test_a_folder_without_a_job_specification_is_named(rig: Rig, tmp_path: Path) -> None:

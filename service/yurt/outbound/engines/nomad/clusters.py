@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 
 from yurt.domain.functions import LiveFunction, Scaling
+from yurt.domain.web import Kind, Web
 from yurt.outbound.engines.nomad.client import NomadClient
 from yurt.outbound.engines.nomad.errors import ClusterRefused, Denied, NomadError, Unreachable
 from yurt.outbound.engines.nomad.settings import NomadSettings
@@ -89,9 +90,13 @@ async def check_template(client: NomadClient, settings: NomadSettings, template:
         ClusterRefused: it cannot; the message has Nomad's words, with line and column.
     """
     probe = LiveFunction("fu-0", "ap-0", "main", "app", "function", 1, "main:f", None, Scaling(), image="image:tag")
-    plain = [replace(probe, image=None)] if settings.driver == "raw_exec" else []
+    probes = [probe, replace(probe, gpu=("T4", "L4"))]
+    if settings.driver == "raw_exec":
+        probes.append(replace(probe, image=None))
+    if settings.finds_servers:
+        probes.append(replace(probe, web=Web(Kind.ASGI, "label")))
     try:
-        for one in (probe, *plain):
+        for one in probes:
             await client.parse(template, variables_of(spec_of(one, settings)))
     except Unreachable as error:
         raise ClusterRefused(f"Nomad at {settings.address} does not answer: {error.message}.") from error
