@@ -276,10 +276,10 @@ async def test_lines_and_contexts_are_each_inputs_own(container: Container, sour
 
 
 async def test_lines_above_what_a_pipe_takes_at_once_stay_whole(container: Container) -> None:
-    source = "def f(letter):\n    for _ in range(20):\n        print(letter * 15000)"
+    source = "def f(letter):\n    for _ in range(12):\n        print(letter * 15000)"
     server = await container.start(source, slots=4)
     await server.send(*[server.input_frame(seq, "abcd"[seq - 1]) for seq in range(1, 5)])
-    await until(lambda: len(server.lines()) == 80, "all lines")
+    await until(lambda: len(server.lines()) == 48, "all lines")
 
     assert {(seq, text) for _, seq, text in server.lines()} == {(n, "abcd"[n - 1] * 15000) for n in range(1, 5)}
 
