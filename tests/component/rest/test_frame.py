@@ -194,6 +194,21 @@ async def test_what_is_not_http(frame: Door, request_: bytes, caplog: pytest.Log
     assert not caplog.records
 
 
+async def test_who_is_answered_before_the_body_came_begins_anew(frame: Door) -> None:
+    """What follows the body on the same connection could be for the other door of a shared port."""
+    reader, writer = await asyncio.open_connection(frame.client.host, frame.client.port)
+    try:
+        writer.write(b"POST /raw HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 401 ")
+        assert b"\r\nConnection: close\r\n" in head
+        writer.write(b"0123456789GET /v1/environments HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"HTTP/1.1" not in await reader.read()
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
 async def test_no_such_method(frame: Door) -> None:
     for method in ("DELETE", "OPTIONS", "TRACE"):
         answer = await frame.ask(method, "/v1/environments")

@@ -111,6 +111,8 @@ class Door:
                 response = _refuse(request, trace, _translate(request, trace, error))
             if not response.prepared:
                 sign(response, trace.request_id)
+                if not request.content.is_eof():
+                    response.force_close()  # what comes behind the body might be for the other door of a shared port
             status, call_id = response.status, response.headers.get("Yurt-Call-Id", "")
             return response
         finally:
