@@ -154,18 +154,6 @@ async def test_a_gpu_that_is_nowhere_is_warned_of_and_told(serve: Callable[..., 
     assert "2 H100" in why["message"]
 
 
-async def test_two_servers_on_one_cluster_touch_only_their_own(serve: Callable[..., Served], cluster: Cluster) -> None:
-    one, two = await serve(name="one").start(), await serve(name="two").start()
-    for server in (one, two):
-        await server.deploy("work", WORK, "pid", memory=64)
-        assert (await server.call("work:pid"))["status"] == "success"
-    before = [found["ID"] for found in cluster.containers(two)]
-    await one.ask("DELETE", "/v1/apps/work")
-    await until(lambda: cluster.containers(one) == [], "the end of the first one's containers")
-    assert [found["ID"] for found in cluster.containers(two)] == before
-    assert (await two.call("work:pid"))["status"] == "success"
-
-
 async def test_what_is_not_there_to_run_with_is_a_reason_to_wait(serve: Callable[..., Served]) -> None:
     server = await serve("--nomad-python", "/nowhere/python3").start()
     await server.deploy("work", WORK, "pid", memory=64)
