@@ -3,6 +3,11 @@
 import asyncio
 import html
 import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 PAGE = """<!doctype html>
 <title>clock</title>
@@ -13,7 +18,7 @@ PAGE = """<!doctype html>
 """
 
 
-async def clock(scope, receive, send):
+async def clock(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     """An ASGI app: a page, and below it `ticks`, server-sent events. Frameworks such as FastAPI make such apps."""
     if scope["type"] != "http":
         return
@@ -26,12 +31,12 @@ async def clock(scope, receive, send):
         await answer(send, 404, "text/plain", "There is a page at /, and ticks at /ticks.\n")
 
 
-async def answer(send, status, kind, text):
+async def answer(send: Send, status: int, kind: str, text: str) -> None:
     await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", kind.encode())]})
     await send({"type": "http.response.body", "body": text.encode()})
 
 
-async def ticks(receive, send):
+async def ticks(receive: Receive, send: Send) -> None:
     """One event a second, until the client goes away."""
     headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -43,6 +48,6 @@ async def ticks(receive, send):
         await asyncio.wait({gone}, timeout=1)
 
 
-def add(a: int, b: int = 1):
+def add(a: int, b: int = 1) -> dict[str, int]:
     """A plain function: GET /?a=3&b=4."""
     return {"sum": a + b}
