@@ -10,6 +10,7 @@ from scripts.stack.stack import Stack
 from tests.acceptance.served import Served
 from tests.cluster import a_stack
 from tests.e2e.yurts import PAUSE_S, serving_on
+from tests.waiting import until
 
 APP = """
 import os
@@ -90,6 +91,9 @@ async def test_without_consul_the_addresses_that_are_known_serve_on(tmp_path: Pa
             own.kill("consul")
             for _ in range(20):
                 assert await visit(served) == first
+            await until(lambda: "consul_away" in served.output, "the word that Consul is away")
+            ready = await served.ask("GET", "/readyz")
+            assert ready.status == 200
+            assert any("Consul has not answered since" in note for note in ready.json["notes"])
             await asyncio.to_thread(own.start, "consul")
             assert await visit(served) == first
-            assert "consul_away" in served.output

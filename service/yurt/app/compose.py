@@ -267,7 +267,11 @@ def _services(
     return Services(
         environments=registry.environments,
         tokens=Tokens(store, clock, secrets.token_bytes, registry.environments, calling),
-        health=Health({"store": store.check, "engine": engine.check}, engine.capabilities.notes),
+        health=Health(
+            {"store": store.check, "engine": engine.check},
+            engine.capabilities.notes,
+            (outside.origin.discovery.trouble,),
+        ),
         metrics=Metrics(),
         apps=Apps(registry),
         functions=Functions(registry),

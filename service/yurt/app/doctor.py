@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 
-from yurt.app.engines import nomad_settings
-from yurt.outbound.engines.nomad import Doctor, Finding
+from yurt.app.engines import consul_settings, nomad_settings
+from yurt.outbound.discovery import look_over
+from yurt.outbound.engines.nomad import Doctor
+from yurt.ports import Finding
 from yurt.settings import Settings
 
 CALLBACK = "/healthz"
@@ -14,7 +16,7 @@ _REQUEST_MAY_TAKE_S = 5.0
 
 
 async def examine(settings: Settings) -> AsyncGenerator[Finding, None]:
-    """What there is to say of the engine of these settings.
+    """What there is to say of the engine of these settings, and of what finds its web servers.
 
     Where no server listens yet, a stand-in answers in its place while the cluster is looked over.
 
@@ -32,6 +34,10 @@ async def examine(settings: Settings) -> AsyncGenerator[Finding, None]:
         async with contextlib.aclosing(doctor.examine()) as findings:
             async for finding in findings:
                 yield finding
+    if (consul := consul_settings(settings, "doctor")) is None:
+        yield Finding("Consul", "No --consul-address: functions that answer HTTP are refused.")
+    else:
+        yield await look_over(consul)
 
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

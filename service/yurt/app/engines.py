@@ -54,10 +54,20 @@ def make_origin(settings: Settings, installation: str, url: str, logs: Logs, clo
 
 def _discovery(settings: Settings, installation: str) -> Discovery:
     """What finds servers on the cluster; without Consul, nothing that there is to find."""
+    consul = consul_settings(settings, installation)
+    return LocalDiscovery() if consul is None else ConsulDiscovery(consul)
+
+
+def consul_settings(settings: Settings, installation: str) -> ConsulSettings | None:
+    """The part of the settings that is about Consul; None where it is not used.
+
+    Raises:
+        ClusterRefused: a file that the settings name cannot be read.
+    """
     if settings.consul_address is None:
-        return LocalDiscovery()
+        return None
     token = _read_token(settings.consul_token_file)
-    return ConsulDiscovery(ConsulSettings(settings.consul_address, installation, token, settings.consul_ca_file))
+    return ConsulSettings(settings.consul_address, installation, token, settings.consul_ca_file)
 
 
 def _local(settings: Settings, installation: str, runner: RunnerFile, logs: Logs, clock: Clock) -> LocalEngine:

@@ -19,6 +19,7 @@ from yurt.ports.engine import (
     Report,
     StartFailed,
 )
+from yurt.ports.findings import Finding
 from yurt.ports.logs import (
     LogLine,
     LogQuery,
@@ -71,6 +72,7 @@ __all__ = [
     "Engine",
     "EngineRefused",
     "Failed",
+    "Finding",
     "Found",
     "HeldBack",
     "HeldUp",

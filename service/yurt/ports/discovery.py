@@ -39,3 +39,6 @@ class Discovery(Protocol):
 
     def withdraw(self, container_id: str) -> None:
         """A container has ended. Unknown ones are no error."""
+
+    def trouble(self) -> str | None:
+        """Why what it says may be out of date, in a sentence for operators; None while its source answers."""

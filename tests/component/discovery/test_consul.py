@@ -8,8 +8,8 @@ import pytest
 
 from tests.fakes.consul import ConsulDouble, Instance
 from tests.waiting import until
-from yurt.outbound.discovery.consul import ConsulDiscovery, ConsulSettings
-from yurt.ports import Address
+from yurt.outbound.discovery import ConsulDiscovery, ConsulSettings, look_over
+from yurt.ports import Address, Finding
 
 TAG = "0123abcd"
 
@@ -78,12 +78,27 @@ async def test_what_is_of_others_is_not_found(watched: Watched) -> None:
 async def test_what_was_known_stays_known_while_consul_is_away(watched: Watched) -> None:
     watched.consul.put("yurt-a", [place(1)])
     await watched.finds(1)
+    assert watched.discovery.trouble() is None
     await watched.consul.stop()
     watched.discovery.withdraw("nobody")
+    await until(watched.discovery.trouble, "the word that Consul is away")
+    assert "Consul has not answered since 20" in (watched.discovery.trouble() or "")
     assert list(watched.told[-1]) == ["c-1"]
     await watched.consul.start()
     watched.consul.put("yurt-a", [place(1), place(2)])
     await watched.finds(1, 2)
+    await until(lambda: watched.discovery.trouble() is None, "the word that it is back")
+
+
+async def test_what_a_doctor_says_of_it(watched: Watched) -> None:
+    settings = ConsulSettings(watched.consul.address, TAG)
+    assert await look_over(settings) == Finding("Consul", f"{settings.address} answers; the leader is 127.0.0.1:8300.")
+    watched.consul.knobs.leaderless = True
+    leaderless = await look_over(settings)
+    assert "500 No cluster leader" in leaderless.said
+    await watched.consul.stop()
+    away = await look_over(settings)
+    assert "--consul-address" in away.todo
 
 
 async def test_a_consul_that_begins_anew_is_followed_and_takes_nothing_away(watched: Watched) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from tests.component.nomad.conftest import TOKEN, Rig
 from tests.fakes.nomad.server import RIGHTS
 from tests.unit.nomad.cases import settings
-from yurt.outbound.engines.nomad import Doctor, Finding
+from yurt.outbound.engines.nomad import Doctor
+from yurt.ports import Finding
 
 
 async def examine(rig: Rig, **changes: object) -> dict[str, Finding]:

@@ -19,7 +19,7 @@ from yurt.inbound.rest.context import Context
 from yurt.inbound.rest.models import Body, Query
 from yurt.inbound.rest.operations import Answer, BinaryBody, JsonBody, Operation, RawJsonBody, Upload
 from yurt.inbound.rest.problems import MEDIA
-from yurt.inbound.rest.readiness import Phase
+from yurt.inbound.rest.readiness import Health, Phase
 
 EMPTY = "Send {} to call without arguments."
 JSON = {"Content-Type": "application/json"}
@@ -533,6 +533,14 @@ async def test_readiness_names_what_fails(frame: Door) -> None:
     assert _problem(away, 503, "unavailable")["parts"]["store"] == {"ready": False, "reason": "It cannot be reached."}
     assert _problem(starting, 503, "unavailable")["phase"] == "starting"
     assert (await frame.ask("GET", "/healthz")).status == 200
+
+
+async def test_a_server_that_works_says_what_is_the_trouble() -> None:
+    troubles: list[str | None] = [None]
+    health = Health({}, ("It does not isolate.",), (lambda: troubles[0],))
+    assert health.remarks() == ["It does not isolate."]
+    troubles[0] = "Consul is away."
+    assert health.remarks() == ["It does not isolate.", "Consul is away."]
 
 
 async def test_metrics_count_requests(frame: Door, make_door: MakeDoor) -> None:

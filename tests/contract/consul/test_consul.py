@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from tests.fakes.consul import ConsulDouble, Instance
+from yurt.outbound.discovery import ConsulSettings, look_over
 
 ANSWER_S = 90
 
@@ -88,6 +89,12 @@ async def test_a_service_that_nobody_registered_is_nowhere(catalog: Catalog) -> 
     found, index = await catalog.find()
     assert found == []
     assert index > 0
+
+
+async def test_it_is_as_it_should_be(catalog: Catalog) -> None:
+    found = await look_over(ConsulSettings(catalog.address, "0123abcd"))
+    assert "answers; the leader is 127.0.0.1:" in found.said
+    assert found.todo == ""
 
 
 async def test_a_place_is_found_with_all_that_was_said_of_it(catalog: Catalog) -> None:

@@ -48,7 +48,7 @@ async def _ready(ctx: Context[None, None]) -> web.StreamResponse:
         ready=health.phase is Phase.SERVING and not any(reasons.values()),
         phase=health.phase,
         parts=parts,
-        notes=list(health.notes),
+        notes=health.remarks(),
     )
     if state.ready:
         return json_answer(200, state)

@@ -29,10 +29,17 @@ class Health:
     Args:
         checks: by the part's name, such as `store`.
         notes: sentences for people, such as what the engine does not isolate.
+        troubles: each says what an operator should know now though the server does its work, or None.
     """
 
-    def __init__(self, checks: Mapping[str, Check], notes: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        checks: Mapping[str, Check],
+        notes: Sequence[str] = (),
+        troubles: Sequence[Callable[[], str | None]] = (),
+    ) -> None:
         self._checks = dict(checks)
+        self._troubles = tuple(troubles)
         self.notes = tuple(notes)
         self.phase = Phase.STARTING
 
@@ -46,6 +53,10 @@ class Health:
             raise Unavailable("The server is starting. Come again in a moment.")
         if self.phase is Phase.STOPPING and method not in _READS:
             raise Unavailable("The server is shutting down and takes no new work.")
+
+    def remarks(self) -> list[str]:
+        """The notes, and what is the trouble now."""
+        return [*self.notes, *(said for trouble in self._troubles if (said := trouble()) is not None)]
 
     async def parts(self) -> dict[str, str | None]:
         """Each part's reason for not being ready, None for none. The checks run side by side."""

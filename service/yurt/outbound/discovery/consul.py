@@ -11,7 +11,8 @@ from typing import Any
 import aiohttp
 import structlog
 
-from yurt.ports import Address, Found
+from yurt.domain.times import rfc3339
+from yurt.ports import Address, Finding, Found
 
 CONTAINER = "container_id"
 """The key of a service's meta that says which container it is."""
@@ -21,6 +22,7 @@ PREFIX = "yurt-"
 
 WAIT_S = 50
 ANSWER_MAY_TAKE_S = WAIT_S * 1.2 + 10
+LOOK_MAY_TAKE_S = 10.0
 PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
 """Between questions while Consul is away."""
@@ -64,14 +66,8 @@ class ConsulDiscovery:
         """See `Discovery.run`."""
         self._found = found
         self._tell()
-        timeout = aiohttp.ClientTimeout(total=ANSWER_MAY_TAKE_S, sock_connect=5)
-        headers = {"X-Consul-Token": self._settings.token} if self._settings.token else {}
-        connector = aiohttp.TCPConnector(limit=0, ssl=self._tls())
         try:
-            async with (
-                aiohttp.ClientSession(timeout=timeout, headers=headers, connector=connector) as session,
-                asyncio.TaskGroup() as group,
-            ):
+            async with _session(self._settings, ANSWER_MAY_TAKE_S) as session, asyncio.TaskGroup() as group:
                 index = 0
                 while True:
                     names, index = await self._ask(session, "/v1/catalog/services", index)
@@ -89,10 +85,14 @@ class ConsulDiscovery:
             self._withdrawn.add(container_id)
             self._tell()
 
-    def _tls(self) -> ssl.SSLContext | bool:
-        if self._settings.address.startswith("https://"):
-            return ssl.create_default_context(cafile=self._settings.ca_file)
-        return True
+    def trouble(self) -> str | None:
+        """See `Discovery.trouble`."""
+        if self._away_since is None:
+            return None
+        since = rfc3339(self._away_since)
+        return (
+            f"Consul has not answered since {since}: what it said last is used on, and new web servers are not found."
+        )
 
     def _is_ours(self, name: str, tags: list[str]) -> bool:
         return name.startswith(PREFIX) and self._settings.tag in tags
@@ -165,6 +165,41 @@ class ConsulDiscovery:
     def _tell(self) -> None:
         if self._found is not None:
             self._found({name: at for name, at in self._known.items() if name not in self._withdrawn})
+
+
+async def look_over(settings: ConsulSettings) -> Finding:
+    """Whether the Consul of the settings answers, has a leader, and lists services to this token."""
+    try:
+        async with _session(settings, LOOK_MAY_TAKE_S) as session:
+            leader = await _read(session, settings.address + "/v1/status/leader")
+            names = await _read(session, settings.address + "/v1/catalog/services")
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        todo = f"Is it at {settings.address}? See --consul-address, --consul-token-file, --consul-ca-file."
+        return Finding("Consul", f"{type(error).__name__}: {error}", todo)
+    if not leader:
+        return Finding("Consul", f"{settings.address} answers, and has no leader.", "See its own log.")
+    if not names:
+        todo = 'The token needs service_prefix "" and node_prefix "" with policy = "read".'
+        return Finding("Consul", f"{settings.address} shows this token no service, not even its own.", todo)
+    return Finding("Consul", f"{settings.address} answers; the leader is {leader}.")
+
+
+async def _read(session: aiohttp.ClientSession, url: str) -> Any:
+    async with session.get(url) as answer:
+        if answer.status != 200:
+            raise aiohttp.ClientError(f"{answer.status} {(await answer.text())[:200]}")
+        return await answer.json()
+
+
+def _session(settings: ConsulSettings, answer_may_take_s: float) -> aiohttp.ClientSession:
+    """A session with the token and the certificate authority of the settings."""
+    is_tls = settings.address.startswith("https://")
+    connector = aiohttp.TCPConnector(
+        limit=0, ssl=ssl.create_default_context(cafile=settings.ca_file) if is_tls else True
+    )
+    timeout = aiohttp.ClientTimeout(total=answer_may_take_s, sock_connect=5)
+    headers = {"X-Consul-Token": settings.token} if settings.token else {}
+    return aiohttp.ClientSession(timeout=timeout, headers=headers, connector=connector)
 
 
 def _blocking(index: int) -> dict[str, str]:

@@ -33,6 +33,10 @@ class LocalDiscovery:
         if self._known.pop(container_id, None) is not None:
             self._tell()
 
+    def trouble(self) -> str | None:
+        """There is nobody who could be away."""
+        return None
+
     def _tell(self) -> None:
         if self._found is not None:
             self._found(dict(self._known))

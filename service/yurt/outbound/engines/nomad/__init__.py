@@ -1,8 +1,8 @@
 """Containers as allocations of a Nomad cluster. Nothing outside this package knows Nomad's words."""
 
-from yurt.outbound.engines.nomad.doctor import Doctor, Finding
+from yurt.outbound.engines.nomad.doctor import Doctor
 from yurt.outbound.engines.nomad.engine import NomadEngine
 from yurt.outbound.engines.nomad.errors import ClusterRefused
 from yurt.outbound.engines.nomad.settings import NomadSettings
 
-__all__ = ["ClusterRefused", "Doctor", "Finding", "NomadEngine", "NomadSettings"]
+__all__ = ["ClusterRefused", "Doctor", "NomadEngine", "NomadSettings"]

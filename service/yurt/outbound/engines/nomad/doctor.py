@@ -5,7 +5,7 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -19,7 +19,7 @@ from yurt.outbound.engines.nomad.errors import ClusterRefused, Denied, Missing, 
 from yurt.outbound.engines.nomad.jobspecs import read_template
 from yurt.outbound.engines.nomad.settings import NomadSettings
 from yurt.outbound.engines.nomad.spec import prefix_of, spec_of, variables_of
-from yurt.ports import EngineRefused
+from yurt.ports import EngineRefused, Finding
 
 NOBODY = "yurt-doctor"
 """The id of a job that is not there."""
@@ -32,21 +32,6 @@ TRIAL_MAY_TAKE_S = 60.0
 LOOK_S = 0.2
 TRIAL = "import sys, urllib.request\nurllib.request.urlopen(sys.argv[1], timeout=10)\nprint('reached')\n"
 REACHED = "reached"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at.
-
-    Args:
-        what: a few words.
-        said: what was found.
-        todo: what to do about it; empty where nothing is wrong.
-    """
-
-    what: str
-    said: str
-    todo: str = ""
 
 
 class Doctor:
