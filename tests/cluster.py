@@ -30,6 +30,13 @@ def need_programs() -> None:
         pytest.skip(reason)
 
 
+def engine_flags(stack: Stack) -> tuple[str, ...]:
+    """What makes a server use a stack."""
+    kept = {name: value for name, value in stack.environment().items() if name.startswith("YURT_NOMAD_")}
+    pairs = [("--" + name.removeprefix("YURT_").lower().replace("_", "-"), value) for name, value in kept.items()]
+    return ("--engine", "nomad", *(part for pair in pairs for part in pair), "--nomad-mhz-per-core", "800")
+
+
 @contextmanager
 def a_stack(*nodes: str) -> Iterator[Stack]:
     """A stack with these GPUs in its nodes, gone at the end.

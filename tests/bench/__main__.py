@@ -5,13 +5,15 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 
-from tests.bench.bars import table
+from tests.bench.bars import FLEET, table
 from tests.bench.bench import Bench
 from tests.bench.rows.backlog import backlog, restart
 from tests.bench.rows.faults import fair, lost
+from tests.bench.rows.fleet import crowd_on_nomad, start_on_nomad, warm_on_nomad
 from tests.bench.rows.items import items
 from tests.bench.rows.large import large
 from tests.bench.rows.maps import ordered_maps
+from tests.bench.rows.reconciling import reconciling
 from tests.bench.rows.schedules import schedules
 from tests.bench.rows.sharing import sharing
 from tests.bench.rows.small import cold, memory
@@ -37,12 +39,21 @@ ROWS: Mapping[str, Callable[[Bench], Mapping[str, float]]] = {
     "backlog": backlog,
 }
 USUAL = ("memory", "warm", "cold")
+ON_NOMAD: Mapping[str, Callable[[Bench], Mapping[str, float]]] = {
+    "warm": warm_on_nomad,
+    "start": start_on_nomad,
+    "crowd": crowd_on_nomad,
+    "reconcile": reconciling,
+}
 
 
 def main() -> int:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("rows", nargs="*", choices=[*ROWS, "all", []], help=f"default: {' '.join(USUAL)}")
+    every = {**ROWS, **ON_NOMAD}
+    usual = f"default: {' '.join(USUAL)}; on nomad all of {' '.join(ON_NOMAD)}"
+    parser.add_argument("rows", nargs="*", choices=[*every, "all", []], help=usual)
+    parser.add_argument("--engine", choices=("local", "nomad"), default="local", help="default: local")
     parser.add_argument("--store", choices=STORES, default="process", help="where calls are kept; default: process")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds of each load")
     parser.add_argument("--seconds", type=float, default=2.0, help="length of a round")
@@ -51,14 +62,18 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     options = parser.parse_args()
     end_in_order()
-    rows = list(ROWS) if "all" in options.rows else options.rows or USUAL
+    known, usual_rows = (ON_NOMAD, tuple(ON_NOMAD)) if options.engine == "nomad" else (ROWS, USUAL)
+    rows = list(known) if "all" in options.rows else options.rows or usual_rows
+    if unknown := [row for row in rows if row not in known]:
+        parser.error(f"{', '.join(unknown)}: not measured on the engine {options.engine}")
     figures: dict[str, float] = {}
     with store(options.store) as empty:
         bench = Bench(empty, options.rounds, options.seconds, options.inputs)
         for row in rows:
-            figures |= ROWS[row](bench)
+            figures |= known[row](bench)
+    bars = FLEET if options.engine == "nomad" else STORES[options.store]
     rounded = json.dumps({name: round(value, 3) for name, value in figures.items()})
-    sys.stdout.write((rounded if options.json else f"{table(figures, STORES[options.store])}\n{rounded}") + "\n")
+    sys.stdout.write((rounded if options.json else f"{table(figures, bars)}\n{rounded}") + "\n")
     return 0
 
 

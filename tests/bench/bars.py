@@ -63,6 +63,16 @@ SAFE: Bars = {
 """SQLite at the level `power`, and PostgreSQL."""
 
 
+FLEET: Bars = {
+    "nomad_p50_c1_ratio": ("<=", 1.2),
+    "nomad_ready_p50_ms": ("<=", 500.0),
+    "crowd_s": ("<=", 15.0),
+    "crowd_idle_percent": ("<=", 3.0),
+    "reconcile_cpu_s": ("<=", 1.0),
+}
+"""The Nomad engine, with the cluster on the same machine."""
+
+
 def holds(bar: tuple[str, float], value: float) -> bool:
     """Whether a figure is on the right side of its bar."""
     sign, limit = bar

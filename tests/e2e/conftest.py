@@ -9,6 +9,7 @@ import pytest
 
 from scripts.stack.stack import Stack
 from tests.acceptance.served import Served
+from tests.cluster import engine_flags
 
 WORK = """
 import os, time
@@ -29,13 +30,6 @@ def environ():
     return dict(os.environ)
 """
 """Functions that tests deploy."""
-
-
-def engine_flags(stack: Stack) -> tuple[str, ...]:
-    """What makes a server use a stack."""
-    kept = {name: value for name, value in stack.environment().items() if name.startswith("YURT_NOMAD_")}
-    pairs = [("--" + name.removeprefix("YURT_").lower().replace("_", "-"), value) for name, value in kept.items()]
-    return ("--engine", "nomad", *(part for pair in pairs for part in pair), "--nomad-mhz-per-core", "800")
 
 
 class Cluster:

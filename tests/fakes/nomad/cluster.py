@@ -120,6 +120,18 @@ class Cluster:
         self._evaluate(child, evaluation)
         return self._dispatched(child, evaluation)
 
+    def have_running(self, parent_id: str, container_id: str) -> Json:
+        """A child that runs, without a dispatch: for clusters so large that placing each would take too long."""
+        index, parent, node = self._next(), self.jobs[parent_id], next(iter(self.nodes.values()))
+        named = {"ID": f"{parent_id}/dispatch-{container_id}", "Name": None, "ParentID": parent_id, "Dispatched": True}
+        meta = {**(parent["Meta"] or {}), "container_id": container_id}
+        child = canonical_job({**parent, **named, "Meta": meta}, index, 0) | {"Status": "running"}
+        self.jobs[child["ID"]] = child
+        made = new_allocation(child, child["TaskGroups"][0], "", node.id, node.name, {})
+        made |= {"ClientStatus": "running", "CreateIndex": index, "ModifyIndex": index}
+        self.allocations[made["ID"]] = made
+        return made
+
     def deregister(self, job_id: str, *, purge: bool) -> Json:
         """Stop a job; with `purge` it and its allocations are forgotten at once."""
         job = self.jobs.get(job_id)
