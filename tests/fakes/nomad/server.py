@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import secrets
+import ssl
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -74,19 +75,21 @@ class NomadDouble:
         self._kid = secrets.token_hex(8)
         self._runner: web.AppRunner | None = None
         self._streams: set[asyncio.Event] = set()
+        self._tls: ssl.SSLContext | None = None
 
     @property
     def address(self) -> str:
         """Where it answers."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self.port}"
 
-    async def start(self) -> "NomadDouble":
+    async def start(self, tls: ssl.SSLContext | None = None) -> "NomadDouble":
         """Serve; after `stop` on the same port, with what it knew."""
+        self._tls = tls
         app = web.Application(middlewares=[self._middleware])
         app.add_routes(self._routes())
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True, ssl_context=tls)
         await site.start()
         self.port = self._runner.addresses[0][1]
         return self

@@ -16,6 +16,13 @@ OLDEST = (1, 10)
 _ACLS_OFF = "ACL support disabled"
 
 
+def way_out(error: Unreachable, otherwise: str) -> str:
+    """What to do about a cluster that does not answer: a certificate that nobody vouches for is no wrong address."""
+    if "certificate verify failed" in error.message:
+        return "Name the authority of its certificate with --nomad-ca-file."
+    return otherwise
+
+
 async def check_cluster(client: NomadClient, settings: NomadSettings) -> None:
     """Return if the cluster may be used.
 
@@ -26,9 +33,8 @@ async def check_cluster(client: NomadClient, settings: NomadSettings) -> None:
         await check_acls(client, settings)
         await check_version(client)
     except Unreachable as error:
-        raise ClusterRefused(
-            f"Nomad at {settings.address} does not answer: {error.message}. Give its address with --nomad-address."
-        ) from error
+        todo = way_out(error, "Give its address with --nomad-address.")
+        raise ClusterRefused(f"Nomad at {settings.address} does not answer: {error.message}. {todo}") from error
     except NomadError as error:
         raise ClusterRefused(f"Nomad at {settings.address} refused: {error.message}. Run yurt doctor.") from error
 
