@@ -1,6 +1,7 @@
 """The engine that the settings name, and what else comes with it."""
 
 import ipaddress
+import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -67,7 +68,7 @@ def consul_settings(settings: Settings, installation: str) -> ConsulSettings | N
     if settings.consul_address is None:
         return None
     token = _read_token(settings.consul_token_file)
-    return ConsulSettings(settings.consul_address, installation, token, settings.consul_ca_file)
+    return ConsulSettings(settings.consul_address, installation, token, _authority(settings.consul_ca_file))
 
 
 def _local(settings: Settings, installation: str, runner: RunnerFile, logs: Logs, clock: Clock) -> LocalEngine:
@@ -98,7 +99,7 @@ def nomad_settings(settings: Settings, installation: str, public_url: str, runne
     """What the Nomad engine is told.
 
     Raises:
-        ClusterRefused: the file of the token cannot be read.
+        ClusterRefused: the file of the token, or of the authority, cannot be read.
     """
     return NomadSettings(
         installation=installation,
@@ -108,7 +109,7 @@ def nomad_settings(settings: Settings, installation: str, public_url: str, runne
         kill_timeout_s=settings.cancel_grace_s,
         address=settings.nomad_address,
         token=_read_token(settings.nomad_token_file),
-        ca_file=settings.nomad_ca_file,
+        ca_file=_authority(settings.nomad_ca_file),
         namespace=settings.nomad_namespace,
         region=settings.nomad_region,
         datacenters=settings.nomad_datacenters,
@@ -133,6 +134,16 @@ def _read_token(path: Path | None) -> str:
         return path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ClusterRefused(f"The file of a token, {path}, cannot be read: {error}.") from error
+
+
+def _authority(path: Path | None) -> Path | None:
+    """The file of certificates, if it is one."""
+    if path is not None:
+        try:
+            ssl.create_default_context(cafile=path)
+        except OSError as error:  # ssl.SSLError is one
+            raise ClusterRefused(f"The file of a certificate authority, {path}, cannot be read: {error}.") from error
+    return path
 
 
 def _is_here(url: str) -> bool:

@@ -92,6 +92,14 @@ def test_settings_that_make_no_sense_are_wrong_usage(yurt: Yurt, flags: list[str
     assert "pydantic" not in ran.err
 
 
+@pytest.mark.parametrize("flag", ["--nomad-ca-file", "--nomad-token-file"])
+def test_a_doctor_names_a_file_that_is_not_there(yurt: Yurt, flag: str) -> None:
+    ran = yurt("doctor", "--engine", "nomad", flag, "/nowhere/at/all")
+
+    assert ran.code == 2
+    assert "/nowhere/at/all, cannot be read" in ran.err
+
+
 def test_another_kind_of_server_is_recognized(api: FakeApi, yurt: Yurt) -> None:
     ran = yurt("apps", "--url", f"{api.url}/elsewhere")
 
