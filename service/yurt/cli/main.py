@@ -35,7 +35,7 @@ COMMANDS = {
     "login": ("yurt.cli.login:login", "Remember a server and a token for it."),
     "store": ("yurt.cli.store:store", "Back the server's data up, or move it to PostgreSQL."),
     "serve": ("yurt.cli.serve:serve", "Run the server."),
-    "doctor": ("yurt.cli.doctor:doctor", "Look over the cluster that a server would use."),
+    "doctor": ("yurt.cli.doctor:doctor", "Look over the cluster that a server would use, and say what to do."),
 }
 
 EPILOG = """\b
