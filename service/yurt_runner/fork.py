@@ -12,6 +12,7 @@ from _thread import LockType, allocate_lock
 from contextlib import suppress
 from typing import NamedTuple
 
+from yurt_runner.logs import new_secret
 from yurt_runner.page import Page
 
 
@@ -62,7 +63,7 @@ class Links(NamedTuple):
 
 def fork_worker() -> Worker:
     """Fork. Returns in the supervisor only; the worker runs `yurt_runner.worker.main` and ends."""
-    page, secret = Page(), os.urandom(16)
+    page, secret = Page(), new_secret()
     sock, worker_sock = socket.socketpair()
     permits, worker_permits = socket.socketpair()
     granted, worker_granted = socket.socketpair(type=socket.SOCK_SEQPACKET)

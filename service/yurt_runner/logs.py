@@ -30,6 +30,11 @@ CUT_NOTE = " … (line cut at 16 KiB)"
 Key = Tuple[int, int]
 
 
+def new_secret() -> bytes:
+    """What markers begin with. Its first byte ends no text: else the end of a line would wait for a marker's rest."""
+    return b"\0" + os.urandom(15)
+
+
 def marker(secret: bytes, seq: int, token: int) -> bytes:
     """What the worker writes at the end of an input; among many, before what an input prints, and after it."""
     return secret + PAIR.pack(seq, token)

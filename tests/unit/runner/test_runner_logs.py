@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yurt_runner.logs import MAX_BATCH_BYTES, MAX_LINE_BYTES, TAIL_BYTES, Batch, LogBook, marker
+from yurt_runner.logs import MAX_BATCH_BYTES, MAX_LINE_BYTES, TAIL_BYTES, Batch, LogBook, marker, new_secret
 from yurt_runner.page import Page
 
 SECRET = b"0123456789abcdef"
@@ -53,6 +53,12 @@ def test_a_line_bears_age_stream_and_input(pipes: Pipes) -> None:
     payload, dropped = pipes.book.batch.take(1.25)
     assert json.loads(payload) == [[0.25, "stderr", 7, 70, "hello"]]
     assert dropped == 0
+
+
+@pytest.mark.parametrize("last", ["\n", "a", "é", "\x7f"])
+def test_the_end_of_a_text_is_not_held_for_a_marker(last: str) -> None:
+    ends = last.encode()
+    assert all(not new_secret().startswith(ends[-size:]) for size in (1, len(ends)) for _ in range(2000))
 
 
 def test_a_part_of_a_line_waits_for_its_end(pipes: Pipes) -> None:
