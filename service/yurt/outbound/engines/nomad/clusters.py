@@ -16,7 +16,7 @@ OLDEST = (1, 10)
 _ACLS_OFF = "ACL support disabled"
 
 
-def way_out(error: Unreachable, otherwise: str) -> str:
+def way_out(error: NomadError, otherwise: str) -> str:
     """What to do about a cluster that does not answer: a certificate that nobody vouches for is no wrong address."""
     if "certificate verify failed" in error.message:
         return "Name the authority of its certificate with --nomad-ca-file."

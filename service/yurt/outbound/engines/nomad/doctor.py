@@ -15,7 +15,7 @@ from yurt.outbound.engines.nomad.breaker import Breaker
 from yurt.outbound.engines.nomad.capacity import capacity_of
 from yurt.outbound.engines.nomad.client import NomadClient, Reply
 from yurt.outbound.engines.nomad.clusters import check_acls, check_template, check_version, way_out
-from yurt.outbound.engines.nomad.errors import ClusterRefused, Denied, Missing, NomadError, Unreachable
+from yurt.outbound.engines.nomad.errors import ClusterRefused, Denied, Missing, NomadError
 from yurt.outbound.engines.nomad.jobspecs import read_template
 from yurt.outbound.engines.nomad.settings import NomadSettings
 from yurt.outbound.engines.nomad.spec import prefix_of, spec_of, variables_of
@@ -68,11 +68,9 @@ class Doctor:
     async def _reach(self) -> Finding:
         try:
             leader = await self._client.probe("GET", "status/leader")
-        except Unreachable as error:
+        except NomadError as error:
             todo = way_out(error, f"Is it at {self._settings.address}? See --nomad-address.")
             return Finding("Nomad", error.message, todo)
-        except NomadError as error:
-            return Finding("Nomad", error.message, f"Is it at {self._settings.address}? See --nomad-address.")
         return Finding("Nomad", f"{self._settings.address} answers; the leader is {leader.value}.")
 
     async def _acls(self) -> Finding:
