@@ -115,19 +115,7 @@ def compose(settings: Settings, outside: Outside, *, web: WebPlaces, log_stream:
     visits = Visits(heart, lives, clock, outside.origin.discovery)
     gateway = _gateway(settings, registry, heart, visits, services, requests)
     door = Door(services, requests, body_limit_bytes=settings.body_limit_bytes, open_metrics=settings.open_metrics)
-    sessions = Sessions(
-        lives=lives,
-        journal=store.journal,
-        blobs=outside.blobs,
-        logs=outside.logs,
-        clock=clock,
-        meet=heart.reach.meet,
-        adopt=heart.recovery.adopt,
-        variables=services.secrets.variables,
-        calling=calling.variables,
-        heard=heart.hurry,
-        identities=outside.origin.identities,
-    )
+    sessions = _sessions(outside, heart, lives, services, calling)
     runner = outside.origin.runner
     for route in (*SessionDoor(sessions, lives).routes(), *RunnerDoor(runner.data, runner.sha256).routes()):
         door.add(*route)
@@ -160,6 +148,23 @@ def compose(settings: Settings, outside: Outside, *, web: WebPlaces, log_stream:
         door=door,
         visits=visits,
         gateway=gateway,
+    )
+
+
+def _sessions(outside: Outside, heart: Heart, lives: Lives, services: Services, calling: ContainerTokens) -> Sessions:
+    """What containers say, and are told."""
+    return Sessions(
+        lives=lives,
+        journal=outside.store.journal,
+        blobs=outside.blobs,
+        logs=outside.logs,
+        clock=outside.clock,
+        meet=heart.reach.meet,
+        adopt=heart.recovery.adopt,
+        variables=services.secrets.variables,
+        calling=calling.variables,
+        heard=heart.hurry,
+        identities=outside.origin.identities,
     )
 
 

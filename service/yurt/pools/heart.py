@@ -4,8 +4,6 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-import msgspec
-
 from yurt.domain.changes import Change, MapInput, Save
 from yurt.domain.endings import Ending, cancelled
 from yurt.domain.errors import AppStopped, TooManyPending, Unavailable
@@ -15,12 +13,11 @@ from yurt.domain.maps import stopped_by
 from yurt.domain.reasons import PendingReason, Waiting, explain
 from yurt.domain.records import Block, CallKind, ContainerState, Result, Target, Timer, TimerKind
 from yurt.domain.startup import Startup
-from yurt.domain.timing import Timing
 from yurt.pools.background import Background
 from yurt.pools.desk import Desk
 from yurt.pools.families import Families
 from yurt.pools.followers import Followers
-from yurt.pools.inputs import Input, resumed, timers_of
+from yurt.pools.inputs import Input, NewCall, resumed, timers_of
 from yurt.pools.items import ItemDesk
 from yurt.pools.ledger import Ledger
 from yurt.pools.live_map import LiveMap
@@ -41,22 +38,6 @@ from yurt.ports import Maps as StoredMaps
 
 CANCEL_BATCH = 500
 """Inputs that are ended in one turn of the loop when a whole function is retired."""
-
-
-class NewCall(msgspec.Struct, frozen=True):
-    """A call to accept. `args` or `blob` holds the envelope `{"args": […], "kwargs": {…}}`.
-
-    `target` is set for classes; its number is still to be.
-    """
-
-    kind: str
-    caller: str
-    args: bytes | None
-    blob: str | None = None
-    metadata_json: str | None = None
-    priority: int = 0
-    timing: Timing | None = None
-    target: Target | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,19 +213,7 @@ class Heart:
             TooManyPending: the function's queue is full, or it has too many.
             Unavailable: the server is stopping, or the journal takes nothing now.
         """
-        pool, target = self.pools.get(live.function_id), call.target
-        if target is not None:
-            pool = self.families.asked(live, target.queue, target.parameters_json)
-        if pool is None or pool.retired_by is not None:
-            raise AppStopped(f"{live.address} was stopped or deleted.")
-        if pool.traffic is not None:
-            raise not_callable(live)
-        if self._closed:
-            raise Unavailable("The server is shutting down.", code="shutting_down", retry_after_s=5)
-        if len(pool.queue) + pool.held_back >= self._limits.pending:
-            raise TooManyPending(
-                f"{live.address} has {len(pool.queue)} pending inputs, which is the limit.", retry_after_s=5
-            )
+        pool, target = self._open_to(live, call), call.target
         seq = self._numbers.next()
         if target is not None:
             target = replace(target, seq=seq)
@@ -266,9 +235,7 @@ class Heart:
         def committed(error: Exception | None) -> None:
             if error is None:
                 self.stored.newest = seq
-                if seq in self.inputs:
-                    pass  # it was looked for, and ended, before its acceptance was heard of
-                else:
+                if seq not in self.inputs:  # else it was looked for, and ended, before its acceptance was heard of
                     self.inputs[seq] = item
                     self._accepted(pool, item, timers)
             else:
@@ -278,6 +245,23 @@ class Heart:
         timers = () if call.timing is None else timers_of(item, call.timing, self.timers.now())
         self._ledger.accept(item, (*more(seq), *map(Save, timers)) if timers else more(seq), committed)
         return item
+
+    def _open_to(self, live: LiveFunction, call: NewCall) -> Pool:
+        """The pool that takes a call; raises as `accept` does."""
+        pool, target = self.pools.get(live.function_id), call.target
+        if target is not None:
+            pool = self.families.asked(live, target.queue, target.parameters_json)
+        if pool is None or pool.retired_by is not None:
+            raise AppStopped(f"{live.address} was stopped or deleted.")
+        if pool.traffic is not None:
+            raise not_callable(live)
+        if self._closed:
+            raise Unavailable("The server is shutting down.", code="shutting_down", retry_after_s=5)
+        if len(pool.queue) + pool.held_back >= self._limits.pending:
+            raise TooManyPending(
+                f"{live.address} has {len(pool.queue)} pending inputs, which is the limit.", retry_after_s=5
+            )
+        return pool
 
     def _accepted(self, pool: Pool, item: Input, timers: Sequence[Timer]) -> None:
         """An input is committed: it waits in the queue, or in the store for its time."""

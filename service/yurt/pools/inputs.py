@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+import msgspec
+
 from yurt.domain.blame import History
 from yurt.domain.changes import Change
 from yurt.domain.items import Amount
@@ -13,6 +15,22 @@ from yurt.ports import PendingInput, WaitingInput
 
 UNTRIED = History()
 """Of an input whose first attempt has not ended."""
+
+
+class NewCall(msgspec.Struct, frozen=True):
+    """A call to accept. `args` or `blob` holds the envelope `{"args": […], "kwargs": {…}}`.
+
+    `target` is set for classes; its number is still to be.
+    """
+
+    kind: str
+    caller: str
+    args: bytes | None
+    blob: str | None = None
+    metadata_json: str | None = None
+    priority: int = 0
+    timing: Timing | None = None
+    target: Target | None = None
 
 
 class Holder(Protocol):

@@ -31,8 +31,8 @@ from yurt.domain.records import (
 )
 from yurt.domain.retention import KEYS_KEPT_S
 from yurt.domain.timing import Timing
-from yurt.pools.heart import Heart, NewCall
-from yurt.pools.inputs import Input, call_of, restore
+from yurt.pools.heart import Heart
+from yurt.pools.inputs import Input, NewCall, call_of, restore
 from yurt.pools.ledger import BLOB_ABOVE_BYTES
 from yurt.pools.live_map import LiveMap
 from yurt.pools.span import Span

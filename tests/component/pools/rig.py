@@ -22,8 +22,8 @@ from yurt.domain.timing import Timing
 from yurt.outbound.store import open_store
 from yurt.outbound.store.store import SqliteStore
 from yurt.pools.background import Background
-from yurt.pools.heart import Heart, Limits, NewCall
-from yurt.pools.inputs import Input
+from yurt.pools.heart import Heart, Limits
+from yurt.pools.inputs import Input, NewCall
 from yurt.pools.later import Later
 from yurt.pools.ledger import Ledger
 from yurt.pools.lives import Lives

@@ -9,7 +9,7 @@ from tests.component.pools.rig import Played, Rig, Talk
 from yurt.domain.endings import Ending
 from yurt.domain.functions import Scaling
 from yurt.domain.records import Container, ContainerState, Outcome
-from yurt.pools.heart import NewCall
+from yurt.pools.inputs import NewCall
 from yurt.pools.sessions import SessionRefused
 from yurt.ports import EngineRefused
 from yurt_runner import wire

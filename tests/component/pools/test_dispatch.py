@@ -8,7 +8,7 @@ import pytest
 from tests.component.pools.rig import Rig
 from yurt.domain.errors import TooManyPending
 from yurt.domain.records import Outcome
-from yurt.pools.heart import NewCall
+from yurt.pools.inputs import NewCall
 from yurt_runner import wire
 
 

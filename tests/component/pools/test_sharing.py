@@ -12,8 +12,7 @@ from tests.waiting import until
 from yurt.domain.batches import Batches
 from yurt.domain.records import Outcome
 from yurt.domain.retry import RetryPolicy
-from yurt.pools.heart import NewCall
-from yurt.pools.inputs import Input
+from yurt.pools.inputs import Input, NewCall
 from yurt.pools.queue import Window
 from yurt.pools.scaling import sample_of
 from yurt_runner import wire

@@ -13,8 +13,7 @@ from yurt.domain.errors import TooManyPending, Unavailable
 from yurt.domain.functions import Scaling
 from yurt.domain.records import CallKind, ContainerState, Result, Role
 from yurt.domain.retry import NO_RETRIES, RetryPolicy
-from yurt.pools.heart import NewCall
-from yurt.pools.inputs import Input
+from yurt.pools.inputs import Input, NewCall
 from yurt.pools.members import Member
 from yurt.pools.pool import Pool
 from yurt.ports import EngineRefused
