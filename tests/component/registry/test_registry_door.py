@@ -1,15 +1,11 @@
 """Apps, functions and bundles through HTTP."""
 
-import asyncio
-import json
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, cast
 
 import pytest
-from aiohttp.test_utils import RawTestServer, TestClient
 
+from tests.component.doors import Answered, Door, served
 from tests.component.registry.conftest import CODE, House, plain
 from yurt.domain import bundle
 from yurt.domain.endings import Ending
@@ -17,17 +13,13 @@ from yurt.domain.records import Outcome, Role
 from yurt.domain.web import WebPlaces
 from yurt.inbound.rest import apps, bundles, deploys, docs, functions, registry_shapes, secrets
 from yurt.inbound.rest.answers import cursor
-from yurt.inbound.rest.context import Services
-from yurt.inbound.rest.door import Door as RestDoor
 from yurt.inbound.rest.pages import Pages
 from yurt.inbound.rest.readiness import Health, Phase
-from yurt.logging import RequestLog
 from yurt.metrics import Metrics
 from yurt.usecases.apps import Apps
 from yurt.usecases.bundles import Bundles
 from yurt.usecases.environments import Environments
 from yurt.usecases.functions import Functions
-from yurt.usecases.principals import Principal
 from yurt.usecases.secrets import Secrets
 from yurt.usecases.tokens import Tokens
 
@@ -55,33 +47,6 @@ class DoorServices:
     pages: Pages = field(default_factory=Pages)
 
 
-@dataclass
-class Answered:
-    status: int
-    headers: Any
-    text: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.text)
-
-
-@dataclass
-class Door:
-    """A served door; `ask` speaks as the administrator unless told otherwise."""
-
-    client: TestClient[Any, Any]
-    tokens: dict[str, str]
-    lines: list[str]
-
-    async def ask(self, method: str, path: str, body: object = None, *, by: str = "root", **options: Any) -> Answered:
-        headers = {"Authorization": f"Bearer {self.tokens[by]}"} | options.pop("headers", {})
-        if body is not None:
-            options["json"] = body
-        async with self.client.request(method, path, headers=headers, **options) as response:
-            return Answered(response.status, response.headers, await response.text())
-
-
 @pytest.fixture
 async def door(house: House) -> AsyncIterator[Door]:
     registry = house.registry
@@ -91,22 +56,9 @@ async def door(house: House) -> AsyncIterator[Door]:
     services = DoorServices(
         registry.environments, tokens, health, house.apps, house.functions, house.bundles, house.secrets
     )
-    lines: list[str] = []
-    log = RequestLog(lines.append)
-    running = asyncio.create_task(log.run(), name="request-log")
-    rest = RestDoor(cast("Services", services), log, operations=OPERATIONS)
-    client: TestClient[Any, Any] = TestClient(RawTestServer(rest, access_log=None))
-    await client.start_server()
-    made = {}
-    roles = {"root": (Role.ADMIN, None), "reader": (Role.READ, None), "staging": (Role.DEPLOY, "staging")}
-    for name, (role, environment) in roles.items():
-        new = await tokens.create(Principal("tk-test", Role.ADMIN, None), name=name, role=role, environment=environment)
-        made[name] = f"{new.token.id}:{new.secret}"
-    yield Door(client, made, lines)
-    await client.close()
-    running.cancel()
-    with suppress(asyncio.CancelledError):
-        await running
+    users = {"root": (Role.ADMIN, None), "reader": (Role.READ, None), "staging": (Role.DEPLOY, "staging")}
+    async with served(services, tokens, OPERATIONS, users) as made:
+        yield made
 
 
 def pointers(answered: Answered) -> list[str]:

@@ -1,27 +1,20 @@
 """Schedules through HTTP."""
 
-import asyncio
-import json
 import os
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, cast
 
 import pytest
-from aiohttp.test_utils import RawTestServer, TestClient
 
+from tests.component.doors import Door, served
 from tests.component.pools.rig import NoPost
 from tests.component.schedules.conftest import EVERY_MINUTE, ROOT, Server, plain
 from yurt.domain.records import Role
 from yurt.domain.web import WebPlaces
 from yurt.inbound.rest import apps, calls, deploys, schedules
 from yurt.inbound.rest.call_shapes import Shaper
-from yurt.inbound.rest.context import Services
-from yurt.inbound.rest.door import Door as RestDoor
 from yurt.inbound.rest.pages import Pages
 from yurt.inbound.rest.readiness import Health, Phase
-from yurt.logging import RequestLog
 from yurt.metrics import Metrics
 from yurt.ports import Clock
 from yurt.usecases.apps import Apps
@@ -55,30 +48,6 @@ class DoorServices:
     pages: Pages = field(default_factory=Pages)
 
 
-@dataclass
-class Answered:
-    status: int
-    headers: Any
-    text: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.text)
-
-
-@dataclass
-class Door:
-    client: TestClient[Any, Any]
-    tokens: dict[str, str]
-
-    async def ask(self, method: str, path: str, body: object = None, *, by: str = "root", **options: Any) -> Answered:
-        headers = {"Authorization": f"Bearer {self.tokens[by]}"} if by else {}
-        if body is not None:
-            options["json"] = body
-        async with self.client.request(method, path, headers=headers, **options) as response:
-            return Answered(response.status, response.headers, await response.text())
-
-
 @pytest.fixture
 async def door(server: Server) -> AsyncIterator[Door]:
     registry, rig = server.registry, server.rig
@@ -101,28 +70,16 @@ async def door(server: Server) -> AsyncIterator[Door]:
         health,
         rig.clock,
     )
-    log = RequestLog(lambda _: None)
-    running = asyncio.create_task(log.run(), name="request-log")
-    operations = (*schedules.OPERATIONS, *apps.OPERATIONS, *deploys.OPERATIONS, *calls.OPERATIONS)
-    client: TestClient[Any, Any] = TestClient(
-        RawTestServer(RestDoor(cast("Services", services), log, operations=operations), access_log=None)
-    )
-    await client.start_server()
     await registry.environments.put(ROOT, "staging")
-    made = {}
-    for name, role, environment in (
-        ("root", Role.ADMIN, None),
-        ("reader", Role.READ, None),
-        ("caller", Role.INVOKE, None),
-        ("staging", Role.DEPLOY, "staging"),
-    ):
-        new = await tokens.create(ROOT, name=name, role=role, environment=environment)
-        made[name] = f"{new.token.id}:{new.secret}"
-    yield Door(client, made)
-    await client.close()
-    running.cancel()
-    with suppress(asyncio.CancelledError):
-        await running
+    users = {
+        "root": (Role.ADMIN, None),
+        "reader": (Role.READ, None),
+        "caller": (Role.INVOKE, None),
+        "staging": (Role.DEPLOY, "staging"),
+    }
+    operations = (*schedules.OPERATIONS, *apps.OPERATIONS, *deploys.OPERATIONS, *calls.OPERATIONS)
+    async with served(services, tokens, operations, users) as made:
+        yield made
 
 
 async def scheduled(server: Server, **schedule: object) -> str:
