@@ -10,16 +10,10 @@ import psutil
 
 from tests.acceptance.served import Served
 from tests.e2e.conftest import WORK, Cluster
+from tests.e2e.yurts import runs, spawn, waits_for
 from tests.waiting import until
 
 LONG_S = 60.0
-
-
-async def spawned(server: Served, address: str, *args: object) -> str:
-    """The id of a call that has begun."""
-    answer = await server.ask("POST", f"/v1/functions/{address}/spawn", {"args": args})
-    assert answer.status in {200, 201, 202}, answer.text
-    return str(answer.json["call_id"])
 
 
 async def state(server: Served, call_id: str, *, wait_s: int = 0) -> Any:
@@ -27,21 +21,13 @@ async def state(server: Served, call_id: str, *, wait_s: int = 0) -> Any:
     return (await server.ask("GET", f"/v1/function-calls/{call_id}?wait={wait_s}")).json
 
 
-async def reason(server: Served, call_id: str, code: str) -> Any:
-    """Why a call waits, once it is that."""
-    async with asyncio.timeout(LONG_S):
-        while True:
-            found = (await state(server, call_id)).get("pending_reason") or {}
-            if found.get("code") == code:
-                return found
-            await asyncio.sleep(0.05)
-
-
-async def running(server: Served, call_id: str) -> None:
-    """Return once a call runs."""
-    async with asyncio.timeout(LONG_S):
-        while (await state(server, call_id))["status"] != "running":
-            await asyncio.sleep(0.05)
+async def held(serve: Callable[..., Served], gate: Path) -> tuple[Served, str]:
+    """A server, and a call that runs on its cluster until there is a file."""
+    server = await serve().start()
+    await server.deploy("work", WORK, "hold", memory=64)
+    call_id = await spawn(server, "work:hold", str(gate))
+    await runs(server, call_id, LONG_S)
+    return server, call_id
 
 
 async def test_a_call_a_map_and_what_functions_may_not_see(serve: Callable[..., Served], cluster: Cluster) -> None:
@@ -61,10 +47,7 @@ async def test_a_call_a_map_and_what_functions_may_not_see(serve: Callable[..., 
 async def test_a_killed_server_finds_what_runs_and_nothing_runs_twice(
     serve: Callable[..., Served], cluster: Cluster, tmp_path: Path
 ) -> None:
-    server = await serve().start()
-    await server.deploy("work", WORK, "hold", memory=64)
-    call_id = await spawned(server, "work:hold", str(tmp_path / "gate"))
-    await running(server, call_id)
+    server, call_id = await held(serve, tmp_path / "gate")
     (before,) = cluster.containers(server)
     await server.kill()
     await server.start()
@@ -79,10 +62,7 @@ async def test_a_killed_server_finds_what_runs_and_nothing_runs_twice(
 async def test_containers_outlive_a_stop_of_the_server(
     serve: Callable[..., Served], cluster: Cluster, tmp_path: Path
 ) -> None:
-    server = await serve().start()
-    await server.deploy("work", WORK, "hold", memory=64)
-    call_id = await spawned(server, "work:hold", str(tmp_path / "gate"))
-    await running(server, call_id)
+    server, call_id = await held(serve, tmp_path / "gate")
     assert await server.stop() == 0
     assert len(cluster.containers(server)) == 1
     (tmp_path / "gate").touch()
@@ -96,8 +76,8 @@ async def test_a_cancelled_call_a_new_revision_and_a_deleted_function(
 ) -> None:
     server = await serve().start()
     await server.deploy("work", WORK, "hold", memory=64)
-    call_id = await spawned(server, "work:hold", str(tmp_path / "never"))
-    await running(server, call_id)
+    call_id = await spawn(server, "work:hold", str(tmp_path / "never"))
+    await runs(server, call_id, LONG_S)
     assert (await server.ask("POST", f"/v1/function-calls/{call_id}/cancel", {})).status in {200, 202}
     assert (await state(server, call_id, wait_s=30))["status"] == "terminated"
     (tmp_path / "gate").touch()
@@ -128,9 +108,9 @@ async def test_gpus_are_given_waited_for_and_given_back(
     keys = {"gpu": ["B200:2", "H100:2"], "memory": 64, "scaledown_window": 2, "max_containers": 2}
     await server.deploy("work", source, "gpus", **keys)
     gate = str(tmp_path / "gate")
-    first, second = await spawned(server, "work:gpus", gate), await spawned(server, "work:gpus", gate)
-    await running(server, first)
-    why = await reason(server, second, "no_capacity")
+    first, second = await spawn(server, "work:gpus", gate), await spawn(server, "work:gpus", gate)
+    await runs(server, first, LONG_S)
+    why = await waits_for(server, second, "no_capacity", within_s=LONG_S)
     assert why["message"] == "All 2 H100 of this cluster are in use."
     assert why["details"]["total"] == 2
     capacity = (await server.ask("GET", "/v1/capacity")).json
@@ -149,7 +129,7 @@ async def test_a_gpu_that_is_nowhere_is_warned_of_and_told(serve: Callable[..., 
         "PUT", "/v1/apps/work/functions/pid", {"entrypoint": "main:pid", "source": source, "gpu": "B200", "memory": 64}
     )
     assert [warning["code"] for warning in made.json["warnings"]] == ["no_such_gpu"]
-    why = await reason(server, await spawned(server, "work:pid"), "no_such_gpu")
+    why = await waits_for(server, await spawn(server, "work:pid"), "no_such_gpu", within_s=LONG_S)
     assert "1 L4" in why["message"]
     assert "2 H100" in why["message"]
 
@@ -157,7 +137,7 @@ async def test_a_gpu_that_is_nowhere_is_warned_of_and_told(serve: Callable[..., 
 async def test_what_is_not_there_to_run_with_is_a_reason_to_wait(serve: Callable[..., Served]) -> None:
     server = await serve("--nomad-python", "/nowhere/python3").start()
     await server.deploy("work", WORK, "pid", memory=64)
-    why = await reason(server, await spawned(server, "work:pid"), "start_refused")
+    why = await waits_for(server, await spawn(server, "work:pid"), "start_refused", within_s=LONG_S)
     assert "/nowhere/python3" in why["message"]
 
 

@@ -65,10 +65,12 @@ async def spawn(served: Served, address: str, *args: object) -> str:
     return str(answer.json["call_id"])
 
 
-async def call_when(served: Served, call_id: str, holds: Callable[[Any], object], what: str) -> Any:
+async def call_when(
+    served: Served, call_id: str, holds: Callable[[Any], object], what: str, within_s: float = HAPPENS_S
+) -> Any:
     """A call, once it is as wanted."""
     try:
-        async with asyncio.timeout(HAPPENS_S):
+        async with asyncio.timeout(within_s):
             while True:
                 call = (await served.ask("GET", f"/v1/function-calls/{call_id}")).json
                 if holds(call):
@@ -78,17 +80,19 @@ async def call_when(served: Served, call_id: str, holds: Callable[[Any], object]
         raise AssertionError(f"the call is not {what}: {call}\n{served.output[-3000:]}") from None
 
 
-async def waits_for(served: Served, call_id: str, *codes: str) -> Any:
+async def waits_for(served: Served, call_id: str, *codes: str, within_s: float = HAPPENS_S) -> Any:
     """Its reason to wait, once that is one of these."""
-    call = await call_when(
-        served, call_id, lambda call: (call.get("pending_reason") or {}).get("code") in codes, f"waiting for {codes}"
-    )
+
+    def holds(call: Any) -> bool:
+        return (call.get("pending_reason") or {}).get("code") in codes
+
+    call = await call_when(served, call_id, holds, f"waiting for {codes}", within_s)
     return call["pending_reason"]
 
 
-async def runs(served: Served, call_id: str) -> Any:
+async def runs(served: Served, call_id: str, within_s: float = HAPPENS_S) -> Any:
     """Return once it runs."""
-    return await call_when(served, call_id, lambda call: call["status"] == "running", "running")
+    return await call_when(served, call_id, lambda call: call["status"] == "running", "running", within_s)
 
 
 async def result_of(served: Served, call_id: str) -> Any:
