@@ -22,6 +22,7 @@ class Shared:
 
     def __init__(self, rig: GatewayRig, port: int) -> None:
         self.rig, self.port = rig, port
+        self.begun, self.go_on = asyncio.Event(), asyncio.Event()
 
     async def client(self) -> Client:
         return Client(*await asyncio.open_connection("127.0.0.1", self.port))
@@ -29,7 +30,16 @@ class Shared:
 
 @pytest.fixture
 async def shared(rig: GatewayRig) -> AsyncIterator[Shared]:
+    def look_again(protocol: web.RequestHandler) -> None:
+        protocol.resume_reading()
+        made.go_on.set()
+
     async def door(request: web.BaseRequest) -> web.StreamResponse:
+        if request.path == "/v1/slow":
+            made.begun.set()
+            await made.go_on.wait()
+        if request.path == "/v1/again":
+            asyncio.get_running_loop().call_later(0.05, look_again, request.protocol)
         return web.Response(text=f"rest {request.path} {len(await request.read())}")
 
     runner = DoorRunner(door, share=SharedPort(rig.gateway, Sites(b"localhost", by_path=True)), shutdown_timeout=0.1)
@@ -37,7 +47,8 @@ async def shared(rig: GatewayRig) -> AsyncIterator[Shared]:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     await rig.container(ok(b"web"))
-    yield Shared(rig, runner.addresses[0][1])
+    made = Shared(rig, runner.addresses[0][1])
+    yield made
     await runner.cleanup()
 
 
@@ -59,6 +70,43 @@ async def test_requests_of_one_connection_go_to_their_doors(shared: Shared) -> N
     assert await said(client, end=b"rest /v1/apps 0")
     client.say(REST)
     assert await said(client, end=b"rest /v1/apps 0")
+    await client.close()
+
+
+async def test_who_asks_again_before_the_answer_is_heard_by_the_right_door(shared: Shared) -> None:
+    client = await shared.client()
+    client.say(REST.replace(b"/v1/apps", b"/v1/slow"))
+    await shared.begun.wait()
+    client.say(WEB)
+    await asyncio.sleep(0.01)  # it is read while the first one is still being answered
+    shared.go_on.set()
+    answers = await client.until(b"web")
+    assert b"rest /v1/slow 0" in answers
+    assert b"rest /web" not in answers
+    await client.close()
+
+
+async def test_what_waits_behind_a_request_is_kept_whole(shared: Shared) -> None:
+    client = await shared.client()
+    body = b"x" * 1_000_000
+    client.say(REST.replace(b"/v1/apps", b"/v1/slow"))
+    await shared.begun.wait()
+    client.say(b"POST /v1/x HTTP/1.1\r\nHost: here:1\r\nContent-Length: 1000000\r\n\r\n")
+    client.say(body)
+    await asyncio.sleep(0.01)  # some of it is read while the first one is still being answered
+    shared.go_on.set()
+    assert b"rest /v1/slow 0" in await client.until(b"rest /v1/x 1000000")
+    await client.close()
+
+
+async def test_an_empty_piece_is_no_beginning_of_a_request(shared: Shared) -> None:
+    """With one aiohttp asks itself, at any time, whether it holds some of a request."""
+    client = await shared.client()
+    client.say(REST.replace(b"/v1/apps", b"/v1/again"))
+    assert await said(client, end=b"rest /v1/again 0")
+    await shared.go_on.wait()
+    client.say(WEB)
+    assert await said(client, end=b"web") == b"web"
     await client.close()
 
 

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeAlias
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 from yurt.domain.errors import Malformed
 from yurt.inbound.rest.answers import sign
@@ -19,6 +19,11 @@ _LINE_BYTES = 64 << 10
 Leaves: TypeAlias = Callable[[asyncio.Transport, bytes], bool]
 """Takes a connection over whose next request begins with these bytes, if it is for another door."""
 
+_HELD_BYTES = 64 << 10
+"""What is kept of a request that waits behind another one, before no more is read."""
+_LOOK_S, _LONGEST_LOOK_S = 0.001, 0.1
+"""How soon to look again whether a request is over that another one waits behind, in seconds; longer each time."""
+
 _HOST = re.compile(rb"\r\n[Hh]ost:[^\r\n]*\r\n")
 
 
@@ -29,23 +34,57 @@ class _Protocol(web.RequestHandler):
         leaves: on a port that is shared with another door.
     """
 
-    __slots__ = ("_between", "_host", "leaves")
+    __slots__ = ("_between", "_body", "_held", "_host", "leaves")
 
     leaves: Leaves | None
     _host: bytes
+    _held: bytes
+    _body: StreamReader | None
     _between: bool
 
     def data_received(self, data: bytes) -> None:
         """Some of a request has come; on a shared port it may be for the other door."""
-        if self.leaves is None:
+        if self.leaves is None or not data:  # aiohttp looks once more at what it holds, by giving itself nothing
             super().data_received(data)
             return
         waiter = self._waiter
         waits = waiter is not None and not waiter.done()
+        if self._held or (not waits and self._is_behind()):
+            self._hold(data)
+            return
         if waits and self._between and not self._surely_mine(data) and self._leave(data):
             return
         super().data_received(data)
+        if self._messages:
+            self._body = self._messages[-1][1]
         self._between = not waits or (waiter is not None and waiter.done())
+
+    def _is_behind(self) -> bool:
+        """Whether what comes now is behind a whole request, which is not over yet as aiohttp has it.
+
+        A client that has its answer may ask again before aiohttp, whose tasks take a turn of the loop for it, waits.
+        """
+        taken = self._upgraded or self._payload_parser is not None
+        return self._body is not None and self._body.is_eof() and not taken
+
+    def _hold(self, data: bytes) -> None:
+        """Keep it until the request before is over: only then is it looked at whose it is."""
+        if not self._held:
+            self._loop.call_soon(self._go_on, _LOOK_S)
+        self._held += data
+        if len(self._held) > _HELD_BYTES and self.transport is not None:
+            self.transport.pause_reading()
+
+    def _go_on(self, after_s: float) -> None:
+        waiter = self._waiter
+        if self.transport is None:
+            self._held = b""
+        elif waiter is None or waiter.done():
+            self._loop.call_later(after_s, self._go_on, min(2 * after_s, _LONGEST_LOOK_S))
+        else:
+            data, self._held = self._held, b""
+            self.transport.resume_reading()
+            self.data_received(data)
 
     def _surely_mine(self, data: bytes) -> bool:
         """Whether the host is that of the request before, which was for this door, and the path says nothing else.
@@ -108,6 +147,7 @@ class _Server(web.Server):
         """A connection of this door."""
         made = _Protocol(self, loop=self._loop, **self._kwargs)
         made.leaves, made._host, made._between = None if self.share is None else self.share.leaves, b"", True
+        made._held, made._body = b"", None
         return made
 
 
