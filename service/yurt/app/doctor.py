@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 
-from yurt.app.engines import consul_settings, nomad_settings
+from yurt.app.cluster import consul_settings, nomad_settings
 from yurt.outbound.discovery import look_over
 from yurt.outbound.engines.nomad import Doctor
 from yurt.ports import Finding

@@ -36,11 +36,10 @@ from yurt.loops.timers import run_timers
 from yurt.outbound.admin_token import FILE_NAME, write_admin_token
 from yurt.outbound.blobs import FileBlobs
 from yurt.outbound.engines.local import InterpreterUnusable, RunDirRefused
-from yurt.outbound.engines.nomad import ClusterRefused
 from yurt.outbound.logs import FileLogs
 from yurt.outbound.sealing import KeyRing, SecretKeyRefused, open_ring
 from yurt.outbound.store import StoreRefused, open_chosen
-from yurt.ports import Store
+from yurt.ports import ClusterRefused, Store
 from yurt.settings import Address, Settings
 
 RUNNING_GRACE_S = 30.0

@@ -12,8 +12,7 @@ from yurt.cli import output
 from yurt.cli.command import json_option
 from yurt.cli.failures import CommandError, ExitCode
 from yurt.cli.serve import read_settings, serve_options
-from yurt.outbound.engines.nomad import ClusterRefused
-from yurt.ports import Finding
+from yurt.ports import ClusterRefused, Finding
 from yurt.settings import Settings
 
 

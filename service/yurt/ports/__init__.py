@@ -7,6 +7,7 @@ from yurt.ports.discovery import (
 )
 from yurt.ports.engine import (
     Capabilities,
+    ClusterRefused,
     ContainerSpec,
     Ended,
     Engine,
@@ -65,6 +66,7 @@ __all__ = [
     "Calls",
     "Capabilities",
     "Clock",
+    "ClusterRefused",
     "ContainerSpec",
     "Deployments",
     "Discovery",

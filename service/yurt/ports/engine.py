@@ -57,6 +57,10 @@ class StartFailed(Exception):
         self.final = final
 
 
+class ClusterRefused(Exception):
+    """The cluster that an engine is for cannot be used as it is. The message says why, and what to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
     """The engine's word that a container is gone.

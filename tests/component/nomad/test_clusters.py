@@ -17,7 +17,8 @@ from tests.component.nomad.conftest import Rig
 from tests.fakes.nomad.cluster import RefusedByNomad
 from tests.fakes.nomad.server import NomadDouble
 from tests.unit.nomad.cases import settings
-from yurt.outbound.engines.nomad import ClusterRefused, Doctor
+from yurt.outbound.engines.nomad import Doctor
+from yurt.ports import ClusterRefused
 
 
 async def refused(rig: Rig, **changes: object) -> str:

@@ -14,9 +14,9 @@ from tests.unit.nomad.cases import function, settings
 from tests.waiting import until
 from yurt.domain.errors import Unauthenticated
 from yurt.domain.functions import LiveFunction
-from yurt.outbound.engines.nomad import ClusterRefused, NomadEngine
+from yurt.outbound.engines.nomad import NomadEngine
 from yurt.outbound.engines.nomad.jobspecs import FUNCTION, read_template
-from yurt.ports import ContainerSpec, Ended, EngineRefused, HeldUp, Leaving, Observed, Placed, Report
+from yurt.ports import ClusterRefused, ContainerSpec, Ended, EngineRefused, HeldUp, Leaving, Observed, Placed, Report
 
 PLAIN = function(image=None)
 

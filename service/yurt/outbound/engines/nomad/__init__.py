@@ -2,7 +2,6 @@
 
 from yurt.outbound.engines.nomad.doctor import Doctor
 from yurt.outbound.engines.nomad.engine import NomadEngine
-from yurt.outbound.engines.nomad.errors import ClusterRefused
 from yurt.outbound.engines.nomad.settings import NomadSettings
 
-__all__ = ["ClusterRefused", "Doctor", "NomadEngine", "NomadSettings"]
+__all__ = ["Doctor", "NomadEngine", "NomadSettings"]

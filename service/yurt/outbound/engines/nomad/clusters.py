@@ -6,9 +6,10 @@ from dataclasses import replace
 from yurt.domain.functions import LiveFunction, Scaling
 from yurt.domain.web import Kind, Web
 from yurt.outbound.engines.nomad.client import NomadClient
-from yurt.outbound.engines.nomad.errors import ClusterRefused, Denied, NomadError, Unreachable
+from yurt.outbound.engines.nomad.errors import Denied, NomadError, Unreachable
 from yurt.outbound.engines.nomad.settings import NomadSettings
 from yurt.outbound.engines.nomad.spec import spec_of, variables_of
+from yurt.ports import ClusterRefused
 
 OLDEST = (1, 10)
 """What Yurt relies on (group disconnect, identities in files, atomic dispatch) is all there since."""

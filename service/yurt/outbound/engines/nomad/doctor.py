@@ -15,11 +15,11 @@ from yurt.outbound.engines.nomad.breaker import Breaker
 from yurt.outbound.engines.nomad.capacity import capacity_of
 from yurt.outbound.engines.nomad.client import NomadClient, Reply
 from yurt.outbound.engines.nomad.clusters import check_acls, check_template, check_version, way_out
-from yurt.outbound.engines.nomad.errors import ClusterRefused, Denied, Missing, NomadError
+from yurt.outbound.engines.nomad.errors import Denied, Missing, NomadError
 from yurt.outbound.engines.nomad.jobspecs import read_template
 from yurt.outbound.engines.nomad.settings import NomadSettings
 from yurt.outbound.engines.nomad.spec import prefix_of, spec_of, variables_of
-from yurt.ports import EngineRefused, Finding
+from yurt.ports import ClusterRefused, EngineRefused, Finding
 
 NOBODY = "yurt-doctor"
 """The id of a job that is not there."""

@@ -15,7 +15,7 @@ from yurt.outbound.engines.nomad.book import Book, Held
 from yurt.outbound.engines.nomad.breaker import Breaker
 from yurt.outbound.engines.nomad.client import NomadClient
 from yurt.outbound.engines.nomad.clusters import check_cluster, check_template
-from yurt.outbound.engines.nomad.errors import ClusterRefused, NomadError, Unreachable, as_refusal
+from yurt.outbound.engines.nomad.errors import NomadError, Unreachable, as_refusal
 from yurt.outbound.engines.nomad.house import House
 from yurt.outbound.engines.nomad.identity import NomadIdentities
 from yurt.outbound.engines.nomad.jobspecs import read_template
@@ -27,7 +27,18 @@ from yurt.outbound.engines.nomad.stock import Stock
 from yurt.outbound.engines.nomad.stream import Stream
 from yurt.outbound.engines.nomad.watch import Watch
 from yurt.pools.background import Background
-from yurt.ports import Capabilities, ContainerSpec, Ended, EngineRefused, HeldUp, Leaving, Observed, Placed, Report
+from yurt.ports import (
+    Capabilities,
+    ClusterRefused,
+    ContainerSpec,
+    Ended,
+    EngineRefused,
+    HeldUp,
+    Leaving,
+    Observed,
+    Placed,
+    Report,
+)
 
 FORESIGHT_MAY_TAKE_S = 3.0
 OUTPUT_MAY_TAKE_S = 3.0

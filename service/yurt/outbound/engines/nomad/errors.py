@@ -6,10 +6,6 @@ _AWAY = ("No cluster leader", "Not ready to serve consistent reads", "No path to
 _AWAY_STATUSES = frozenset({429, 502, 503, 504})
 
 
-class ClusterRefused(Exception):
-    """The cluster cannot be used as it is. The message says why, and what to do."""
-
-
 class NomadError(Exception):
     """Nomad refused a request.
 

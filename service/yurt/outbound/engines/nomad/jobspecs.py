@@ -3,7 +3,7 @@
 from importlib.resources import files
 from pathlib import Path
 
-from yurt.outbound.engines.nomad.errors import ClusterRefused
+from yurt.ports import ClusterRefused
 
 FUNCTION = "function.nomad.hcl"
 
