@@ -99,6 +99,33 @@ async def test_what_waits_behind_a_request_is_kept_whole(shared: Shared) -> None
     await client.close()
 
 
+async def test_requests_that_are_surely_for_this_door_wait_in_their_order_with_the_others(shared: Shared) -> None:
+    client = await shared.client()
+    for _ in range(2):  # the second one makes the host known
+        client.say(REST)
+        await said(client, end=b"rest /v1/apps 0")
+    client.say(REST.replace(b"/v1/apps", b"/v1/slow"))
+    await shared.begun.wait()
+    for piece in (b"POST /v1/x HTTP/1.1\r\nHost: here:1\r\nContent-Length: 8\r\n\r\nhalf", b"half", WEB):
+        client.say(piece)
+        await asyncio.sleep(0.01)  # each is read by itself while the first one is still being answered
+    shared.go_on.set()
+    answers = await client.until(b"web")
+    assert [word in answers for word in (b"rest /v1/slow 0", b"rest /v1/x 8", b"rest /web")] == [True, True, False]
+    await client.close()
+
+
+async def test_a_host_that_stands_in_a_body_is_none(shared: Shared) -> None:
+    client = await shared.client()
+    for _ in range(2):
+        client.say(REST)
+        await said(client, end=b"rest /v1/apps 0")
+    body = b"\r\nHost: here:1\r\n"
+    client.say(b"POST / HTTP/1.1\r\nhost: label.localhost\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+    assert await said(client, end=b"web") == b"web"
+    await client.close()
+
+
 async def test_an_empty_piece_is_no_beginning_of_a_request(shared: Shared) -> None:
     """With one aiohttp asks itself, at any time, whether it holds some of a request."""
     client = await shared.client()

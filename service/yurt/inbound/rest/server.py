@@ -49,7 +49,7 @@ class _Protocol(web.RequestHandler):
             return
         waiter = self._waiter
         waits = waiter is not None and not waiter.done()
-        if self._held or (not waits and self._is_behind()):
+        if self._held or (not waits and self._is_behind() and not self._is_next_of_mine(data)):
             self._hold(data)
             return
         if waits and self._between and not self._surely_mine(data) and self._leave(data):
@@ -86,13 +86,23 @@ class _Protocol(web.RequestHandler):
             self.transport.resume_reading()
             self.data_received(data)
 
-    def _surely_mine(self, data: bytes) -> bool:
+    def _is_next_of_mine(self, data: bytes) -> bool:
+        """Whether this has the whole head of a request that nobody need look at: aiohttp queues it."""
+        end = data.find(b"\r\n\r\n", 0, _LINE_BYTES)
+        return end > 0 and self._has_host(data, end)
+
+    def _has_host(self, data: bytes, end: int) -> bool:
         """Whether the host is that of the request before, which was for this door, and the path says nothing else.
 
         Two searches in short bytes, for those who call again and again.
         """
         host = self._host
-        if host and data.find(host, 0, _LINE_BYTES) > 0 and data.find(b" /web/", 0, 16) < 0:
+        return bool(host) and data.find(host, 0, end + 2) > 0 and data.find(b" /web/", 0, 16) < 0
+
+    def _surely_mine(self, data: bytes) -> bool:
+        """Whether nobody need look at it; if not, the host is remembered for the next request."""
+        end = data.find(b"\r\n\r\n", 0, _LINE_BYTES)
+        if self._has_host(data, end if end > 0 else _LINE_BYTES):
             return True
         found = _HOST.search(data)
         self._host = found[0] if found is not None else b""
