@@ -1,52 +1,19 @@
 """A Nomad engine on the double of a cluster."""
 
-import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
-from tests.fakes.nomad.placing import Gpus, Node
-from tests.fakes.nomad.server import NomadDouble
+from tests.fakes.nomad import Gpus, Node, NomadDouble
 from tests.unit.nomad.cases import function, settings
 from tests.waiting import until
 from yurt.outbound.engines.nomad import NomadEngine
-from yurt.ports import ContainerSpec, Ended, HeldUp, Report
+from yurt.ports import ContainerSpec, Ended, HeldUp, Leaving, Observed, Placed, Report
 
 TOKEN = "yurts-token"
 H100 = "NVIDIA H100 80GB HBM3"
-
-
-def parse(_: str, variables: str) -> dict[str, Any]:
-    """The job of a document, as far as the double cares."""
-    literal = variables.removeprefix("spec = ").strip().replace("$${", "${").replace("%%{", "%{")
-    spec = json.loads(json.loads(literal))
-    devices = [
-        {
-            "Name": device["name"],
-            "Count": device["count"],
-            "Constraints": [
-                {"LTarget": one["attribute"], "Operand": one["operator"], "RTarget": one["value"]}
-                for one in device["constraints"]
-            ],
-        }
-        for device in spec["devices"]
-    ]
-    task = {
-        "Name": "runner",
-        "Driver": spec["driver"],
-        "Config": {"command": spec["command"]},
-        "Resources": {"CPU": spec["cpu_mhz"], "MemoryMB": spec["memory_mib"], "Devices": devices},
-    }
-    return {
-        "ID": spec["id"],
-        "Name": spec["id"],
-        "Type": "batch",
-        "Namespace": spec["namespace"],
-        "Meta": spec["meta"],
-        "ParameterizedJob": {"MetaRequired": ["container_id"], "Payload": "forbidden"},
-        "TaskGroups": [{"Name": "container", "Count": 1, "Tasks": [task]}],
-    }
+R = TypeVar("R", Ended, HeldUp, Placed, Leaving)
 
 
 class Rig:
@@ -67,9 +34,21 @@ class Rig:
         await until(lambda: any("event/stream" in path for path in self.double.requests), "the stream")
         return self.engine
 
+    async def reopen(self, **changes: Any) -> list[Observed]:
+        """Close the engine and open another one, with other settings; returns what that found."""
+        await self.engine.close(stop_all=False)
+        self.engine = self.make(**changes)
+        return await self.engine.open(self.reports.append)
+
     def spec(self, container_id: str = "co-1", **changes: Any) -> ContainerSpec:
         """What is asked for."""
         return ContainerSpec(container_id, "0123abcd", function(**changes), "http://unused", "start-token")
+
+    async def run(self, container_id: str = "co-1", **changes: Any) -> str:
+        """Start a container, and wait until it has its place; returns its job."""
+        job_id = await self.engine.start(self.spec(container_id, **changes))
+        await self.report(Placed, container_id)
+        return job_id
 
     def allocation_of(self, container_id: str = "co-1") -> str:
         """The id of a container's allocation."""
@@ -79,34 +58,38 @@ class Rig:
         }
         return next(str(one["ID"]) for one in cluster.allocations.values() if one["JobID"] in jobs)
 
+    def node_of(self, container_id: str = "co-1") -> str:
+        """The id of a container's node."""
+        return str(self.double.cluster.allocations[self.allocation_of(container_id)]["NodeID"])
+
+    def parents(self) -> list[str]:
+        """The ids of the jobs of revisions."""
+        return [name for name, job in self.double.cluster.jobs.items() if not job.get("ParentID")]
+
     def children(self) -> list[str]:
         """The ids of all dispatched jobs."""
         return [name for name, job in self.double.cluster.jobs.items() if job.get("ParentID")]
 
+    def told(self, kind: type[R], container_id: str = "co-1") -> list[R]:
+        """What was reported of a container."""
+        return [one for one in self.reports if isinstance(one, kind) and one.container_id == container_id]
+
+    async def report(self, kind: type[R], container_id: str = "co-1") -> R:
+        """The last such report, once there is one."""
+        await until(lambda: self.told(kind, container_id), f"{kind.__name__} of {container_id}")
+        return self.told(kind, container_id)[-1]
+
     async def end_of(self, container_id: str = "co-1") -> Ended:
-        """The word that a container is gone."""
-
-        def found() -> list[Ended]:
-            return [one for one in self.reports if isinstance(one, Ended) and one.container_id == container_id]
-
-        await until(found, f"the end of {container_id}")
-        assert len(found()) == 1
-        return found()[0]
-
-    async def held_up(self, container_id: str = "co-1") -> HeldUp:
-        """The word that a container has no place."""
-
-        def found() -> list[HeldUp]:
-            return [one for one in self.reports if isinstance(one, HeldUp) and one.container_id == container_id]
-
-        await until(found, f"the reason of {container_id}")
-        return found()[-1]
+        """The word that a container is gone, which is said once."""
+        end = await self.report(Ended, container_id)
+        assert self.told(Ended, container_id) == [end]
+        return end
 
 
 @pytest.fixture
 async def double() -> AsyncIterator[NomadDouble]:
     nodes = [Node("n-1", "rack-1", [Gpus(H100, 81559, ["GPU-1", "GPU-2"])]), Node("n-2", "rack-2")]
-    served = await NomadDouble(nodes, parse=parse).start()
+    served = await NomadDouble(nodes).start()
     yield served
     await served.stop()
 

@@ -56,6 +56,7 @@ def certificate(folder: Path) -> Path:
 async def test_a_cluster_without_acls_needs_a_word_that_names_the_danger(rig: Rig) -> None:
     rig.double.tokens = {}
     message = await refused(rig)
+    assert "has no ACLs" in message
     assert "every function could command the whole cluster" in message
     assert "--nomad-functions-may-command-cluster" in message
     engine = rig.make(without_acls=True)
@@ -64,14 +65,14 @@ async def test_a_cluster_without_acls_needs_a_word_that_names_the_danger(rig: Ri
 
 
 async def test_an_unknown_token_is_named(rig: Rig) -> None:
-    assert "--nomad-token-file" in await refused(rig, token="nobodys")
+    message = await refused(rig, token="nobodys")
+    assert "does not know this server's token" in message
+    assert "--nomad-token-file" in message
 
 
 async def test_an_old_nomad_is_named_with_its_version(rig: Rig) -> None:
     rig.double.version = "1.9.7"
-    message = await refused(rig)
-    assert "1.9.7" in message
-    assert "1.10" in message
+    assert "is of version 1.9.7; Yurt needs 1.10" in await refused(rig)
 
 
 async def test_a_cluster_that_does_not_answer_is_named(rig: Rig, double: NomadDouble) -> None:
@@ -80,6 +81,11 @@ async def test_a_cluster_that_does_not_answer_is_named(rig: Rig, double: NomadDo
     assert double.address in message
     assert "--nomad-address" in message
     await double.start()
+
+
+async def test_a_cluster_without_a_leader_is_told_in_nomads_words(rig: Rig) -> None:
+    rig.double.knobs.leaderless = True
+    assert "does not answer: No cluster leader" in await refused(rig)
 
 
 async def test_a_cluster_with_a_certificate_of_its_own(rig: Rig, double: NomadDouble, tmp_path: Path) -> None:
@@ -108,7 +114,6 @@ async def test_a_job_specification_that_is_wrong_is_told_in_nomads_words(rig: Ri
 @pytest.mark.parametrize("part", ["web", "devices"])
 async def test_every_part_of_a_job_specification_is_tried_at_the_start(rig: Rig, part: str) -> None:
     usual = rig.double.parse
-    assert usual is not None
 
     def refuse(hcl: str, variables: str) -> dict[str, Any]:
         spec = json.loads(json.loads(variables.removeprefix("spec = ").replace("$${", "${")))

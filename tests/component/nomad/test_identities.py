@@ -9,17 +9,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.component.nomad.conftest import Rig
-from tests.waiting import until
 from yurt.domain.errors import Unauthenticated, Unavailable
-from yurt.ports import Placed
 
 
 async def started(rig: Rig, *names: str) -> None:
     """Containers that have their places."""
-    engine = await rig.open()
+    await rig.open()
     for name in names:
-        await engine.start(rig.spec(name))
-    await until(lambda: all(Placed(name) in rig.reports for name in names), "their places")
+        await rig.run(name)
 
 
 async def test_the_identity_of_its_own_allocation_is_a_containers(rig: Rig) -> None:
@@ -79,7 +76,15 @@ def signed_by_a_secret(token: str) -> str:
     return jwt.encode(claims, "a secret of thirty-two bytes or more", algorithm="HS256", headers={"kid": kid})
 
 
-@pytest.mark.parametrize("forge", [without_signature, signed_by_another, signed_by_a_secret, lambda _: "nonsense"])
+def some_words(_: str) -> str:
+    """No identity, though it has three parts."""
+    return "no.token.at-all"
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [without_signature, signed_by_another, signed_by_a_secret, some_words, lambda _: "nonsense", lambda _: ""],
+)
 async def test_a_forged_identity_is_refused(rig: Rig, forge: object) -> None:
     await started(rig, "co-1")
     assert callable(forge)

@@ -55,19 +55,16 @@ class NomadDouble:
 
     Args:
         tokens: what each token may do. Where there are none, ACLs are off.
+
+    Attributes:
         parse: makes the job of `POST /v1/jobs/parse` from its two texts, HCL and variables.
     """
 
-    def __init__(
-        self,
-        nodes: Iterable[Node] = (),
-        tokens: dict[str, frozenset[str]] | None = None,
-        parse: Callable[[str, str], Json] = parse_function,
-    ) -> None:
+    def __init__(self, nodes: Iterable[Node] = (), tokens: dict[str, frozenset[str]] | None = None) -> None:
         self.cluster = Cluster(nodes)
         self.knobs = Knobs()
         self.tokens = {"yurts-token": RIGHTS} if tokens is None else tokens
-        self.parse = parse
+        self.parse: Callable[[str, str], Json] = parse_function
         self.version = "1.11.3"
         self.requests: list[str] = []
         self.port = 0

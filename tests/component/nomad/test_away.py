@@ -1,0 +1,84 @@
+"""A Nomad that does not answer, for a while or only late."""
+
+import asyncio
+
+import pytest
+
+from tests.component.nomad.conftest import Rig
+from tests.waiting import until
+from yurt.ports import EngineRefused, Placed
+
+
+async def test_while_nomad_is_away_starts_are_refused_with_since_when(rig: Rig) -> None:
+    engine = await rig.open()
+    rig.double.knobs.leaderless = True
+    rig.double.cut_streams()
+    await until(lambda: rig.engine._breaker.is_open, "the breaker")
+    with pytest.raises(EngineRefused) as refused:
+        await engine.start(rig.spec())
+    assert refused.value.code == "engine_unreachable"
+    assert (await engine.check() or "").startswith("Nomad is not reachable since 2")
+    rig.double.knobs.leaderless = False
+    await until(lambda: not rig.engine._breaker.is_open, "an answer")
+    assert await engine.check() is None
+    assert await engine.start(rig.spec()) in rig.children()
+
+
+async def test_without_a_leader_starts_are_refused_until_there_is_one(rig: Rig) -> None:
+    engine = await rig.open()
+    rig.double.knobs.leaderless = True
+    with pytest.raises(EngineRefused, match="No cluster leader") as refused:
+        await engine.start(rig.spec())
+    assert refused.value.code == "engine_unreachable"
+    rig.double.knobs.leaderless = False
+
+    async def started() -> None:
+        while True:
+            try:
+                await engine.start(rig.spec("co-2"))
+            except EngineRefused:
+                await asyncio.sleep(0.05)
+            else:
+                return
+
+    async with asyncio.timeout(30):
+        await started()
+    await rig.report(Placed, "co-2")
+
+
+async def test_ends_are_seen_that_came_while_the_stream_was_broken(rig: Rig) -> None:
+    await rig.open()
+    await rig.run()
+    rig.double.cut_streams()
+    rig.double.cluster.finish(rig.allocation_of(), 137, signal=9, oom=True)
+    end = await rig.end_of()
+    assert (end.signal, end.oom) == (9, True)
+
+
+async def test_ends_are_seen_that_came_while_nobody_answered(rig: Rig) -> None:
+    engine = await rig.open()
+    await rig.run()
+    await rig.double.stop()
+    async with asyncio.timeout(30):
+        while await engine.check() is None:
+            await asyncio.sleep(0.01)
+    with pytest.raises(EngineRefused) as refused:
+        await engine.start(rig.spec("co-2"))
+    assert refused.value.code == "engine_unreachable"
+    assert "not reachable since" in str(await engine.check())
+    rig.double.cluster.finish(rig.allocation_of(), 3)
+    await rig.double.start()
+    assert (await rig.end_of()).exit_code == 3
+    assert await engine.check() is None
+
+
+async def test_a_slow_nomad_holds_nobody_else_up(rig: Rig) -> None:
+    engine = await rig.open()
+    rig.double.knobs.slow_s = 0.3
+    starts = [asyncio.create_task(engine.start(rig.spec(f"co-{number}"))) for number in range(4)]
+    turns = 0
+    while not all(start.done() for start in starts):
+        turns += 1
+        await asyncio.sleep(0.005)
+    assert turns > 10  # the loop went on meanwhile
+    assert len(rig.children()) == 4
