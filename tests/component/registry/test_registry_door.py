@@ -434,7 +434,14 @@ async def test_wrong_values_are_named_and_never_repeated(door: Door, body: objec
 
 
 @pytest.mark.parametrize(
-    ("data", "status"), [(f'"{HUSH}"', 422), (f'["{HUSH}"]', 422), (f'{{"values": {{"A": "{HUSH}"', 400), ("", 400)]
+    ("data", "status"),
+    [
+        (f'"{HUSH}"', 422),
+        (f'["{HUSH}"]', 422),
+        (f'{{"values": {{"A": "{HUSH}"', 400),
+        (f'{{"values": {{"A": "{HUSH}", "B": 1e999}}}}', 400),
+        ("", 400),
+    ],
 )
 async def test_what_is_no_body_of_a_secret(door: Door, data: str, status: int) -> None:
     refused = await door.ask("PUT", "/v1/secrets/openai", data=data, headers={"Content-Type": "application/json"})

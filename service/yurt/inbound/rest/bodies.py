@@ -91,6 +91,19 @@ def check_json(data: bytes) -> None:
         raise Malformed(f"The body is not JSON: {error}.") from error
 
 
+def decode_json(data: bytes) -> object:
+    """The value of a body of JSON.
+
+    Raises:
+        Malformed: it is not JSON, or has a number beyond any that this server can hold.
+    """
+    check_json(data)
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise Malformed(f"The body is not JSON that this server can read: {error}.") from error
+
+
 class Incoming:
     """A body that is read as it comes (`yurt.inbound.rest.operations.Upload`)."""
 

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 
-import msgspec
 from aiohttp import web
 from pydantic import Field
 
@@ -15,7 +14,7 @@ from yurt.domain.validation import type_name
 from yurt.domain.web import WebPlaces
 from yurt.inbound.rest import registry_shapes as shapes
 from yurt.inbound.rest.answers import json_answer
-from yurt.inbound.rest.bodies import check_json
+from yurt.inbound.rest.bodies import decode_json
 from yurt.inbound.rest.context import Context
 from yurt.inbound.rest.functions import answer_function
 from yurt.inbound.rest.operations import Answer, Header, Operation, RawJsonBody
@@ -72,7 +71,7 @@ class DeployQuery(PlaceQuery):
 
 
 async def _put_all(ctx: Context[DeployQuery, bytes]) -> web.StreamResponse:
-    definitions, prune = _deploy(_decoded(ctx.body))
+    definitions, prune = _deploy(decode_json(ctx.body))
     done = await ctx.services.functions.put_all(
         ctx.principal,
         ctx.path["app_id"],
@@ -89,7 +88,7 @@ async def _put(ctx: Context[PlaceQuery, bytes]) -> web.StreamResponse:
         ctx.principal,
         ctx.path["app_id"],
         ctx.path["name"],
-        _decoded(ctx.body),
+        decode_json(ctx.body),
         environment=ctx.query.environment,
         if_match=_tags(ctx.header("If-Match")),
     )
@@ -114,14 +113,6 @@ def _deployed(done: Deployed, places: WebPlaces) -> Deploy:
         warnings=[shapes.warning(found) for found in done.warnings],
         web_urls={name: found[0] for name, found in urls.items() if found} or None,
     )
-
-
-def _decoded(data: bytes) -> object:
-    check_json(data)
-    try:
-        return msgspec.json.decode(data)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise Malformed(f"The body is not JSON that this server can read: {error}.") from error
 
 
 def _deploy(body: object) -> tuple[Mapping[str, object], bool]:

@@ -2,7 +2,6 @@
 
 import json
 
-import msgspec
 from aiohttp import web
 from pydantic import Field
 
@@ -13,7 +12,7 @@ from yurt.domain.records import Role
 from yurt.domain.times import rfc3339
 from yurt.domain.variables import ENV_BYTES
 from yurt.inbound.rest.answers import cursor, cursor_key, json_answer, nothing, page
-from yurt.inbound.rest.bodies import check_json
+from yurt.inbound.rest.bodies import decode_json
 from yurt.inbound.rest.context import Context
 from yurt.inbound.rest.models import Name, PageQuery, Shown, Time
 from yurt.inbound.rest.operations import Answer, Operation, PageOf, RawJsonBody
@@ -118,8 +117,7 @@ async def _rotate(ctx: Context[None, None]) -> web.StreamResponse:
 
 def _read_values(data: bytes) -> object:
     """The member `values`. A model would repeat what is wrong in its messages; here that may be a value."""
-    check_json(data)
-    body = msgspec.json.decode(data)
+    body = decode_json(data)
     if not isinstance(body, dict):
         raise Invalid('The body must be an object: {"values": {"API_KEY": "…"}}.')
     unknown = [key for key in body if key != "values"]
