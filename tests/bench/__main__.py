@@ -9,7 +9,7 @@ from tests.bench.bars import FLEET, table
 from tests.bench.bench import Bench
 from tests.bench.rows.backlog import backlog, restart
 from tests.bench.rows.faults import fair, lost
-from tests.bench.rows.fleet import crowd_on_nomad, start_on_nomad, warm_on_nomad
+from tests.bench.rows.fleet import crowd_on_nomad, start_in_docker, start_on_nomad, warm_on_nomad
 from tests.bench.rows.items import items
 from tests.bench.rows.large import large
 from tests.bench.rows.maps import ordered_maps
@@ -42,6 +42,7 @@ USUAL = ("memory", "warm", "cold")
 ON_NOMAD: Mapping[str, Callable[[Bench], Mapping[str, float]]] = {
     "warm": warm_on_nomad,
     "start": start_on_nomad,
+    "docker": start_in_docker,
     "crowd": crowd_on_nomad,
     "reconcile": reconciling,
 }

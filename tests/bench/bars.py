@@ -66,6 +66,7 @@ SAFE: Bars = {
 FLEET: Bars = {
     "nomad_p50_c1_ratio": ("<=", 1.2),
     "nomad_ready_p50_ms": ("<=", 500.0),
+    "docker_ready_p50_ms": ("<=", 900.0),
     "crowd_s": ("<=", 15.0),
     "crowd_idle_percent": ("<=", 3.0),
     "reconcile_cpu_s": ("<=", 1.0),

@@ -1,6 +1,7 @@
 """The two servers under load, as processes of their own, and what they use."""
 
 import json
+import os
 import secrets
 import signal
 import subprocess
@@ -87,8 +88,9 @@ def start(place: Path, flags: Sequence[str], listen: str = "127.0.0.1:0") -> Ser
     data, run, log = place / "data", place / "run", place / f"log-{secrets.token_hex(4)}"
     command = [sys.executable, "-m", "yurt", "serve", "--listen", listen, "--log-format", "json"]
     command += ["--data-dir", str(data), "--run-dir", str(run), *flags]
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("YURT_")}
     with log.open("w") as output:
-        process = subprocess.Popen(command, stderr=output, stdout=output, text=True)
+        process = subprocess.Popen(command, stderr=output, stdout=output, text=True, env=plain)
     port = _port_of(process, log)
     return Server(process, port, (data / "admin-token").read_text().strip())
 

@@ -1,5 +1,7 @@
 """Containers on a Nomad cluster: beside the local engine, and many of them."""
 
+import os
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,9 +22,9 @@ SMALL = {"memory": 64, "cpu": 0.01}
 
 
 @contextmanager
-def nomad(bench: Bench) -> Iterator[Server]:
-    """A server with an empty store, on a cluster of one node."""
-    with a_stack("none") as stack, bench.empty() as flags, yurt_server(*engine_flags(stack), *flags) as server:
+def nomad(bench: Bench, *more: str) -> Iterator[Server]:
+    """A server with an empty store, on a cluster of one node; `more` are flags of the server."""
+    with a_stack("none") as stack, bench.empty() as flags, yurt_server(*engine_flags(stack), *flags, *more) as server:
         yield server
 
 
@@ -47,15 +49,30 @@ def warm_on_nomad(bench: Bench) -> Mapping[str, float]:
 
 def start_on_nomad(bench: Bench) -> Mapping[str, float]:
     """One container after another, from its dispatch until it is ready, as the server saw it."""
-    figures = Figures()
     with nomad(bench) as server:
-        deploy(server, "cold", STARTS, **SMALL)
-        for number in range(STARTS):
-            begun = time.perf_counter()
-            server.ask("POST", f"/v1/functions/cold:f{number}/invocations", {})
-            figures.note(nomad_cold_call_p50_ms=(time.perf_counter() - begun) * 1000)
-        for one in _containers(server):
-            figures.note(nomad_ready_p50_ms=(_time(one["ready_at"]) - _time(one["created_at"])) * 1000)
+        return _starts(server, "nomad")
+
+
+def start_in_docker(bench: Bench) -> Mapping[str, float]:
+    """The same in docker, with an image that the node has: `YURT_TEST_IMAGE`, as for the tests."""
+    image = os.environ.get("YURT_TEST_IMAGE")
+    if image is None:
+        sys.stderr.write("docker: skipped, since YURT_TEST_IMAGE names no image; scripts/base-image makes one\n")
+        return {}
+    flags = ("--nomad-driver", "docker", "--default-image", image, "--nomad-python", "python3")
+    with nomad(bench, *flags) as server:
+        return _starts(server, "docker")
+
+
+def _starts(server: Server, name: str) -> Mapping[str, float]:
+    figures = Figures()
+    deploy(server, "cold", STARTS, **SMALL)
+    for number in range(STARTS):
+        begun = time.perf_counter()
+        server.ask("POST", f"/v1/functions/cold:f{number}/invocations", {})
+        figures.note(**{f"{name}_cold_call_p50_ms": (time.perf_counter() - begun) * 1000})
+    for one in _containers(server):
+        figures.note(**{f"{name}_ready_p50_ms": (_time(one["ready_at"]) - _time(one["created_at"])) * 1000})
     return figures.medians()
 
 
