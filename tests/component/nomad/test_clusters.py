@@ -1,18 +1,12 @@
 """Clusters that are not to be used as they are."""
 
 import json
-import ssl
-from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
+from tests.certificates import certificate, tls_of
 from tests.component.nomad.conftest import Rig
 from tests.fakes.nomad.cluster import RefusedByNomad
 from tests.fakes.nomad.server import NomadDouble
@@ -30,27 +24,6 @@ async def refused(rig: Rig, **changes: object) -> str:
     finally:
         await engine.close(stop_all=False)
     return str(error.value)
-
-
-def certificate(folder: Path) -> Path:
-    """A certificate for the loopback that nobody but itself vouches for, with its key beside it."""
-    folder.mkdir()
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, folder.name)])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    private = serialization.PrivateFormat.PKCS8
-    text = key.private_bytes(serialization.Encoding.PEM, private, serialization.NoEncryption())
-    (folder / "key.pem").write_bytes(text)
-    return folder / "cert.pem"
 
 
 async def test_a_cluster_without_acls_needs_a_word_that_names_the_danger(rig: Rig) -> None:
@@ -91,10 +64,8 @@ async def test_a_cluster_without_a_leader_is_told_in_nomads_words(rig: Rig) -> N
 async def test_a_cluster_with_a_certificate_of_its_own(rig: Rig, double: NomadDouble, tmp_path: Path) -> None:
     """Commands and the stream of events both go by the authority that is named, and by no other."""
     own, other = certificate(tmp_path / "own"), certificate(tmp_path / "other")
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(own, own.with_name("key.pem"))
     await double.stop()
-    await double.start(tls)
+    await double.start(tls_of(own))
     rig.engine = rig.make(ca_file=own)
     await rig.open()
     for ca_file in (other, None):
