@@ -77,7 +77,8 @@ class NomadFields(BaseSettings):
     it such functions are refused."""
 
     consul_token_file: HumanPath | None = None
-    """A file with the ACL token that this server uses; it must read services and nodes."""
+    """A file with the ACL token that this server uses, which must read services `yurt-…` and nodes. It is read again
+    when it has changed."""
 
     consul_ca_file: HumanPath | None = None
     """A file with the certificate authority of Consul's TLS; by default those of the machine."""

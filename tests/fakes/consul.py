@@ -2,8 +2,9 @@
 
 import asyncio
 import re
+import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +27,13 @@ class Instance:
     status: str = "passing"
 
 
+SERVICES = "service"
+NODES = "node"
+EVERYTHING = frozenset({SERVICES, NODES, "agent"})
+LEAST = frozenset({SERVICES, NODES})
+"""What Yurt's token may read: services whose names begin with `yurt-`, and nodes."""
+
+
 @dataclass
 class ConsulKnobs:
     """Bad days.
@@ -33,10 +41,12 @@ class ConsulKnobs:
     Attributes:
         slow_s: before each answer.
         leaderless: there is no leader, which is 500 with a text.
+        tokens: what each may read; None for a Consul without ACLs. Who shows none may read nothing.
     """
 
     slow_s: float = 0
     leaderless: bool = False
+    tokens: dict[str, Collection[str]] | None = None
 
 
 class ConsulDouble:
@@ -51,28 +61,32 @@ class ConsulDouble:
         self._indexes: dict[str, int] = {}
         self._changed = asyncio.Event()
         self._serves = False
+        self._scheme = "http"
         self._runner: web.AppRunner | None = None
 
     @property
     def address(self) -> str:
         """Where it answers."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self._scheme}://127.0.0.1:{self.port}"
 
-    async def start(self) -> "ConsulDouble":
+    async def start(self, tls: ssl.SSLContext | None = None) -> "ConsulDouble":
         """Serve; after `stop` on the same port, with what it knew."""
         self._serves = True
+        self._scheme = "http" if tls is None else "https"
         app = web.Application(middlewares=[self._middleware])
         app.add_routes(
             [
                 web.get("/v1/status/leader", self._leader),
                 web.get("/v1/agent/self", self._self),
+                web.get("/v1/acl/token/self", self._token),
+                web.post("/v1/internal/acl/authorize", self._authorize),
                 web.get("/v1/catalog/services", self._catalog),
                 web.get("/v1/health/service/{service}", self._health),
             ]
         )
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True, ssl_context=tls).start()
         self.port = self._runner.addresses[0][1]
         return self
 
@@ -107,19 +121,48 @@ class ConsulDouble:
         await asyncio.sleep(self.knobs.slow_s)
         if self.knobs.leaderless:
             return web.Response(status=500, text="No cluster leader")
+        if not self._is_known(request) and request.path != "/v1/status/leader":
+            return web.Response(status=403, text="ACL not found")
         answer: web.StreamResponse = await handler(request)
         return answer
+
+    def _is_known(self, request: web.Request) -> bool:
+        token = request.headers.get("X-Consul-Token")
+        return self.knobs.tokens is None or not token or token in self.knobs.tokens
+
+    def _may(self, request: web.Request, right: str) -> bool:
+        if self.knobs.tokens is None:
+            return True
+        return right in self.knobs.tokens.get(request.headers.get("X-Consul-Token", ""), ())
+
+    def _shows(self, request: web.Request, service: str) -> bool:
+        """A service is shown with its node; what is hidden counts as not there."""
+        ours = service.startswith("yurt-") or self._may(request, "agent")
+        return ours and self._may(request, SERVICES) and self._may(request, NODES)
+
+    async def _token(self, request: web.Request) -> web.Response:
+        if self.knobs.tokens is None:
+            return web.Response(status=401, text="ACL support disabled")
+        return web.json_response({"SecretID": request.headers.get("X-Consul-Token", "anonymous")})
+
+    async def _authorize(self, request: web.Request) -> web.Response:
+        if self.knobs.tokens is None:
+            return web.Response(status=401, text="ACL support disabled")
+        asked = await request.json()
+        return web.json_response([{**one, "Allow": self._may(request, one["Resource"])} for one in asked])
 
     async def _leader(self, _request: web.Request) -> web.Response:
         return web.json_response("127.0.0.1:8300")
 
-    async def _self(self, _request: web.Request) -> web.Response:
+    async def _self(self, request: web.Request) -> web.Response:
+        if not self._may(request, "agent"):
+            return web.Response(status=403, text="Permission denied: lacks permission 'agent:read' on \"consul\"")
         return web.json_response({"Config": {"Datacenter": "dc1", "NodeName": "consul", "Version": "1.22.6"}})
 
     async def _catalog(self, request: web.Request) -> web.Response:
         def find() -> dict[str, list[str]]:
-            places = self.services.items()
-            return {"consul": [], **{name: sorted({tag for one in at for tag in one.tags}) for name, at in places}}
+            places = {name: sorted({tag for one in at for tag in one.tags}) for name, at in self.services.items()}
+            return {name: tags for name, tags in {"consul": [], **places}.items() if self._shows(request, name)}
 
         return await self._answer(request, None, find)
 
@@ -130,7 +173,7 @@ class ConsulDouble:
             return [
                 _shape(service, place)
                 for place in self.services.get(service, [])
-                if place.status == "passing" or not request.query.get("passing")
+                if (place.status == "passing" or not request.query.get("passing")) and self._shows(request, service)
             ]
 
         return await self._answer(request, service, find)

@@ -39,8 +39,10 @@ def consul_settings(settings: Settings, installation: str) -> ConsulSettings | N
     """
     if settings.consul_address is None:
         return None
-    token = _read_token(settings.consul_token_file)
-    return ConsulSettings(settings.consul_address, installation, token, _authority(settings.consul_ca_file))
+    _read_token(settings.consul_token_file)  # from now on it is read as it is needed
+    return ConsulSettings(
+        settings.consul_address, installation, settings.consul_token_file, _authority(settings.consul_ca_file)
+    )
 
 
 def nomad_settings(settings: Settings, installation: str, public_url: str, runner_sha256: str) -> NomadSettings:

@@ -37,7 +37,9 @@ async def examine(settings: Settings) -> AsyncGenerator[Finding, None]:
     if (consul := consul_settings(settings, "doctor")) is None:
         yield Finding("Consul", "No --consul-address: functions that answer HTTP are refused.")
     else:
-        yield await look_over(consul)
+        async with contextlib.aclosing(look_over(consul)) as findings:
+            async for finding in findings:
+                yield finding
 
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -92,9 +92,11 @@ def test_settings_that_make_no_sense_are_wrong_usage(yurt: Yurt, flags: list[str
     assert "pydantic" not in ran.err
 
 
-@pytest.mark.parametrize("flag", ["--nomad-ca-file", "--nomad-token-file"])
+@pytest.mark.parametrize("flag", ["--nomad-ca-file", "--nomad-token-file", "--consul-ca-file", "--consul-token-file"])
 def test_a_doctor_names_a_file_that_is_not_there(yurt: Yurt, flag: str) -> None:
-    ran = yurt("doctor", "--engine", "nomad", flag, "/nowhere/at/all")
+    # Ports on which nothing listens.
+    addresses = ["--nomad-address", "http://127.0.0.1:1", "--consul-address", "http://127.0.0.1:1"]
+    ran = yurt("doctor", "--engine", "nomad", *addresses, flag, "/nowhere/at/all")
 
     assert ran.code == 2
     assert "/nowhere/at/all, cannot be read" in ran.err

@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
-from tests.fakes.consul import ConsulDouble, Instance
+from tests.certificates import certificate, tls_of
+from tests.fakes.consul import LEAST, NODES, ConsulDouble, Instance
 from tests.waiting import until
 from yurt.outbound.discovery import ConsulDiscovery, ConsulSettings, look_over
 from yurt.ports import Address, Finding
@@ -35,10 +37,18 @@ class Watched:
 
 
 @pytest.fixture
-async def watched() -> AsyncIterator[Watched]:
+def token_file(tmp_path: Path) -> Path:
+    """The file of the token that discoveries use."""
+    path = tmp_path / "consul.token"
+    path.write_text("first\n")
+    return path
+
+
+@pytest.fixture
+async def watched(token_file: Path) -> AsyncIterator[Watched]:
     """A discovery on a Consul that knows nobody."""
     consul = await ConsulDouble().start()
-    found = Watched(consul, ConsulDiscovery(ConsulSettings(consul.address, TAG)))
+    found = Watched(consul, ConsulDiscovery(ConsulSettings(consul.address, TAG, token_file), look_at_access_s=0.02))
     task = asyncio.create_task(found.discovery.run(lambda addresses: found.told.append(dict(addresses))))
     yield found
     task.cancel()
@@ -92,12 +102,15 @@ async def test_what_was_known_stays_known_while_consul_is_away(watched: Watched)
 
 async def test_what_a_doctor_says_of_it(watched: Watched) -> None:
     settings = ConsulSettings(watched.consul.address, TAG)
-    assert await look_over(settings) == Finding("Consul", f"{settings.address} answers; the leader is 127.0.0.1:8300.")
+    assert [finding async for finding in look_over(settings)] == [
+        Finding("Consul", f"{settings.address} answers; the leader is 127.0.0.1:8300."),
+        Finding("Consul token", "Consul has no ACLs: whoever reaches it can pass for a function."),
+    ]
     watched.consul.knobs.leaderless = True
-    leaderless = await look_over(settings)
+    (leaderless,) = [finding async for finding in look_over(settings)]
     assert "500 No cluster leader" in leaderless.said
     await watched.consul.stop()
-    away = await look_over(settings)
+    (away,) = [finding async for finding in look_over(settings)]
     assert "--consul-address" in away.todo
 
 
@@ -117,3 +130,85 @@ async def test_without_a_leader_it_asks_again(watched: Watched) -> None:
     await until(lambda: len(watched.consul.requests) > 1, "questions")
     watched.consul.knobs.leaderless = False
     await watched.finds(1)
+
+
+async def test_a_token_that_lacks_rights_is_told_and_once_it_has_them_all_is_found(watched: Watched) -> None:
+    watched.consul.knobs.tokens = {"first": {NODES}}
+    watched.consul.put("yurt-a", [place(1)])
+    await until(watched.discovery.trouble, "the word that a right is missing")
+    said = watched.discovery.trouble() or ""
+    assert "lacks rights in Consul" in said
+    assert 'Add to its policy: service_prefix "yurt-" { policy = "read" }' in said
+    assert "node_prefix" not in said
+    watched.consul.knobs.tokens = {"first": LEAST}  # which changes no index
+    await watched.finds(1)
+    await until(lambda: watched.discovery.trouble() is None, "the word that all is well")
+
+
+async def test_a_token_that_loses_its_rights_takes_nothing_away(watched: Watched) -> None:
+    watched.consul.knobs.tokens = {"first": LEAST}
+    watched.consul.put("yurt-a", [place(1)])
+    await watched.finds(1)
+    watched.consul.knobs.tokens = {"first": ()}
+    await until(watched.discovery.trouble, "the word that rights are missing")
+    watched.consul.put("yurt-b", [place(2)])
+    watched.discovery.withdraw("nobody")
+    assert list(watched.told[-1]) == ["c-1"]
+    watched.consul.knobs.tokens = {"first": LEAST}
+    await watched.finds(1, 2)
+
+
+async def test_a_new_token_in_the_file_is_used(watched: Watched, token_file: Path) -> None:
+    watched.consul.knobs.tokens = {"first": LEAST}
+    watched.consul.put("yurt-a", [place(1)])
+    await watched.finds(1)
+    watched.consul.knobs.tokens = {"second": LEAST}
+    watched.consul.put("yurt-a", [place(1), place(2)])
+    await until(watched.discovery.trouble, "the word that the token is unknown")
+    assert f"does not know the token in {token_file}" in (watched.discovery.trouble() or "")
+    token_file.write_text("second")
+    watched.consul.put("yurt-b", [place(3)])
+    await watched.finds(1, 2, 3)
+    await until(lambda: watched.discovery.trouble() is None, "the word that all is well")
+
+
+async def test_a_file_that_goes_away_is_told(watched: Watched, token_file: Path) -> None:
+    watched.consul.knobs.tokens = {"first": LEAST}
+    watched.consul.put("yurt-a", [place(1)])
+    await watched.finds(1)
+    token_file.unlink()
+    watched.consul.put("yurt-b", [place(2)])
+    await until(watched.discovery.trouble, "the word that the file is gone")
+    assert f"The file of its token, {token_file}, cannot be read" in (watched.discovery.trouble() or "")
+    token_file.write_text("first")
+    await watched.finds(1, 2)
+
+
+async def test_without_a_token_it_says_that_there_is_none(watched: Watched, token_file: Path) -> None:
+    token_file.write_text("")
+    watched.consul.knobs.tokens = {}
+    said = f"this server has nothing in the file of its token, {token_file}."
+    await until(lambda: said in (watched.discovery.trouble() or ""), "the word that there is no token")
+
+
+async def test_a_container_that_ended_is_not_found_again_on_a_consul_that_lists_it_still(watched: Watched) -> None:
+    watched.consul.put("yurt-a", [place(1), place(2)])
+    await watched.finds(1, 2)
+    watched.discovery.withdraw("c-1")
+    watched.consul.put("yurt-a", [place(1), place(2), place(3)])
+    await watched.finds(2, 3)
+    watched.consul.put("yurt-a", [place(2), place(3)])
+    watched.consul.put("yurt-a", [])
+    watched.discovery.withdraw("c-2")
+    await watched.finds(3)
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_told_with_how_to_name_who_does(tmp_path: Path) -> None:
+    own = certificate(tmp_path / "own")
+    consul = await ConsulDouble().start(tls_of(own))
+    (refused,) = [finding async for finding in look_over(ConsulSettings(consul.address, TAG))]
+    assert "certificate verify failed" in refused.said
+    assert "--consul-ca-file" in refused.todo
+    found = [finding async for finding in look_over(ConsulSettings(consul.address, TAG, ca_file=own))]
+    assert [finding.todo for finding in found] == ["", ""]
+    await consul.stop()

@@ -92,9 +92,9 @@ async def test_a_service_that_nobody_registered_is_nowhere(catalog: Catalog) -> 
 
 
 async def test_it_is_as_it_should_be(catalog: Catalog) -> None:
-    found = await look_over(ConsulSettings(catalog.address, "0123abcd"))
-    assert "answers; the leader is 127.0.0.1:" in found.said
-    assert found.todo == ""
+    of_consul, of_token = [each async for each in look_over(ConsulSettings(catalog.address, "0123abcd"))]
+    assert "answers; the leader is 127.0.0.1:" in of_consul.said
+    assert (of_consul.todo, of_token.todo) == ("", "")
 
 
 async def test_a_place_is_found_with_all_that_was_said_of_it(catalog: Catalog) -> None:

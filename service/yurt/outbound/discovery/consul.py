@@ -1,50 +1,34 @@
 """Consul as the registry of containers on other machines: two blocking queries, one after another, for ever."""
 
 import asyncio
-import ssl
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import aiohttp
 import structlog
 
 from yurt.domain.times import rfc3339
-from yurt.ports import Address, Finding, Found
+from yurt.outbound.discovery.consul_access import PREFIX, Access, Shortfall, access_of, shortfall
+from yurt.outbound.discovery.consul_api import ConsulApi, ConsulError, ConsulSettings, TokenUnknown
+from yurt.ports import Address, Found
 
 CONTAINER = "container_id"
 """The key of a service's meta that says which container it is."""
 
-PREFIX = "yurt-"
-"""What the names of services of functions begin with."""
-
 WAIT_S = 50
 ANSWER_MAY_TAKE_S = WAIT_S * 1.2 + 10
-LOOK_MAY_TAKE_S = 10.0
 PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
 """Between questions while Consul is away."""
 
+LOOK_AT_ACCESS_S = 10.0
+"""Between two looks at what the token may do."""
+
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class ConsulSettings:
-    """Which Consul, and whose services.
-
-    Args:
-        address: of the agent's HTTP API.
-        token: of its ACLs, or empty.
-        ca_file: the certificate authority of its TLS; None for those of the machine.
-        tag: what services of this installation are marked with.
-    """
-
-    address: str
-    tag: str
-    token: str = field(default="", repr=False)
-    ca_file: Path | None = None
+class _AccessChanged(Exception):
+    """The token may do something else than before: what Consul hid or showed is to be asked for anew."""
 
 
 class ConsulDiscovery:
@@ -52,14 +36,21 @@ class ConsulDiscovery:
 
     The address of a container never changes. So once its check has passed it is known until the container ends,
     whatever becomes of Consul: requests that fail are the gateway's to notice.
+
+    Args:
+        look_at_access_s: between two looks at what the token may do, in seconds.
     """
 
-    def __init__(self, settings: ConsulSettings) -> None:
+    def __init__(self, settings: ConsulSettings, look_at_access_s: float = LOOK_AT_ACCESS_S) -> None:
         self._settings = settings
+        self._look_at_access_s = look_at_access_s
         self._known: dict[str, Address] = {}
+        self._listed: dict[str, set[str]] = {}
         self._withdrawn: set[str] = set()
         self._found: Found | None = None
-        self._away_since: float | None = None
+        self._away: tuple[float, ConsulError] | None = None
+        self._access: Access | None = None
+        self._shortfall: Shortfall | None = None
         self._watched: dict[str, asyncio.Task[None]] = {}
 
     async def run(self, found: Found) -> None:
@@ -67,12 +58,9 @@ class ConsulDiscovery:
         self._found = found
         self._tell()
         try:
-            async with _session(self._settings, ANSWER_MAY_TAKE_S) as session, asyncio.TaskGroup() as group:
-                index = 0
+            async with ConsulApi(self._settings, ANSWER_MAY_TAKE_S) as consul:
                 while True:
-                    names, index = await self._ask(session, "/v1/catalog/services", index)
-                    ours = {name for name, tags in names.items() if self._is_ours(name, tags)}
-                    self._watch(group, session, ours)
+                    await self._run_until_access_changes(consul)
         finally:
             self._found = None
 
@@ -83,34 +71,83 @@ class ConsulDiscovery:
         """See `Discovery.withdraw`."""
         if container_id in self._known:
             self._withdrawn.add(container_id)
+            self._forget([container_id])
             self._tell()
 
     def trouble(self) -> str | None:
         """See `Discovery.trouble`."""
-        if self._away_since is None:
-            return None
-        since = rfc3339(self._away_since)
-        return (
-            f"Consul has not answered since {since}: what it said last is used on, and new web servers are not found."
-        )
+        if self._away is not None:
+            since, error = self._away
+            said = f"Consul has not answered since {rfc3339(since)}: what it said last is used on, and new web servers"
+            return f"{said} are not found. {error.todo}".strip()
+        if self._shortfall is not None:
+            return f"{self._shortfall.said} New web servers are not found. {self._shortfall.todo}"
+        return None
+
+    async def _run_until_access_changes(self, consul: ConsulApi) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._watch_access(consul), name="consul-access")
+                index = 0
+                while True:
+                    names, index = await self._ask(consul, "/v1/catalog/services", index)
+                    ours = {name for name, tags in names.items() if self._is_ours(name, tags)}
+                    self._watch(group, consul, ours)
+        except* _AccessChanged:
+            self._watched.clear()
+            await asyncio.sleep(PAUSE_S)
+
+    async def _watch_access(self, consul: ConsulApi) -> None:
+        """Take note of what the token may do.
+
+        Raises:
+            _AccessChanged: it is something else than before.
+        """
+        while True:
+            try:
+                before, self._access = self._access, await access_of(consul)
+                self._judge(shortfall(self._access, self._settings, given=bool(consul.token())))
+                if before not in (None, self._access):
+                    raise _AccessChanged
+            except ConsulError as error:  # who asks for services takes note of that
+                log.debug("consul_access_unknown", reason=str(error))
+            await asyncio.sleep(self._look_at_access_s)
+
+    def _judge(self, found: Shortfall | None) -> None:
+        before, self._shortfall = self._shortfall, found
+        if found is not None and found != before:
+            log.warning("consul_token_insufficient", reason=found.said, todo=found.todo)
+        if found is None and before is not None:
+            log.info("consul_token_sufficient")
 
     def _is_ours(self, name: str, tags: list[str]) -> bool:
         return name.startswith(PREFIX) and self._settings.tag in tags
 
-    def _watch(self, group: asyncio.TaskGroup, session: aiohttp.ClientSession, ours: set[str]) -> None:
+    def _watch(self, group: asyncio.TaskGroup, consul: ConsulApi, ours: set[str]) -> None:
         """Have a task for each service; those of services that are gone end."""
         for name in self._watched.keys() - ours:
             self._watched.pop(name).cancel()
+            self._list(name, set())
         for name in ours - self._watched.keys():
-            self._watched[name] = group.create_task(self._follow(session, name), name=f"consul-watch {name}")
+            self._watched[name] = group.create_task(self._follow(consul, name), name=f"consul-watch {name}")
 
-    async def _follow(self, session: aiohttp.ClientSession, name: str) -> None:
+    async def _follow(self, consul: ConsulApi, name: str) -> None:
         index = 0
-        listed: set[str] = set()
         while True:
-            places, index = await self._ask(session, f"/v1/health/service/{name}", index)
-            before, listed = listed, self._take(places)
-            for gone in (before - listed) & self._withdrawn:
+            places, index = await self._ask(consul, f"/v1/health/service/{name}", index)
+            self._list(name, self._take(places))
+
+    def _list(self, name: str, listed: set[str]) -> None:
+        """A service is at the places of these containers, and no longer at those of others."""
+        gone = self._listed.pop(name, set()) - listed
+        if listed:
+            self._listed[name] = listed
+        self._forget(gone)
+
+    def _forget(self, containers: Iterable[str]) -> None:
+        """Forget those that have ended and that Consul lists no more: it would bring them back."""
+        for gone in self._withdrawn.intersection(containers):
+            if not any(gone in listed for listed in self._listed.values()):
                 self._known.pop(gone, None)
                 self._withdrawn.discard(gone)
 
@@ -129,14 +166,18 @@ class ConsulDiscovery:
         self._tell()
         return listed
 
-    async def _ask(self, session: aiohttp.ClientSession, path: str, index: int) -> tuple[Any, int]:
+    async def _ask(self, consul: ConsulApi, path: str, index: int) -> tuple[Any, int]:
         """A blocking query, asked until there is an answer; the answer and its index."""
         pause = PAUSE_S
         while True:
             try:
-                found, after = await self._ask_once(session, path, index)
-            except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-                self._missed(error)
+                found, after = await consul.ask(path, **_blocking(index))
+            except ConsulError as error:
+                if isinstance(error, TokenUnknown):
+                    self._heard()
+                    self._judge(shortfall(Access(known=False), self._settings))
+                else:
+                    self._missed(error)
                 await asyncio.sleep(pause)
                 pause, index = min(2 * pause, LONGEST_PAUSE_S), 0
                 continue
@@ -146,60 +187,19 @@ class ConsulDiscovery:
             # An index that goes back is one of a Consul that began anew.
             return found, (after if after > index else 0)
 
-    async def _ask_once(self, session: aiohttp.ClientSession, path: str, index: int) -> tuple[Any, int]:
-        async with session.get(self._settings.address + path, params=_blocking(index)) as answer:
-            if answer.status != 200:
-                raise aiohttp.ClientError(f"{answer.status} {(await answer.text())[:200]}")
-            return await answer.json(), int(answer.headers.get("X-Consul-Index", 0))
-
-    def _missed(self, error: Exception) -> None:
-        if self._away_since is None:
-            self._away_since = time.time()
-            log.warning("consul_away", reason=f"{type(error).__name__}: {error}", note="What it said last is used on.")
+    def _missed(self, error: ConsulError) -> None:
+        if self._away is None:
+            self._away = time.time(), error
+            log.warning("consul_away", reason=str(error), note="What it said last is used on.")
 
     def _heard(self) -> None:
-        if self._away_since is not None:
-            log.info("consul_back", away_s=round(time.time() - self._away_since, 1))
-            self._away_since = None
+        if self._away is not None:
+            log.info("consul_back", away_s=round(time.time() - self._away[0], 1))
+            self._away = None
 
     def _tell(self) -> None:
         if self._found is not None:
             self._found({name: at for name, at in self._known.items() if name not in self._withdrawn})
-
-
-async def look_over(settings: ConsulSettings) -> Finding:
-    """Whether the Consul of the settings answers, has a leader, and lists services to this token."""
-    try:
-        async with _session(settings, LOOK_MAY_TAKE_S) as session:
-            leader = await _read(session, settings.address + "/v1/status/leader")
-            names = await _read(session, settings.address + "/v1/catalog/services")
-    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        todo = f"Is it at {settings.address}? See --consul-address, --consul-token-file, --consul-ca-file."
-        return Finding("Consul", f"{type(error).__name__}: {error}", todo)
-    if not leader:
-        return Finding("Consul", f"{settings.address} answers, and has no leader.", "See its own log.")
-    if not names:
-        todo = 'The token needs service_prefix "" and node_prefix "" with policy = "read".'
-        return Finding("Consul", f"{settings.address} shows this token no service, not even its own.", todo)
-    return Finding("Consul", f"{settings.address} answers; the leader is {leader}.")
-
-
-async def _read(session: aiohttp.ClientSession, url: str) -> Any:
-    async with session.get(url) as answer:
-        if answer.status != 200:
-            raise aiohttp.ClientError(f"{answer.status} {(await answer.text())[:200]}")
-        return await answer.json()
-
-
-def _session(settings: ConsulSettings, answer_may_take_s: float) -> aiohttp.ClientSession:
-    """A session with the token and the certificate authority of the settings."""
-    is_tls = settings.address.startswith("https://")
-    connector = aiohttp.TCPConnector(
-        limit=0, ssl=ssl.create_default_context(cafile=settings.ca_file) if is_tls else True
-    )
-    timeout = aiohttp.ClientTimeout(total=answer_may_take_s, sock_connect=5)
-    headers = {"X-Consul-Token": settings.token} if settings.token else {}
-    return aiohttp.ClientSession(timeout=timeout, headers=headers, connector=connector)
 
 
 def _blocking(index: int) -> dict[str, str]:
