@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from scripts.stack.access import token_files
 from scripts.stack.gpus import Gpus, parse_gpus
 from scripts.stack.http import Refused
 from scripts.stack.plan import FIRST_PORT, PORTS, USUAL_NODES, Plan
@@ -80,7 +81,7 @@ def up(path: Path | None, first_port: int | None, nodes: tuple[tuple[Gpus, ...],
         raise click.ClickException(f"the stack in {stack.home} has other ports or nodes. End it first, or choose --dir")
     stack.up(cache_folder())
     say(f"Nomad  {stack.plan.nomad_address}/ui   (token: {stack.home}/management.token)")
-    say(f"Consul {stack.plan.consul_address}/ui")
+    say(f"Consul {stack.plan.consul_address}/ui   (token: {token_files(stack.home)['management']})")
     say('To use it: eval "$(scripts/hashistack env)"')
 
 

@@ -1,8 +1,10 @@
 """The configuration of each agent, from the plan alone."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
+from scripts.stack.access import ConsulTokens
 from scripts.stack.gpus import PLUGIN as GPU_SIM
 from scripts.stack.plan import Node, Plan
 
@@ -18,7 +20,7 @@ node {
   policy = "read"
 }
 """
-"""What Yurt's token may do, and no more."""
+"""What Yurt's token may do in Nomad, and no more."""
 
 
 def plugin_folder(plan: Plan, node: Node) -> Path:
@@ -26,7 +28,7 @@ def plugin_folder(plan: Plan, node: Node) -> Path:
     return plan.home / node.name / "plugins"
 
 
-def nomad_server(plan: Plan) -> str:
+def nomad_server(plan: Plan, tokens: ConsulTokens) -> str:
     """The configuration of the Nomad server."""
     http = plan.nomad_http
     return f"""{_nomad(plan.home / "server", "server", http, http + 1, http + 2)}
@@ -36,10 +38,10 @@ server {{
   event_buffer_size = 10000
   heartbeat_grace   = "10s"
 }}
-{_consul(plan.consul_http)}"""
+{_consul(plan.consul_http, tokens)}"""
 
 
-def nomad_client(plan: Plan, node: Node) -> str:
+def nomad_client(plan: Plan, node: Node, tokens: ConsulTokens) -> str:
     """The configuration of a Nomad node. It listens for HTTP only; the other ports are written, not opened.
 
     GPUs that are simulated need no runtime of NVIDIA's for docker.
@@ -80,25 +82,29 @@ plugin "{GPU_SIM}" {{
     watched = {_text(plan.home / node.name)}
   }}
 }}
-{_consul(node.consul_http)}"""
+{_consul(node.consul_http, tokens)}"""
 
 
-def consul_server(plan: Plan) -> str:
-    """The configuration of the Consul server."""
+def consul_server(plan: Plan, tokens: ConsulTokens) -> str:
+    """The configuration of the Consul server, which knows from it who may do everything."""
     http = plan.consul_http
     ports = {"http": http, "server": http + 1, "serf_lan": http + 2}
     role = {"server": True, "bootstrap_expect": 1, "ui_config": {"enabled": True}}
-    return _consul_agent(plan.home / "consul", "consul", ports, role)
+    acl = {"initial_management": tokens.management, "agent": tokens.agents}
+    return _consul_agent(plan.home / "consul", "consul", ports, acl, role)
 
 
-def consul_client(plan: Plan, node: Node) -> str:
+def consul_client(plan: Plan, node: Node, tokens: ConsulTokens) -> str:
     """The configuration of the Consul agent of a node that has its own."""
     server = f"{LOOPBACK}:{plan.consul_http + 2}"
     ports = {"http": node.consul_http, "serf_lan": node.consul_serf}
-    return _consul_agent(plan.home / node.name / "consul", node.name, ports, {"retry_join": [server]})
+    acl, role = {"agent": tokens.agents}, {"retry_join": [server]}
+    return _consul_agent(plan.home / node.name / "consul", node.name, ports, acl, role)
 
 
-def _consul_agent(data: Path, name: str, ports: dict[str, int], role: dict[str, object]) -> str:
+def _consul_agent(
+    data: Path, name: str, ports: dict[str, int], tokens: dict[str, str], role: Mapping[str, object]
+) -> str:
     closed = dict.fromkeys(("dns", "grpc", "grpc_tls", "serf_wan"), -1)
     common = {
         "node_name": name,
@@ -106,13 +112,14 @@ def _consul_agent(data: Path, name: str, ports: dict[str, int], role: dict[str, 
         "bind_addr": LOOPBACK,
         "client_addr": LOOPBACK,
         "ports": closed | ports,
+        "acl": {"enabled": True, "default_policy": "deny", "tokens": tokens},
         "disable_update_check": True,
         "disable_host_node_id": True,  # two agents of one machine would have the same
         "leave_on_terminate": True,
         "performance": {"raft_multiplier": 1},
         "log_level": "warn",
     }
-    return json.dumps(common | role, indent=2)
+    return json.dumps({**common, **role}, indent=2)
 
 
 def _nomad(data: Path, name: str, http: int, rpc: int, serf: int) -> str:
@@ -138,9 +145,10 @@ acl {{
 disable_update_check = true"""
 
 
-def _consul(http: int) -> str:
+def _consul(http: int, tokens: ConsulTokens) -> str:
     return f"""consul {{
   address = "{LOOPBACK}:{http}"
+  token   = "{tokens.nomad}"
 }}
 """
 

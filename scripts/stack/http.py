@@ -23,7 +23,10 @@ def call(method: str, url: str, token: str = "", body: Any = None) -> Any:
     sent = None if body is None else json.dumps(body)
     try:
         connection.request(
-            method, f"{parts.path}?{parts.query}", sent, {"X-Nomad-Token": token, "Content-Type": "application/json"}
+            method,
+            f"{parts.path}?{parts.query}",
+            sent,
+            {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {}),
         )
         answer = connection.getresponse()
         text = answer.read().decode(errors="replace")

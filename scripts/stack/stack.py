@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.stack import configs, leftovers
+from scripts.stack.access import ConsulTokens, consul_tokens, set_up_consul, token_files, write_secret
 from scripts.stack.gpus import PLUGIN as GPU_SIM
 from scripts.stack.gpus import parse_gpus
 from scripts.stack.http import Refused, call
@@ -108,6 +109,8 @@ class Stack:
             if role not in self.running():
                 self.start(role)
                 tell(f"{role} runs")
+            if role == CONSUL_SERVER:
+                self._wait("access to Consul", lambda: set_up_consul(self.plan.consul_address, self.consul_tokens()))
             if role == SERVER:
                 self._set_up_access()
         self._wait("the nodes", self._nodes_ready)
@@ -138,7 +141,7 @@ class Stack:
         agent = self._agent(role)
         for path, text in agent.files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            write_secret(path, text)  # it may hold tokens
         try:
             self._start(agent, agent.command)
         except Failed as error:
@@ -173,6 +176,18 @@ class Stack:
         """The token with the rights of Yurt."""
         return (self.home / "nomad.token").read_text().strip()
 
+    def consul_tokens(self) -> ConsulTokens:
+        """The tokens of Consul."""
+        return consul_tokens(self.home)
+
+    def consul(self, method: str, path: str, body: Any = None) -> Any:
+        """Call the Consul server, with every right.
+
+        Raises:
+            Refused: it does not answer, or with an error.
+        """
+        return call(method, f"{self.plan.consul_address}{path}", self.consul_tokens().management, body)
+
     def nomad(self, method: str, path: str, body: Any = None) -> Any:
         """Call the Nomad server, with every right.
 
@@ -187,11 +202,13 @@ class Stack:
             "NOMAD_ADDR": self.plan.nomad_address,
             "NOMAD_TOKEN": self.token(),
             "CONSUL_HTTP_ADDR": self.plan.consul_address,
+            "CONSUL_HTTP_TOKEN_FILE": str(token_files(self.home)["yurt"]),
             "YURT_NOMAD_ADDRESS": self.plan.nomad_address,
             "YURT_NOMAD_TOKEN_FILE": str(self.home / "nomad.token"),
             "YURT_NOMAD_NAMESPACE": "default",
             "YURT_NOMAD_DRIVER": "raw_exec",
             "YURT_CONSUL_ADDRESS": self.plan.consul_address,
+            "YURT_CONSUL_TOKEN_FILE": str(token_files(self.home)["yurt"]),
             "YURT_NOMAD_PYTHON": python_of_everyone(),
         }
 
@@ -215,15 +232,15 @@ class Stack:
             raise Failed(f"these ports are in use: {', '.join(taken)}. Choose others with --first-port")
 
     def _agent(self, role: str) -> Agent:
-        plan = self.plan
+        plan, tokens = self.plan, self.consul_tokens()
         if role == CONSUL_SERVER:
-            return self._consul(role, configs.consul_server(plan), plan.consul_address)
+            return self._consul(role, configs.consul_server(plan, tokens), plan.consul_address)
         if role == SERVER:
-            return self._nomad(role, configs.nomad_server(plan), lambda _log: self._has_keys())
+            return self._nomad(role, configs.nomad_server(plan, tokens), lambda _log: self._has_keys())
         node = next(node for node in plan.all_nodes() if role in (node.name, f"consul-{node.name}"))
         if role != node.name:
-            return self._consul(role, configs.consul_client(plan, node), f"http://127.0.0.1:{node.consul_http}")
-        agent = self._nomad(role, configs.nomad_client(plan, node), lambda log: REGISTERED in log)
+            return self._consul(role, configs.consul_client(plan, node, tokens), f"http://127.0.0.1:{node.consul_http}")
+        agent = self._nomad(role, configs.nomad_client(plan, node, tokens), lambda log: REGISTERED in log)
         self._put_plugin(node)
         return agent
 
@@ -247,15 +264,15 @@ class Stack:
         return bool(call("GET", f"{self.plan.nomad_address}/.well-known/jwks.json")["keys"])
 
     def _set_up_access(self) -> None:
-        """Make the two tokens, once."""
+        """Make the two tokens of Nomad, once."""
         if (self.home / "nomad.token").exists():
             return
         if not (self.home / "management.token").exists():
             made = self._wait("access", lambda: call("POST", f"{self.plan.nomad_address}/v1/acl/bootstrap"))
-            _write_secret(self.home / "management.token", made["SecretID"])
+            write_secret(self.home / "management.token", made["SecretID"])
         self.nomad("POST", "/v1/acl/policy/yurt", {"Name": "yurt", "Rules": configs.MINIMAL_POLICY})
         token = self.nomad("PUT", "/v1/acl/token", {"Name": "yurt", "Type": "client", "Policies": ["yurt"]})
-        _write_secret(self.home / "nomad.token", token["SecretID"])
+        write_secret(self.home / "nomad.token", token["SecretID"])
 
     def _nodes_ready(self) -> bool:
         listed = {
@@ -301,11 +318,6 @@ def python_of_everyone() -> str:
         if found.exists() and all(place.stat().st_mode & stat.S_IXOTH for place in [found, *found.resolve().parents]):
             return str(found)
     return "python3"
-
-
-def _write_secret(path: Path, secret: str) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(secret)
 
 
 def _end(log: Path) -> str:

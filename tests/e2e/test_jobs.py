@@ -15,7 +15,6 @@ from typing import Any
 import aiohttp
 import pytest
 
-from scripts.stack.http import call
 from scripts.stack.ports import is_free
 from scripts.stack.stack import ROOT, Stack
 from tests.acceptance.served import Served
@@ -107,7 +106,7 @@ def free_port() -> int:
 
 def instances(stack: Stack) -> list[Any]:
     """Where Consul says that the server is."""
-    found: list[Any] = call("GET", f"{stack.plan.consul_address}/v1/health/service/yurt?passing=true")
+    found: list[Any] = stack.consul("GET", "/v1/health/service/yurt?passing=true")
     return found
 
 

@@ -75,9 +75,27 @@ def test_the_token_may_do_what_yurt_needs_and_no_more(stack: Stack) -> None:
     assert "scale-job" not in MINIMAL_POLICY
 
 
+def test_the_token_of_consul_may_find_functions_and_no_more(stack: Stack) -> None:
+    address, token = stack.plan.consul_address, stack.consul_tokens().yurt
+    assert [node["Node"] for node in call("GET", f"{address}/v1/catalog/nodes", token)] == ["consul", "node-2"]
+    assert call("GET", f"{address}/v1/catalog/services", token) == {}
+    assert "nomad" in stack.consul("GET", "/v1/catalog/services")
+    for path in ("agent/self", "acl/tokens"):
+        with pytest.raises(Refused, match="403"):
+            call("GET", f"{address}/v1/{path}", token)
+    with pytest.raises(Refused, match="403"):
+        call("PUT", f"{address}/v1/agent/service/register", token, {"Name": "yurt-site"})
+    assert call("GET", f"{address}/v1/catalog/nodes") == []
+
+
 def test_tokens_are_for_their_owner_alone(stack: Stack) -> None:
-    for name in ("nomad.token", "management.token"):
-        assert (stack.home / name).stat().st_mode & 0o077 == 0
+    secrets = {path: path.read_text() for path in stack.home.glob("*.token")}
+    assert len(secrets) == 6
+    commands = [" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
+    for path in stack.home.iterdir():
+        held = path.is_file() and any(secret in path.read_text() for secret in secrets.values())
+        assert not held or path.stat().st_mode & 0o077 == 0, path
+    assert not [command for command in commands for secret in secrets.values() if secret in command]
 
 
 def test_a_stack_in_another_folder_with_other_ports_is_its_own_and_leaves_nothing(stack: Stack) -> None:

@@ -1,15 +1,20 @@
 """Functions that answer HTTP on a cluster, found through Consul."""
 
 import asyncio
+import json
+import os
+import sys
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from scripts.stack.access import YURT_POLICY
 from scripts.stack.stack import Stack
 from tests.acceptance.served import Served
 from tests.cluster import a_stack
-from tests.e2e.yurts import PAUSE_S, serving_on
+from tests.e2e.yurts import PAUSE_S, on, purge, serving_on
 from tests.waiting import until
 
 APP = """
@@ -97,3 +102,46 @@ async def test_without_consul_the_addresses_that_are_known_serve_on(tmp_path: Pa
             assert any("Consul has not answered since" in note for note in ready.json["notes"])
             await asyncio.to_thread(own.start, "consul")
             assert await visit(served) == first
+
+
+async def doctor(served: Served) -> dict[str, dict[str, str]]:
+    """What `yurt doctor` finds with the settings of a server, by what it is of."""
+    words = [sys.executable, "-m", "yurt", "doctor", "--listen", f"127.0.0.1:{served.port}", *served.flags, "--json"]
+    ran = await asyncio.create_subprocess_exec(
+        *words, stdout=asyncio.subprocess.PIPE, env={**os.environ, **served.environment}
+    )
+    async with asyncio.timeout(REQUEST_S):
+        said, _ = await ran.communicate()
+    return {finding["what"]: finding for finding in json.loads(said)}
+
+
+async def test_a_token_that_lacks_rights_is_told_and_works_once_it_has_them(stack: Stack, tmp_path: Path) -> None:
+    file = tmp_path / "consul.token"
+    served = on(stack, tmp_path, "--consul-token-file", str(file))
+    policy = stack.consul(
+        "PUT", "/v1/acl/policy", {"Name": f"test-{uuid.uuid4()}", "Rules": 'node_prefix "" { policy = "read" }'}
+    )
+    token = stack.consul("PUT", "/v1/acl/token", {"Policies": [{"ID": policy["ID"]}]})
+    file.write_text(token["SecretID"])
+    lacking = 'Add to its policy: service_prefix "yurt-" { policy = "read" }'
+    try:
+        await served.start()
+        found = await doctor(served)
+        assert found["Consul"]["todo"] == ""
+        assert found["Consul token"]["todo"] == lacking
+        await until(lambda: "consul_token_insufficient" in served.output, "the word that a right is missing")
+        ready = await served.ask("GET", "/readyz")
+        assert ready.status == 200
+        assert any(lacking in note for note in ready.json["notes"])
+
+        await put(served, "1")
+        visitor = asyncio.create_task(visit(served))
+        stack.consul("PUT", f"/v1/acl/policy/{policy['ID']}", {**policy, "Rules": YURT_POLICY})
+        assert (await visitor).startswith("co-")
+        assert (await doctor(served))["Consul token"]["todo"] == ""
+        assert not any("lacks rights" in note for note in (await served.ask("GET", "/readyz")).json["notes"])
+    finally:
+        await served.close()
+        purge(stack)
+        stack.consul("DELETE", f"/v1/acl/token/{token['AccessorID']}")
+        stack.consul("DELETE", f"/v1/acl/policy/{policy['ID']}")

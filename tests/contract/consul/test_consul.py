@@ -5,33 +5,69 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from tests.fakes.consul import ConsulDouble, Instance
+from scripts.stack.access import YURT_POLICY
+from tests.fakes.consul import EVERYTHING, LEAST, NODES, SERVICES, ConsulDouble, Instance
 from yurt.outbound.discovery import ConsulSettings, look_over
+from yurt.ports import Finding
 
 ANSWER_S = 90
+NODES_RULE = 'node_prefix "" { policy = "read" }'
+SERVICES_RULE = 'service_prefix "yurt-" { policy = "read" }'
+POLICIES = {LEAST: YURT_POLICY, frozenset({NODES}): NODES_RULE, frozenset({SERVICES}): SERVICES_RULE, frozenset(): ""}
+"""What gives the real one's tokens what the double's may."""
 
 
 @dataclass
 class Catalog:
-    """A Consul, and whoever registers with it."""
+    """A Consul with ACLs, and whoever registers with it.
+
+    Args:
+        management: the token that may do everything.
+    """
 
     address: str
     http: aiohttp.ClientSession
+    management: str
     double: ConsulDouble | None = None
     service: str = field(default_factory=lambda: f"yurt-{uuid.uuid4().hex[:8]}")
     places: dict[str, Instance] = field(default_factory=dict)
+    tokens: list[str] = field(default_factory=list)
 
-    async def ask(self, path: str, method: str = "GET", body: Any = None) -> tuple[Any, int]:
-        """One request; the body of the answer and its index."""
-        async with self.http.request(method, self.address + path, json=body) as answer:
-            assert answer.status == 200, await answer.text()
+    async def ask(
+        self, path: str, method: str = "GET", body: Any = None, token: str | None = None, status: int = 200
+    ) -> tuple[Any, int]:
+        """One request, with every right unless another token is given; the body of the answer and its index."""
+        headers = {"X-Consul-Token": self.management if token is None else token}
+        async with self.http.request(method, self.address + path, json=body, headers=headers) as answer:
             text = await answer.text()
-            return (await answer.json() if text else None), int(answer.headers.get("X-Consul-Index", 0))
+            assert answer.status == status, text
+            said = await answer.json() if "json" in answer.content_type and text else text
+            return said, int(answer.headers.get("X-Consul-Index", 0))
+
+    async def token_for(self, rights: frozenset[str]) -> str:
+        """A new token with these rights."""
+        secret = str(uuid.uuid4())
+        if self.double:
+            assert self.double.knobs.tokens is not None
+            self.double.knobs.tokens[secret] = rights
+            return secret
+        policy, _ = await self.ask("/v1/acl/policy", "PUT", {"Name": f"test-{secret}", "Rules": POLICIES[rights]})
+        made, _ = await self.ask("/v1/acl/token", "PUT", {"SecretID": secret, "Policies": [{"ID": policy["ID"]}]})
+        self.tokens += [f"token/{made['AccessorID']}", f"policy/{policy['ID']}"]
+        return secret
+
+    async def clear(self) -> None:
+        """Remove what the test made."""
+        for place_id in list(self.places):
+            await self.deregister(place_id)
+        for made in self.tokens:
+            await self.ask(f"/v1/acl/{made}", "DELETE")
 
     async def register(self, place: Instance) -> None:
         """Have the service at a place, as a Nomad client would."""
@@ -71,13 +107,14 @@ async def catalog(request: pytest.FixtureRequest) -> AsyncIterator[Catalog]:
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=ANSWER_S)) as http:
         if request.param == "double":
             double = await ConsulDouble().start()
-            yield Catalog(double.address, http, double)
+            double.knobs.tokens = {"all": EVERYTHING}
+            yield Catalog(double.address, http, "all", double)
             await double.stop()
         else:
-            found = Catalog(request.getfixturevalue("stack").plan.consul_address, http)
+            stack = request.getfixturevalue("stack")
+            found = Catalog(stack.plan.consul_address, http, stack.consul_tokens().management)
             yield found
-            for place_id in list(found.places):
-                await found.deregister(place_id)
+            await found.clear()
 
 
 def place(number: int = 1, **keys: Any) -> Instance:
@@ -91,10 +128,72 @@ async def test_a_service_that_nobody_registered_is_nowhere(catalog: Catalog) -> 
     assert index > 0
 
 
-async def test_it_is_as_it_should_be(catalog: Catalog) -> None:
-    of_consul, of_token = [each async for each in look_over(ConsulSettings(catalog.address, "0123abcd"))]
+async def looked_over(catalog: Catalog, token_file: Path | None) -> tuple[Finding, Finding]:
+    """What a doctor says of Consul, and of the token."""
+    of_consul, of_token = [each async for each in look_over(ConsulSettings(catalog.address, "0123abcd", token_file))]
     assert "answers; the leader is 127.0.0.1:" in of_consul.said
-    assert (of_consul.todo, of_token.todo) == ("", "")
+    assert of_consul.todo == ""
+    return of_consul, of_token
+
+
+async def test_the_least_token_is_good_enough(catalog: Catalog, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(await catalog.token_for(LEAST) + "\n")
+    _, found = await looked_over(catalog, file)
+    assert found == Finding("Consul token", "It may read the services of functions, and where they are.")
+
+
+@pytest.mark.parametrize(
+    ("rights", "lacking"),
+    [
+        (frozenset({NODES}), SERVICES_RULE),
+        (frozenset({SERVICES}), NODES_RULE),
+        (frozenset(), f"{SERVICES_RULE} {NODES_RULE}"),
+    ],
+)
+async def test_the_right_that_a_token_lacks_is_named(
+    catalog: Catalog, tmp_path: Path, rights: frozenset[str], lacking: str
+) -> None:
+    file = tmp_path / "token"
+    file.write_text(await catalog.token_for(rights))
+    _, found = await looked_over(catalog, file)
+    assert found.said == f"The token in {file} lacks rights in Consul at {catalog.address}."
+    assert found.todo == f"Add to its policy: {lacking}"
+
+
+async def test_a_token_that_is_unknown_or_missing_is_told(catalog: Catalog, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(str(uuid.uuid4()))
+    _, unknown = await looked_over(catalog, file)
+    assert unknown.said == f"Consul at {catalog.address} does not know the token in {file}."
+    assert SERVICES_RULE in unknown.todo
+    file.write_text("")
+    _, empty = await looked_over(catalog, file)
+    assert empty.said.endswith(f"this server has nothing in the file of its token, {file}.")
+    _, none = await looked_over(catalog, None)
+    assert none.said.endswith("this server was given no token.")
+    assert "--consul-token-file" in none.todo
+
+
+async def test_what_a_token_may_not_read_is_hidden_without_a_word(catalog: Catalog) -> None:
+    await catalog.register(place(tags=("mine",)))
+    least = await catalog.token_for(LEAST)
+    paths = ("/v1/catalog/services", f"/v1/health/service/{catalog.service}")
+    names, places = [(await catalog.ask(path, token=least))[0] for path in paths]
+    assert names[catalog.service] == ["mine"]
+    assert "consul" not in names
+    assert len(places) == 1
+    for weak in ("", await catalog.token_for(frozenset({NODES})), await catalog.token_for(frozenset({SERVICES}))):
+        names, places = [(await catalog.ask(path, token=weak))[0] for path in paths]
+        assert catalog.service not in names
+        assert places == []
+
+
+async def test_a_token_that_nobody_made_is_refused(catalog: Catalog) -> None:
+    for path in ("/v1/catalog/services", f"/v1/health/service/{catalog.service}", "/v1/acl/token/self"):
+        said, _ = await catalog.ask(path, token=str(uuid.uuid4()), status=403)
+        assert "ACL not found" in said
+    assert (await catalog.ask("/v1/acl/token/self"))[0]["SecretID"] == catalog.management
 
 
 async def test_a_place_is_found_with_all_that_was_said_of_it(catalog: Catalog) -> None:
