@@ -54,5 +54,7 @@ def show_urls(app: str, done: Json) -> None:
 
 
 def warning_text(warning: object) -> str:
-    """What a warning of the server says."""
-    return str(warning["message"]) if isinstance(warning, dict) else str(warning)
+    """What a warning of the server says, and of which function."""
+    if not isinstance(warning, dict):
+        return str(warning)
+    return f"{warning['function']}: {warning['message']}" if "function" in warning else str(warning["message"])

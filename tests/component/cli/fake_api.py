@@ -194,7 +194,7 @@ class FakeApi:
             "unchanged": sorted(name for name in wanted if name in known and name not in updated),
             "removed": sorted(set(known) - set(wanted)),
             "warnings": [
-                {"code": "image_ignored", "message": f"{name}: image is ignored"}
+                {"code": "image_ignored", "function": name, "message": "image is ignored"}
                 for name, definition in wanted.items()
                 if "image" in definition
             ],
