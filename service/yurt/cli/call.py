@@ -34,8 +34,19 @@ Each ARGUMENT is read as JSON where it parses, else as a string:
 """
 
 
+def _has_a_folder(ctx: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
+    """A call may take long: that its result could not be written is better said before."""
+    if path is not None and not path.parent.is_dir():
+        raise click.BadParameter(f"{path.parent} is no directory", ctx, option)
+    return path
+
+
 _output_option = click.option(
-    "--output", "save_to", type=click.Path(dir_okay=False, path_type=Path), help="Write the result to a file."
+    "--output",
+    "save_to",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    callback=_has_a_folder,
+    help="Write the result to a file.",
 )
 
 
@@ -66,9 +77,7 @@ def _body(arguments: tuple[str, ...]) -> Json:
 @click.argument("function", metavar="APP:FUNCTION")
 @click.argument("arguments", nargs=-1, metavar="[ARGUMENT]...")
 @param_option
-@click.option(
-    "--output", "save_to", type=click.Path(dir_okay=False, path_type=Path), help="Write the result to a file."
-)
+@_output_option
 @connected
 async def call(
     client: Client,
@@ -189,9 +198,7 @@ async def spawn(
 @click.command()
 @click.argument("call_id", metavar="CALL")
 @click.option("--wait", type=click.IntRange(min=0), default=0, metavar="SECONDS", help="Wait so long for its end.")
-@click.option(
-    "--output", "save_to", type=click.Path(dir_okay=False, path_type=Path), help="Write the result to a file."
-)
+@_output_option
 @connected
 async def get(client: Client, *, call_id: str, wait: int, save_to: Path | None, as_json: bool) -> None:
     """Print the result of a call.

@@ -19,7 +19,7 @@ def report(call: Json, *, as_json: bool, save_to: Path | None = None) -> None:
         save_to: write the result there: the bytes of bytes, else JSON.
 
     Raises:
-        CommandError: the call failed, was cancelled, or is still pending.
+        CommandError: the call failed, was cancelled, or is still pending; or the file cannot be written.
     """
     if as_json:
         output.print_json(call)
@@ -38,10 +38,20 @@ def report(call: Json, *, as_json: bool, save_to: Path | None = None) -> None:
         elif save_to and call["num_items"]:
             output.notice(f"wrote {save_to}")
     elif save_to:
-        save_to.write_bytes(_content(call.get("result")))
-        output.notice(f"wrote {save_to}")
+        _save(call, save_to)
     elif not as_json:
         _print_result(call)
+
+
+def _save(call: Json, save_to: Path) -> None:
+    try:
+        save_to.write_bytes(_content(call.get("result")))
+    except OSError as error:
+        raise CommandError(
+            f"{save_to} cannot be written: {error.strerror}",
+            f"The result is kept: yurt get {call['call_id']} --output FILE",
+        ) from error
+    output.notice(f"wrote {save_to}")
 
 
 def _print_result(call: Json) -> None:

@@ -153,6 +153,26 @@ def test_bytes_go_in_from_a_file_and_out_to_a_file(api: FakeApi, yurt: Yurt, tmp
     assert (tmp_path / "out.png").read_bytes() == b"\x89PNG"
 
 
+@pytest.mark.parametrize("place", ["none/out.png", ""])
+def test_a_result_that_could_not_be_written_is_refused_before_the_call(
+    api: FakeApi, yurt: Yurt, tmp_path: Path, place: str
+) -> None:
+    ran = yurt("call", "thumbs:resize", "--output", tmp_path / place)
+
+    assert ran.code == 2
+    assert str(tmp_path) in ran.err
+    assert api.requests == []
+
+
+def test_a_result_that_cannot_be_written_is_still_to_be_had(api: FakeApi, yurt: Yurt) -> None:
+    ran = yurt("call", "thumbs:resize", "--output", "/dev/full")
+
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err == (
+        "Error: /dev/full cannot be written: No space left on device\nThe result is kept: yurt get fc-1 --output FILE\n"
+    )
+
+
 def test_words_after_a_double_dash_are_taken_as_they_are(api: FakeApi, yurt: Yurt) -> None:
     ran = yurt("call", "text:stats", "--", "a=b", "@file", "--json", "7")
 
