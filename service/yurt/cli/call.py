@@ -14,7 +14,7 @@ from yurt.cli.client import Client, Json, call_path, function_path
 from yurt.cli.command import connected
 from yurt.cli.failures import ExitCode, Refused, Unreachable
 from yurt.cli.items import Items
-from yurt.cli.results import report
+from yurt.cli.results import report, why_failed
 from yurt.cli.targets import find_target, param_option
 from yurt.cli.watching import ENDED, Progress, watch
 
@@ -203,9 +203,24 @@ async def spawn(
 async def get(client: Client, *, call_id: str, wait: int, save_to: Path | None, as_json: bool) -> None:
     """Print the result of a call.
 
-    Exits with 6 while it is pending or running.
+    Of a map, one result a line, in the order of the inputs. Exits with 6 while it is pending or running.
     """
-    report(await _fetch(client, call_id, wait), as_json=as_json, save_to=save_to)
+    found = await _fetch(client, call_id, wait)
+    if found.get("kind") == "map" and found["status"] in ENDED and not as_json:
+        await _print_outputs(client, call_id, save_to)
+    report(found, as_json=as_json, save_to=save_to)
+
+
+async def _print_outputs(client: Client, call_id: str, save_to: Path | None) -> None:
+    """What a map has of results; what failed is told beside them."""
+    with Items(save_to=save_to) as items:
+        async for line in client.items(f"{call_path(call_id)}/outputs"):
+            if line["status"] == "success":
+                items.take(line["result"])
+            else:
+                output.notice(f"input {line['index']}: {why_failed(line)}")
+    if save_to and items.count:
+        output.notice(f"wrote {save_to}")
 
 
 async def _fetch(client: Client, call_id: str, wait_s: int) -> Json:

@@ -12,6 +12,7 @@ from yurt.cli import output
 from yurt.cli.client import Client, Json, function_path
 from yurt.cli.command import connected
 from yurt.cli.failures import CommandError
+from yurt.cli.results import why_failed
 from yurt.cli.targets import find_target, param_option
 
 CHUNK_BYTES = 256 << 10
@@ -91,7 +92,7 @@ class _Told:
             click.echo(output.compact(line["result"]))
         if line["status"] != "success":
             self._failed = self._failed or [line]
-            output.notice(f"input {line['index']}: {_why(line)}")
+            output.notice(f"input {line['index']}: {why_failed(line)}")
         now = time.monotonic()
         if now - self._said_at >= SAY_EVERY_S and sys.stderr.isatty():
             self._said_at = now
@@ -115,8 +116,3 @@ class _Told:
         if self._failed or self._summary["status"] != "success":
             ended = f"{counts['success']} succeeded, {counts['failure']} failed, {counts['terminated']} were cancelled"
             raise CommandError(f"{call_id}: {ended}", None if self._failed else "It was cancelled.")
-
-
-def _why(line: Json) -> str:
-    error = line.get("error") or {}
-    return f"{error.get('type', line['status'])}: {error.get('message', '')}"

@@ -32,6 +32,8 @@ def report(call: Json, *, as_json: bool, save_to: Path | None = None) -> None:
         )
     if call["status"] != "success":
         raise _failed(call)
+    if call.get("kind") == "map":
+        return  # it has no result of its own
     if "num_items" in call and "result" not in call:
         if "result_omitted" in call:
             output.notice(call["result_omitted"])
@@ -52,6 +54,12 @@ def _save(call: Json, save_to: Path) -> None:
             f"The result is kept: yurt get {call['call_id']} --output FILE",
         ) from error
     output.notice(f"wrote {save_to}")
+
+
+def why_failed(line: Json) -> str:
+    """Why an input of a map has no result, in a few words."""
+    error = line.get("error") or {}
+    return f"{error.get('type', line['status'])}: {error.get('message', '')}"
 
 
 def _print_result(call: Json) -> None:

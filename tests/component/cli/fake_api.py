@@ -30,6 +30,7 @@ class FakeApi:
         lines: by path, the log lines there.
         invalid: by function name, the field errors that its definition gets.
         items: by address, what a generator yields.
+        ended: by call, how the inputs of a map ended.
         cut: so many event streams break after their first event, or streams of items after their first item.
         maps_left: failed maps that the repeating of a backlog leaves.
         redriven: by whose address a backlog was to be repeated, and the body.
@@ -49,6 +50,7 @@ class FakeApi:
     schedules: dict[str, Json] = field(default_factory=dict)
     capacity: Json = field(default_factory=dict)
     items: dict[str, list[Any]] = field(default_factory=dict)
+    ended: dict[str, list[Json]] = field(default_factory=dict)
     cut: int = 0
     maps_left: int = 0
     redriven: list[tuple[str, Json]] = field(default_factory=list)
@@ -74,6 +76,7 @@ class FakeApi:
             ("POST", "/v1/functions/{function}/spawn", self.spawn),
             ("GET", "/v1/function-calls/{call}", self.get_call),
             ("GET", "/v1/function-calls/{call}/events", self.events),
+            ("GET", "/v1/function-calls/{call}/outputs", self.outputs),
             ("POST", "/v1/function-calls/{call}/cancel", self.cancel),
             ("POST", "/v1/function-calls/{call}/redrive", self.redrive),
             ("POST", "/v1/functions/{address}/redrive", self.redrive_calls),
@@ -281,6 +284,9 @@ class FakeApi:
         if call is None:
             return problem(404, "not_found", "There is no such call.")
         return web.json_response(self.pending(call) if call["status"] == "pending" else call)
+
+    async def outputs(self, request: web.Request) -> web.Response:
+        return self.page(request, self.ended[request.match_info["call"]])
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         call = self.calls[request.match_info["call"]]

@@ -173,6 +173,22 @@ def test_a_result_that_cannot_be_written_is_still_to_be_had(api: FakeApi, yurt: 
     )
 
 
+def test_the_results_of_a_map_are_got_line_by_line(api: FakeApi, yurt: Yurt, tmp_path: Path) -> None:
+    api.calls["fc-1"] = {"call_id": "fc-1", "kind": "map", "status": "success", "num_inputs": 3}
+    api.ended["fc-1"] = [
+        {"index": 0, "status": "success", "result": {"a": 1}},
+        {"index": 1, "status": "failure", "error": {"type": "ValueError", "message": "no"}},
+        {"index": 2, "status": "success", "result": None},
+    ]
+
+    shown, saved = yurt("get", "fc-1"), yurt("get", "fc-1", "--output", tmp_path / "out")
+
+    assert (shown.code, shown.out, shown.err) == (0, '{"a":1}\nnull\n', "input 1: ValueError: no\n")
+    assert (tmp_path / "out").read_text() == shown.out
+    assert (saved.out, saved.err) == ("", f"{shown.err}wrote {tmp_path}/out\n")
+    assert json.loads(yurt("get", "fc-1", "--json").out)["num_inputs"] == 3
+
+
 def test_words_after_a_double_dash_are_taken_as_they_are(api: FakeApi, yurt: Yurt) -> None:
     ran = yurt("call", "text:stats", "--", "a=b", "@file", "--json", "7")
 
