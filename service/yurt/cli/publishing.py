@@ -90,6 +90,7 @@ def _placed(field: Mapping[str, Any], project: Project) -> str:
         return f"{field['pointer']}: {field['message']}"
     function, *rest = keys[1:]
     if rest[:2] == ["source", "files"]:
-        return f"{'/'.join(rest[2:])}: {field['message']}"
+        file, message = "/".join(rest[2:]), str(field["message"])
+        return message if message.startswith(f"{file}:") else f"{file}: {message}"  # some name their line in it
     place = project.manifest.place(function, rest[0] if rest else "") if project.manifest else str(project.root)
     return f"{place}: {'.'.join([function, *rest])}: {field['message']}"

@@ -88,7 +88,8 @@ def test_a_bad_value_is_shown_with_its_line(api: FakeApi, yurt: Yurt, project: P
     api.invalid["resize"] = [
         {"pointer": "/functions/resize/gpu", "message": 'unknown type "H1OO". Did you mean H100?'},
         {"pointer": "/functions/resize/timout", "message": "unknown key. Did you mean timeout?"},
-        {"pointer": "/functions/resize/source/files/main.py", "message": "line 1: invalid syntax"},
+        {"pointer": "/functions/resize/source/files/main.py", "message": "main.py:1: invalid syntax"},
+        {"pointer": "/functions/resize/source/files/b.py", "message": "must be text"},
     ]
 
     ran = yurt("deploy", project)
@@ -97,7 +98,8 @@ def test_a_bad_value_is_shown_with_its_line(api: FakeApi, yurt: Yurt, project: P
     assert ran.err.splitlines() == [
         f'Error: {project}/yurt.toml:10: resize.gpu: unknown type "H1OO". Did you mean H100?',
         f"{project}/yurt.toml:6: resize.timout: unknown key. Did you mean timeout?",
-        "main.py: line 1: invalid syntax",
+        "main.py:1: invalid syntax",
+        "b.py: must be text",
     ]
 
 
