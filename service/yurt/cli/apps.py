@@ -5,6 +5,7 @@ import click
 from yurt.cli import output
 from yurt.cli.client import Client, Json, app_path
 from yurt.cli.command import connected
+from yurt.cli.starts import cannot_start
 from yurt.cli.targets import text_of
 
 
@@ -60,6 +61,9 @@ async def functions(client: Client, *, app: str | None, as_json: bool) -> None:
         for one in found
     )
     output.print_table(("FUNCTION", "METHODS", "REVISION", "TIMEOUT", "MEMORY", "ID"), rows)
+    for one in found:
+        if error := one.get("deploy_error"):
+            output.notice(cannot_start(f"{one['app']}:{one['name']}", one["revision"], error))
 
 
 @click.command()

@@ -49,7 +49,13 @@ class FailedStarts:
             return
         if trace := error.get("traceback"):
             output.notice(str(trace).rstrip())
-        CommandError(
-            f"revision {revision} of {name} cannot start: {error.get('type')}: {error.get('message')}",
-            "The revision before it goes on.",
-        ).show()
+        CommandError(cannot_start(name, revision, error), "The revision before it goes on.").show()
+
+
+def cannot_start(function: str, revision: int, error: Json) -> str:
+    """What is wrong with a revision, on one line.
+
+    Args:
+        error: what the function has as `deploy_error`.
+    """
+    return f"revision {revision} of {function} cannot start: {error.get('type')}: {error.get('message')}"

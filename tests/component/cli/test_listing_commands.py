@@ -39,6 +39,21 @@ def test_functions_of_one_app_or_of_all(api: FakeApi, yurt: Yurt) -> None:
     assert len(json.loads(yurt("functions", "--json").out)) == 6
 
 
+def test_functions_says_which_revision_cannot_start(api: FakeApi, yurt: Yurt) -> None:
+    api.add_app("a")
+    error = {"outcome": "init_failure", "type": "ModuleNotFoundError", "message": "No module named 'nosuch'"}
+    api.functions["a"] = {
+        name: {"function_id": f"fu-{name}", "name": name, "revision": 4, "timeout": 60, "memory": 512}
+        | ({"deploy_error": error} if name == "g" else {})
+        for name in ("f", "g")
+    }
+
+    ran = yurt("functions", "a")
+
+    assert ran.code == 0
+    assert ran.err == "revision 4 of a:g cannot start: ModuleNotFoundError: No module named 'nosuch'\n"
+
+
 def test_nothing_to_list_is_no_error(api: FakeApi, yurt: Yurt) -> None:
     ran = yurt("functions", "--json")
 
