@@ -35,10 +35,11 @@ def secret() -> None:
 @click.option("--from-file", metavar="FILE", help="Read lines KEY=VALUE, as in a .env file.")
 @connected
 async def set_(client: Client, *, name: str, values: Sequence[str], from_file: str | None, as_json: bool) -> None:
-    """Set a secret to these variables, in place of those that it had.
+    """Set a secret to these variables.
 
-    What stands on the command line is in the history of your shell and, while the command runs, in the list of
-    processes. A single - reads lines KEY=VALUE from standard input instead, and KEY=- the value of that one variable.
+    They take the place of all that it had. What stands on the command line is in the history of your shell and, while
+    the command runs, in the list of processes. A single - reads lines KEY=VALUE from standard input instead, and KEY=-
+    the value of that one variable.
     """
     variables = read_variables(values, from_file, sys.stdin)
     made = await client.send("PUT", _path(name), body={"values": variables}, query=client.scope)

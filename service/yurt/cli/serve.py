@@ -71,7 +71,8 @@ def _help(name: str) -> str:
     """What the settings say of a field, on one line, with its default and its variable."""
     field = Settings.model_fields[name]
     unset = field.is_required() or field.default_factory or field.default in (False, (), None)
-    default = "" if unset else f" [{field.default}]"
+    value = ",".join(field.default) if type(field.default) is tuple else field.default  # an Address is one, too
+    default = "" if unset else f" [{value}]"
     return f"{' '.join((field.description or '').split())}{default} ({PREFIX}{name.upper()})"
 
 

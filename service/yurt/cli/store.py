@@ -50,11 +50,12 @@ def store() -> None:
 @click.option("--logs", is_flag=True, help="Copy what functions printed, too.")
 @json_option
 def backup(destination: Path, data_dir: Path, *, logs: bool, as_json: bool) -> None:
-    """Copy a server's data, while it runs, to DESTINATION, which must not exist.
+    """Copy a server's data while it runs.
 
-    The copy holds every call that was accepted before the command began. It is a data directory itself: to restore it,
-    start a server on it (yurt serve --data-dir DESTINATION) in place of the one that was lost, never beside it. The key
-    that encrypts secrets is in it, unless the server was given that key by YURT_SECRET_KEY or --secret-key-file.
+    DESTINATION must not exist. The copy holds every call that was accepted before the command began. It is a data
+    directory itself: to restore it, start a server on it (yurt serve --data-dir DESTINATION) in place of the one that
+    was lost, never beside it. The key that encrypts secrets is in it, unless the server was given that key by
+    YURT_SECRET_KEY or --secret-key-file.
     """
     _refuse_destination(destination, data_dir)
     try:
@@ -113,10 +114,10 @@ def _refuse_destination(destination: Path, data_dir: Path) -> None:
 )
 @json_option
 def copy_(data_dir: Path, *, to: str, as_json: bool) -> None:
-    """Move the store of a stopped server from SQLite into PostgreSQL.
+    """Move a store from SQLite into PostgreSQL.
 
-    All rows are there afterwards, or none; blobs, logs and tokens stay where they are. From then on the data directory
-    belongs to that database.
+    The server must be stopped. All rows are there afterwards, or none; blobs, logs and tokens stay where they are. From
+    then on the data directory belongs to that database.
     """
     try:
         check_store_url(to)

@@ -31,6 +31,11 @@ def test_the_table_says_what_the_command_says(name: str) -> None:
     assert command.get_short_help_str(limit=100) == COMMANDS[name][1]
 
 
+@pytest.mark.parametrize("group", ["schedule", "secret", "store", "token"])
+def test_the_commands_of_a_group_are_named_in_whole_sentences(yurt: Yurt, group: str) -> None:
+    assert "..." not in yurt(group, "--help").out.partition("Commands:")[2]
+
+
 @pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"schedule", "secret", "serve", "store", "token"}))
 def test_every_command_prints_json_when_asked(name: str) -> None:
     command = cli.get_command(cli.make_context("yurt", ["--help"], resilient_parsing=True), name)
@@ -73,6 +78,7 @@ def test_the_help_of_serve_shows_every_setting(yurt: Yurt) -> None:
     for name in Settings.model_fields:
         assert (f"--{name.replace('_', '-')}" in words) == (name != "secret_key")  # flags are in the list of processes
         assert f"(YURT_{name.upper()})" in words
+    assert {"[127.0.0.1:7600]", "[*]"} <= set(words)
 
 
 @pytest.mark.parametrize(
