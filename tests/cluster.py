@@ -20,11 +20,15 @@ CACHE = cache_folder()
 MISSING = "{} is neither on the PATH nor in {}: scripts/hashistack obtain gets it"
 
 
+def missing_programs() -> str:
+    """Why there can be no cluster here, or nothing."""
+    missing = [program.name for program in (CONSUL, NOMAD) if found(program, CACHE) is None]
+    return MISSING.format(" and ".join(missing), CACHE) if missing else ""
+
+
 def need_programs() -> None:
     """Skip the test where Nomad or Consul is missing; where continuous integration runs it fails."""
-    missing = [program.name for program in (CONSUL, NOMAD) if found(program, CACHE) is None]
-    if missing:
-        reason = MISSING.format(" and ".join(missing), CACHE)
+    if reason := missing_programs():
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)

@@ -1,92 +1,17 @@
-"""The nemesis: it does bad things at times that one seed decides, and writes down what it did to whom."""
+"""The nemesis: it does bad things at their times, and writes down what it did to whom."""
 
 import asyncio
-import random
 import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 
 from tests.chaos.deeds import can_cut, cut, fill, signal_to, thaw
 from tests.chaos.functions import definitions
 from tests.chaos.history import Deed
 from tests.chaos.recorder import Asker, Recorder
+from tests.chaos.step import Step
+from tests.chaos.upheavals import Upheavals
 from tests.chaos.world import Member, World
-
-WEIGHTS = {
-    "kill server": 5,
-    "kill server at its start": 1,
-    "freeze server": 2,
-    "restart server": 2,
-    "kill supervisor": 3,
-    "kill worker": 3,
-    "freeze supervisor": 2,
-    "freeze worker": 1,
-    "freeze container": 2,
-    "cut connections": 3,
-    "fill the disk": 2,
-    "redeploy": 2,
-    "stop app": 2,
-}
-"""How often each is done, in proportion."""
-
-WEIGHTS_OF_POSTGRES = {"kill postgres": 4, "stop postgres": 2, "freeze postgres": 2}
-"""What is done besides to a store in PostgreSQL."""
-
-ENDS_SERVER = frozenset({"kill server", "kill server at its start", "restart server"})
-LAST_ENDS_AT = 0.7
-"""After this part of the time the server stays: a new one would mend what the old one has lost in memory."""
-
-LONGEST_S = {
-    "freeze server": 20.0,
-    "freeze supervisor": 20.0,
-    "freeze worker": 20.0,
-    "freeze container": 20.0,
-    "kill postgres": 10.0,
-    "freeze postgres": 20.0,
-}
-"""How long a deed lasts at most; 3 s where nothing is said. A lease is 15 s."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One thing to do.
-
-    Args:
-        at_s: when, since the beginning; later if the one before it takes longer.
-        dice: 0 to 1, whom it hits.
-        seconds: how long it lasts.
-    """
-
-    at_s: float
-    name: str
-    dice: float
-    seconds: float
-
-    def __str__(self) -> str:
-        return f"{self.at_s:7.1f} s  {self.name:<26} dice {self.dice:.3f}, {self.seconds:.1f} s"
-
-
-def schedule(
-    seed: int, length_s: float, store: str = "sqlite", *, pause_s: float = 4.0, longest_s: float = 20.0
-) -> list[Step]:
-    """What is done in so many seconds; the same for the same arguments.
-
-    Args:
-        store: what the server keeps its calls in.
-        pause_s: the mean pause between two.
-        longest_s: no deed lasts longer.
-    """
-    chance = random.Random(f"{seed} nemesis")
-    weights = WEIGHTS | (WEIGHTS_OF_POSTGRES if store == "postgres" else {})
-    steps, at = [], chance.uniform(1, pause_s)
-    while at < length_s:
-        allowed = [name for name in weights if at < LAST_ENDS_AT * length_s or name not in ENDS_SERVER]
-        name = chance.choices(allowed, [weights[name] for name in allowed])[0]
-        seconds = min(chance.uniform(0.1, LONGEST_S.get(name, 3.0)), longest_s)
-        steps.append(Step(at, name, chance.random(), seconds))
-        at += chance.uniform(0.2, 2 * pause_s)
-    return steps
 
 
 class Nemesis:
@@ -120,11 +45,14 @@ class Nemesis:
             "stop postgres": self._end_postgres,
             "freeze postgres": self._freeze_postgres,
         }
+        self._upheavals = Upheavals(world.fleet, self._noted) if world.fleet is not None else None
+        self._deeds |= self._upheavals.deeds if self._upheavals is not None else {}
         self.skipped: dict[str, str] = {}
         if not world.small_disk:
             self.skipped["fill the disk"] = "only root can mount a small file system"
         if not can_cut():
-            self.skipped["cut connections"] = "only root can cut connections, with ss -K, where the kernel can do it"
+            reason = "only root can cut connections, with ss -K, where the kernel can do it"
+            self.skipped |= dict.fromkeys(("cut connections", "cut nomad"), reason)
 
     async def run(self, steps: Sequence[Step]) -> None:
         """Do them; at the end everything is thawed and the server runs."""
@@ -140,6 +68,7 @@ class Nemesis:
         finally:
             if self._thaws:
                 await asyncio.wait(self._thaws)
+            await self._cluster_is_there()
         await self._revive()
 
     async def _revive(self) -> None:
@@ -148,13 +77,19 @@ class Nemesis:
         if process is None or process.returncode is not None:
             tail = self._world.served.output[-2000:]
             self._recorder.refusals.append(f"server ended by itself: {process and process.returncode}\n{tail}")
-            await self._world.served.start()
+            await self._started_again()
 
     def _noted(self, name: str, seconds: float, container_id: str = "") -> None:
         now = time.monotonic()
         self._recorder.deeds.append(Deed(name, now, now + seconds, container_id))
 
+    async def _cluster_is_there(self) -> None:
+        """A server that is started without its cluster says so and ends: whoever keeps it tries again."""
+        if self._upheavals is not None:
+            await self._upheavals.whole()
+
     async def _started_again(self) -> None:
+        await self._cluster_is_there()
         self._recorder.waiting_since = time.monotonic()
         await self._world.served.start()
 
@@ -167,6 +102,7 @@ class Nemesis:
     async def _kill_at_start(self, step: Step) -> None:
         self._noted(step.name, step.seconds)
         await self._world.served.kill()
+        await self._cluster_is_there()
         await self._world.served.launch()
         await asyncio.sleep(step.dice)
         await self._world.served.kill()
@@ -176,7 +112,7 @@ class Nemesis:
         begun = time.monotonic()
         code = await self._world.served.stop()
         self._recorder.deeds.append(Deed(step.name, begun, time.monotonic()))
-        for member in self._world.members():
+        for member in self._world.members() if self._world.fleet is None else ():  # on a cluster they outlive it
             self._recorder.leftovers.append(f"{member.container_id} lives after SIGTERM: pid {member.process.pid}")
         if code != 0:
             self._recorder.refusals.append(f"server ended with {code} on SIGTERM\n{self._world.served.output[-2000:]}")

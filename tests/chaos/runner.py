@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from tests.chaos import items
 from tests.chaos.checker import Violation, check
 from tests.chaos.clients import Client
+from tests.chaos.fleet import Fleet
 from tests.chaos.functions import LIMITS
 from tests.chaos.history import History
 from tests.chaos.maps import read_all_maps
-from tests.chaos.nemesis import Nemesis, Step
+from tests.chaos.nemesis import Nemesis
 from tests.chaos.recorder import Asker, Recorder
+from tests.chaos.step import Step
 from tests.chaos.story import needless_reruns, story
 from tests.chaos.world import World, world
 
@@ -71,10 +73,12 @@ class Report:
         }
 
 
-async def chaos(seed: int, steps: Sequence[Step], length_s: float, store: str = "sqlite") -> Report:
+async def chaos(
+    seed: int, steps: Sequence[Step], length_s: float, store: str = "sqlite", engine: str = "local"
+) -> Report:
     """Run clients against a server for so long, under these steps; then let it rest, and check."""
     begun = time.monotonic()
-    with world(store) as place:
+    with world(store, engine) as place:
         recorder = Recorder(place.records)
         await place.served.start()
         asker = Asker(place.served.url, place.served.token, recorder)
@@ -151,9 +155,17 @@ async def _rest(place: World, asker: Asker, recorder: Recorder) -> None:
     for app in ("chaos", "passing"):
         await asker.ask("DELETE", f"/v1/apps/{app}")
     await _settled(lambda: _unexplained(place, asker, stopped=True), recorder)
+    if (fleet := place.fleet) is not None:
+        await place.served.stop()
+        await place.served.start()  # looks at once for jobs that no function needs, and a running one each minute
+        await _settled(lambda: asyncio.to_thread(_jobs_left, fleet), recorder)
     code = await place.served.stop()
     if code != 0:
         recorder.leftovers.append(f"server ended with {code}")
+
+
+def _jobs_left(fleet: Fleet) -> list[str]:
+    return [f"{job_id} is a job, though no function is left" for job_id in fleet.functions()]
 
 
 async def _settled(look, recorder: Recorder) -> None:  # type: ignore[no-untyped-def]
@@ -173,6 +185,8 @@ async def _unexplained(place: World, asker: Asker, *, stopped: bool = False) -> 
     left = [f"{one} has processes, and no row" for one in sorted(members - set(rows))]
     left += [f"{one} has a row, and no process" for one in sorted(set(rows) - members)]
     left += [f"{one} has a directory, and no row" for one in sorted(place.directories() - set(rows))]
+    if place.fleet is not None:
+        left += await asyncio.to_thread(place.fleet.unexplained, rows)
     left += [f"{name} runs {one['running_inputs']}" for name, one in rows.items() if one["running_inputs"]]
     if stopped:
         return left + [f"{one} lives after its app was stopped" for one in rows]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.chaos.nemesis import WEIGHTS, WEIGHTS_OF_POSTGRES, schedule
 from tests.chaos.runner import LEAST_SUCCESSES, chaos
+from tests.chaos.step import WEIGHTS, WEIGHTS_OF_NOMAD, WEIGHTS_OF_POSTGRES, schedule
 
 
 @pytest.mark.timeout(600)
@@ -19,4 +19,5 @@ def test_a_seed_says_everything() -> None:
     assert schedule(1, 600) != schedule(2, 600)
     assert {step.name for step in schedule(1, 600)} == set(WEIGHTS)
     assert {step.name for step in schedule(1, 600, "postgres")} == {*WEIGHTS, *WEIGHTS_OF_POSTGRES}
+    assert {step.name for step in schedule(1, 600, engine="nomad")} == {*WEIGHTS, *WEIGHTS_OF_NOMAD}
     assert all(step.seconds <= 3 for step in schedule(1, 600, longest_s=3.0))

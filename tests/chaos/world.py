@@ -3,7 +3,7 @@
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +11,15 @@ from pathlib import Path
 import psutil
 
 from tests.acceptance.served import Served
+from tests.chaos.fleet import NODES, Fleet
+from tests.cluster import a_stack
 from tests.postgres import InstalledServer, installed_server
 
 STORES = ("sqlite", "power", "postgres")
 """What a server may keep its calls in: `power` is SQLite with every commit on the disk."""
+
+MHZ_PER_CORE = "800"
+"""Of what a definition asks for: a small machine has room for all containers at once."""
 
 DISK_MIB = 96
 """Room for the store of ten minutes; small enough to be filled at once."""
@@ -38,12 +43,14 @@ class World:
         records: where functions write what they did.
         small_disk: whether the data directory is a file system of its own, which may be filled.
         postgres: the server of its database, where it has one.
+        fleet: the cluster that its containers are on, where they are on one.
     """
 
     served: Served
     records: Path
     small_disk: bool
     postgres: InstalledServer | None = None
+    fleet: Fleet | None = None
 
     @property
     def run_dir(self) -> Path:
@@ -51,19 +58,16 @@ class World:
         return self.served.place / "run"
 
     def members(self) -> list[Member]:
-        """The living processes of its containers, told by their home directory."""
-        marker = f"HOME={self.run_dir}/containers/".encode()
+        """The living processes of its containers."""
         found: dict[int, tuple[psutil.Process, str]] = {}
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit():
                 continue
             try:
-                home = next(
-                    (one for one in (entry / "environ").read_bytes().split(b"\0") if one.startswith(marker)), None
-                )
-                process = psutil.Process(int(entry.name)) if home else None
-                if home and process and process.status() != psutil.STATUS_ZOMBIE:
-                    found[process.pid] = (process, home.decode().rpartition("/")[2])
+                container_id = self._container_of((entry / "environ").read_bytes().split(b"\0"))
+                process = psutil.Process(int(entry.name)) if container_id else None
+                if container_id and process and process.status() != psutil.STATUS_ZOMBIE:
+                    found[process.pid] = (process, container_id)
             except (OSError, psutil.NoSuchProcess):
                 continue  # it ended meanwhile, or is not ours to look at
         members = []
@@ -74,27 +78,42 @@ class World:
                 continue
         return sorted(members, key=lambda member: (member.container_id, member.process.pid))
 
+    def _container_of(self, environ: Sequence[bytes]) -> str | None:
+        """Which container a process is of, by the variables that it was started with: above all its home directory."""
+        if self.fleet is not None:
+            return self.fleet.container_of(environ)
+        marker = f"HOME={self.run_dir}/containers/".encode()
+        home = next((one for one in environ if one.startswith(marker)), None)
+        return home.decode().rpartition("/")[2] if home else None
+
     def directories(self) -> set[str]:
-        """The containers that have a directory."""
+        """The containers that have a directory of the server's."""
         places = self.run_dir / "containers"
         return {path.name for path in places.iterdir()} if places.exists() else set()
 
 
 @contextmanager
-def world(store: str) -> Iterator[World]:
-    """A world of its own, whose database and small disk are taken away at the end.
+def world(store: str, engine: str) -> Iterator[World]:
+    """A world of its own, whose database, cluster and small disk are taken away at the end.
 
     Args:
         store: one of `STORES`.
+        engine: one of `ENGINES`.
     """
     flags: tuple[str, ...] = ()
+    environment: dict[str, str] = {}
     with ExitStack() as kept:
+        fleet = Fleet(kept.enter_context(a_stack(*NODES))) if engine == "nomad" else None
+        if fleet is not None:
+            environment = {**fleet.stack.environment(), "NOMAD_TOKEN": ""}
         postgres = kept.enter_context(installed_server()) if store == "postgres" else None
         place = Path(kept.enter_context(tempfile.TemporaryDirectory(prefix="yurt-chaos-")))
         if postgres is not None:
             flags = ("--store", postgres.url(postgres.database()))
         elif store == "power":
             flags = ("--durability", "power")
+        if fleet is not None:
+            flags += ("--engine", "nomad", "--nomad-mhz-per-core", MHZ_PER_CORE)
         place.chmod(0o711)
         records = place / "records"
         records.mkdir()
@@ -103,7 +122,7 @@ def world(store: str) -> Iterator[World]:
         data.mkdir(mode=0o700)
         mounted = _mount(data)
         try:
-            yield World(Served(place, flags), records, mounted, postgres)
+            yield World(Served(place, flags, environment), records, mounted, postgres, fleet)
         finally:
             if mounted:
                 subprocess.run(["umount", "--lazy", data], check=True, timeout=20)
