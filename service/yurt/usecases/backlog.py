@@ -8,7 +8,7 @@ from yurt.domain.records import Result
 from yurt.pools.heart import CANCEL_BATCH, Heart
 from yurt.pools.inputs import Input
 from yurt.ports import Clock
-from yurt.usecases.calls import COMMIT_TIMEOUT_S, not_committed
+from yurt.usecases.begun import COMMIT_TIMEOUT_S, not_committed
 
 
 class Backlog:

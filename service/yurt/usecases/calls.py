@@ -2,121 +2,33 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import TypeAlias
 
-import msgspec
 from msgspec import structs
 
 from yurt.domain.changes import Change, Save
-from yurt.domain.errors import CallExpired, NotCancellable, NotFound, Unavailable
+from yurt.domain.errors import NotCancellable, NotFound
 from yurt.domain.functions import LiveFunction
 from yurt.domain.ids import Tags
-from yurt.domain.maps import Counts
-from yurt.domain.reasons import PendingReason
-from yurt.domain.records import (
-    AttemptRecord,
-    Call,
-    CallKind,
-    CallStatus,
-    IdempotencyKey,
-    Map,
-    Outcome,
-    Payload,
-    Result,
-    Target,
-    status_of,
-)
+from yurt.domain.records import AttemptRecord, CallKind, IdempotencyKey, Outcome, Payload, Result
 from yurt.domain.retention import KEYS_KEPT_S
-from yurt.domain.timing import Timing
 from yurt.pools.heart import Heart
-from yurt.pools.inputs import Input, NewCall, call_of, restore
+from yurt.pools.inputs import Input, NewCall, call_of
 from yurt.pools.ledger import BLOB_ABOVE_BYTES
-from yurt.pools.live_map import LiveMap
-from yurt.pools.span import Span
-from yurt.ports import Blobs, CallFilter, Clock, PendingInput, Store, StoredCall
+from yurt.ports import Blobs, CallFilter, Clock, Store, StoredCall
 from yurt.usecases.alarms import Alarms
+from yurt.usecases.begun import COMMIT_TIMEOUT_S, Begun, Envelope, not_committed
 from yurt.usecases.callbacks import Callbacks
 from yurt.usecases.items import ItemBook
 from yurt.usecases.keys import KeyDesk, Named
 from yurt.usecases.places import Place, Places
 from yurt.usecases.principals import Principal
 from yurt.usecases.targets import aimed, said_of
+from yurt.usecases.views import View, Views, expired
 from yurt.usecases.waiters import Waiters
-
-COMMIT_TIMEOUT_S = 5.0
-"""How long a caller waits for a commit before it is told that the store is away, in seconds."""
-
-
-class Envelope(msgspec.Struct, frozen=True):
-    """What a caller sends: the arguments as one JSON object, and the options that are served.
-
-    Args:
-        payload: `{"args": […], "kwargs": {…}}`, either may be missing.
-        metadata_json: a JSON object of strings, or None.
-        callback_url: who is told of the call's end, or None.
-        priority: from -10 to 10, higher first among the caller's own inputs.
-        timing: when it is to begin; None for at once, however long that takes.
-        method, parameters: of a class.
-        target: what those would make, where it is known already.
-    """
-
-    payload: bytes
-    metadata_json: str | None = None
-    callback_url: str | None = None
-    priority: int = 0
-    timing: Timing | None = None
-    method: str | None = None
-    parameters: Mapping[str, object] | None = None
-    target: Target | None = None
-
-
-class MapView(msgspec.Struct, frozen=True):
-    """What a call of several inputs has beside other calls.
-
-    Args:
-        size: inputs accepted so far.
-        counts: of those that have ended.
-        running: of the others, how many run.
-    """
-
-    record: Map
-    size: int
-    counts: Counts
-    running: int = 0
-
-
-class View(msgspec.Struct, frozen=True):
-    """A call as it stands.
-
-    Args:
-        result: how it ended, or None while it has not.
-        running: whether it runs; False means that it waits.
-        started_at: of the running attempt, seconds since 1970.
-        attempts: begun so far.
-        pending_reason: why it waits.
-        inputs: of a map alone.
-        items: of a generator alone, how many there are so far.
-    """
-
-    call: Call
-    result: Result | None
-    running: bool = False
-    started_at: float | None = None
-    attempts: int = 0
-    pending_reason: PendingReason | None = None
-    inputs: MapView | None = None
-    items: int | None = None
-
-    @property
-    def status(self) -> CallStatus:
-        """The contract's word for it."""
-        if self.result is not None:
-            return status_of(self.result.outcome)
-        return CallStatus.RUNNING if self.running else CallStatus.PENDING
-
 
 More: TypeAlias = Callable[[int], tuple[Change, ...]]
 """Given a call's number, what to write in the transaction that accepts it."""
@@ -128,91 +40,6 @@ def _nothing_more(_seq: int) -> tuple[Change, ...]:
 
 def _both(one: More, other: More) -> More:
     return lambda seq: (*one(seq), *other(seq))
-
-
-class Begun:
-    """A call that was asked for: first accepted, later ended.
-
-    Args:
-        alarms: end waits that take too long.
-
-    Attributes:
-        accepted: its acceptance is committed.
-        outcome: its result, once that is committed.
-        replayed: an idempotency key found it; nothing new was accepted.
-    """
-
-    __slots__ = ("_alarms", "_error", "_wake", "_wake_at_accept", "accepted", "item", "outcome", "replayed", "seq")
-
-    def __init__(self, alarms: Alarms) -> None:
-        self._alarms = alarms
-        self.accepted = False
-        self.outcome: Result | None = None
-        self.item: Input | None = None
-        self.seq = 0
-        self.replayed = False
-        self._error: Exception | None = None
-        self._wake: asyncio.Future[None] | None = None
-        self._wake_at_accept = False
-
-    def committed(self, error: Exception | None) -> None:
-        """The journal's word on the acceptance."""
-        self.accepted, self._error = error is None, error
-        if error is not None or self._wake_at_accept:
-            self._notify()
-
-    def ended(self, result: Result) -> None:
-        """The result is committed."""
-        self.outcome = result
-        self._notify()
-
-    def _notify(self) -> None:
-        if self._wake is not None and not self._wake.done():
-            self._wake.set_result(None)
-
-    async def _sleep(self, seconds: float) -> None:
-        self._wake = wake = asyncio.get_running_loop().create_future()
-        self._alarms.set(wake, seconds)
-        try:
-            await wake
-        finally:
-            self._alarms.drop(wake)
-
-    async def wait(self, seconds: float) -> Result | None:
-        """The result, or None if there is none within `seconds`.
-
-        Raises:
-            YurtError: the call was not accepted.
-        """
-        if self.outcome is None and self._error is None:
-            await self._sleep(seconds)
-        if self._error is not None:
-            raise self._error
-        return self.outcome
-
-    async def wait_accepted(self) -> None:
-        """Return when the call is accepted.
-
-        Raises:
-            YurtError: it was refused.
-            Unavailable: the store did not commit it in time. It may still appear.
-        """
-        if not self.accepted and self._error is None:
-            self._wake_at_accept = True
-            await self._sleep(COMMIT_TIMEOUT_S)
-            self._wake_at_accept = False
-        if self._error is not None:
-            raise self._error
-        self.must_be_accepted()
-
-    def must_be_accepted(self) -> None:
-        """Return if the call is accepted.
-
-        Raises:
-            Unavailable: it is not yet. It may still appear.
-        """
-        if not self.accepted:
-            raise not_committed()
 
 
 class Calls:
@@ -247,6 +74,7 @@ class Calls:
         self._clock = clock
         self._places = places
         self._keys = KeyDesk(store.calls)
+        self._views = Views(heart, store, tags, clock)
         self.items = ItemBook(heart.items, store.items, blobs)
 
     # ------------------------------------------------------------------ begin
@@ -348,7 +176,7 @@ class Calls:
         if stored is None or stored.result is not None:
             self._heart.followers.leave(seq, begun.ended)
         if stored is None:
-            raise _expired(self._tags.call_id(seq))
+            raise expired(self._tags.call_id(seq))
         if stored.result is not None:
             begun.ended(stored.result)
         return begun
@@ -370,67 +198,18 @@ class Calls:
             if wait_s > 0:
                 await self.wait(seq, wait_s)
             if item.seq in self._heart.inputs:
-                return self.view(item), place
+                return self._views.of_input(item), place
         stored = await self._stored(seq)
         place = await self._visible(principal, stored.call.function_id, call_id)
         if stored.result is None and wait_s > 0 and item is None and await self.wait(seq, wait_s) is not None:
             stored = await self._stored(seq)
-        return await self._view_of_stored(stored), place
+        return await self._views.of_stored(stored), place
 
     async def _stored(self, seq: int) -> StoredCall:
         stored = await self._store.calls.get(seq)
         if stored is None:
-            # The id's tag shows that this store gave it out, which it does once a call is accepted.
-            raise _expired(self._tags.call_id(seq))
+            raise expired(self._tags.call_id(seq))
         return stored
-
-    async def _view_of_stored(self, stored: StoredCall) -> View:
-        """A call as the store has it; what waits need not be in memory."""
-        if stored.call.kind == CallKind.MAP:
-            return await self._view_of_map(stored)
-        if stored.result is not None:
-            return View(stored.call, stored.result)
-        seq = stored.call.seq
-        item = self._heart.inputs.get(seq)
-        return self.view(item or await self._left_in_store(stored.call))
-
-    async def _left_in_store(self, call: Call) -> Input:
-        """An input that waits and is not in memory, with its place in time."""
-        found = await self._store.maps.pending([call.seq])
-        item = restore(found[0] if found else PendingInput(call, None, None), self._tags.suffix(call.seq))
-        if item.start_at is not None and item.start_at <= self._clock.now():
-            item.start_at = None
-        return item
-
-    async def _view_of_map(self, stored: StoredCall) -> View:
-        found = self._heart.maps.open.get(stored.call.seq)
-        if found is not None:
-            view = self.view_of_map(found)
-            return view if found.open else structs.replace(view, pending_reason=await self._reason_of(found))
-        known = await self._store.maps.get(stored.call.seq)
-        if known is None:
-            raise _expired(self._tags.call_id(stored.call.seq))
-        record, blocks = known
-        counts = Counts(record.success, record.failure, record.terminated)
-        inputs = MapView(record, Span(blocks).size, counts)
-        return View(stored.call, stored.result, inputs=inputs)
-
-    async def _reason_of(self, found: LiveMap) -> PendingReason | None:
-        """Why the first open input of a map waits, of which nothing is in memory."""
-        place, last = 0, found.span.last_seq
-        while place < last:
-            page = await self._heart.stored.page_of_map(found, place, last, 1)
-            if page.rows:
-                return self._heart.pending_reason(self._heart.seen_of_row(found, page.rows[0]))
-            place = page.reached
-        return None
-
-    def view_of_map(self, found: LiveMap) -> View:
-        """An open map as it stands."""
-        running, reason = self._heart.state_of_map(found)
-        inputs = MapView(found.record, found.span.size, found.counts, running)
-        begun = bool(running or found.counts.total)
-        return View(found.call, None, begun, found.accepted.created_at if begun else None, 0, reason, inputs)
 
     async def _visible(self, principal: Principal, function_id: str, call_id: str) -> Place:
         place = await self._places.of(function_id)
@@ -472,16 +251,6 @@ class Calls:
         """Have `watcher` called at every change of an open call."""
         return self._heart.followers.watching(seq, watcher)
 
-    def view(self, item: Input) -> View:
-        """An open input as it stands."""
-        call = call_of(item)
-        running = item.running
-        started = (item.started_at or item.dispatched_at) if running else None
-        attempts = item.history.number if running else item.history.number - 1
-        reason = None if running else self._heart.pending_reason(item)
-        items = item.items.stored.items if item.items is not None else None
-        return View(call, None, running, started, attempts, reason, None, items)
-
     async def find(
         self, principal: Principal, wanted: CallFilter, *, before: int | None, limit: int, values: bool
     ) -> list[View]:
@@ -492,7 +261,7 @@ class Calls:
         while len(found) < limit:
             rows = await self._store.calls.find(wanted, before=before, limit=limit, values=values)
             for row in rows:
-                view = await self._view_of_stored(row)
+                view = await self._views.of_stored(row)
                 if not wanted.statuses or view.status in wanted.statuses:
                     found.append(view)
             if len(rows) < limit:
@@ -503,13 +272,13 @@ class Calls:
     async def view_of(self, begun: Begun) -> View:
         """A call that was just accepted, as it stands: without a look into the store if it is open."""
         if begun.item is None or (begun.item.over and begun.outcome is None):
-            return await self._view_of_stored(await self._stored(begun.seq))
-        return self.view(begun.item) if begun.outcome is None else View(call_of(begun.item), begun.outcome)
+            return await self._views.of_stored(await self._stored(begun.seq))
+        return self._views.of_input(begun.item) if begun.outcome is None else View(call_of(begun.item), begun.outcome)
 
     async def kept(self, seq: int) -> View | None:
         """A call that has ended, while it is kept."""
         stored = await self._store.calls.get(seq)
-        return None if stored is None or stored.result is None else await self._view_of_stored(stored)
+        return None if stored is None or stored.result is None else await self._views.of_stored(stored)
 
     async def attempts(self, seq: int) -> list[AttemptRecord]:
         """The attempts of an input that did not end it."""
@@ -570,20 +339,6 @@ class Calls:
     async def disconnected(self, seq: int) -> None:
         """The caller of an invocation went away and had asked that this cancels it."""
         await self._heart.reach.cancel(seq, "disconnect")
-
-
-def not_committed() -> Unavailable:
-    """The store did not take a write in time."""
-    return Unavailable(
-        "The store did not commit this within 5 s. It may still happen: look before you ask again, or send an "
-        "Idempotency-Key, which makes asking again safe.",
-        code="store_unavailable",
-        retry_after_s=5,
-    )
-
-
-def _expired(call_id: str) -> CallExpired:
-    return CallExpired(f"{call_id} has ended, and its results were kept as long as this server keeps them.")
 
 
 def _no_call(call_id: str) -> NotFound:

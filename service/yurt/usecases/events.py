@@ -9,9 +9,10 @@ from typing import Self, TypeAlias, TypeVar
 
 from yurt.domain.records import CallStatus, Result, Role
 from yurt.ports import LogLine, LogQuery, Logs
-from yurt.usecases.calls import Calls, View
+from yurt.usecases.calls import Calls
 from yurt.usecases.items import ItemReader, Lines
 from yurt.usecases.principals import Principal
+from yurt.usecases.views import View
 
 T = TypeVar("T")
 

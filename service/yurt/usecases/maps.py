@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 
 from yurt.domain.changes import AcceptCall, Save
-from yurt.domain.errors import CallExpired, Invalid, YurtError
+from yurt.domain.errors import Invalid, YurtError
 from yurt.domain.functions import LiveFunction
 from yurt.domain.ids import Tags
 from yurt.domain.items import ONE_BY_ONE
@@ -21,6 +21,7 @@ from yurt.usecases.keys import KeyDesk, Named, must_be_same
 from yurt.usecases.outputs import AsTheyCome, InOrder, Output
 from yurt.usecases.principals import Principal
 from yurt.usecases.targets import said_of
+from yurt.usecases.views import expired
 
 
 class Upload:
@@ -164,8 +165,7 @@ class MapDesk:
             return found
         stored, known = await self._store.calls.get(seq), await self._store.maps.get(seq)
         if stored is None or known is None:
-            call_id = self._tags.call_id(seq)
-            raise CallExpired(f"{call_id} has ended, and its results were kept as long as this server keeps them.")
+            raise expired(self._tags.call_id(seq))
         (record, blocks), call = known, stored.call
         row = AcceptCall(
             seq,

@@ -12,9 +12,11 @@ from yurt.domain.ids import Tags
 from yurt.domain.records import Block, Call, CallKind, CallStatus, Payload, Redrive
 from yurt.pools.live_map import NewMap
 from yurt.ports import CallFilter, Failed, Store
-from yurt.usecases.calls import Begun, Calls, Envelope, View
+from yurt.usecases.begun import Begun, Envelope
+from yurt.usecases.calls import Calls
 from yurt.usecases.maps import MapDesk, Upload
 from yurt.usecases.principals import Principal
+from yurt.usecases.views import View
 
 PORTION_BYTES = 4 << 20
 """Arguments that are in memory at once; a larger one is there alone."""

@@ -14,7 +14,8 @@ from yurt.domain.naming import shown
 from yurt.domain.records import CallKind, Schedule, ScheduleMark, Tick
 from yurt.domain.ticks import turn
 from yurt.domain.times import rfc3339
-from yurt.usecases.calls import Begun, Calls, Envelope
+from yurt.usecases.begun import Begun, Envelope
+from yurt.usecases.calls import Calls
 from yurt.usecases.principals import Principal
 from yurt.usecases.registry import Registry
 from yurt.usecases.schedule_book import Held

@@ -6,7 +6,7 @@ from tests.component.pools.rig import Rig
 from yurt.domain.changes import Expire
 from yurt.domain.errors import Invalid
 from yurt.domain.records import CallKind, Role
-from yurt.usecases.calls import Envelope
+from yurt.usecases.begun import Envelope
 from yurt.usecases.principals import Principal
 
 ANYBODY = Principal("tk-1", Role.ADMIN, None)

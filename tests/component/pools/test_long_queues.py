@@ -14,7 +14,7 @@ from yurt.pools.inputs import Input
 from yurt.pools.live_map import LiveMap, NewMap
 from yurt.pools.queue import Window
 from yurt.usecases.backlog import Backlog
-from yurt.usecases.calls import Envelope
+from yurt.usecases.begun import Envelope
 from yurt.usecases.principals import Principal
 from yurt_runner import wire
 

@@ -6,7 +6,7 @@ from tests.component.pools.rig import Rig
 from yurt.domain.errors import TooManyPending, Unavailable
 from yurt.domain.records import CallKind, Role
 from yurt.usecases import calls, keys
-from yurt.usecases.calls import Envelope
+from yurt.usecases.begun import Envelope
 from yurt.usecases.principals import Principal
 from yurt.usecases.waiters import Waiters
 

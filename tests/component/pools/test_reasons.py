@@ -20,7 +20,7 @@ from yurt.inbound.rest.call_shapes import Shaper
 from yurt.pools.live_map import NewMap
 from yurt.ports import EngineRefused
 from yurt.usecases import events
-from yurt.usecases.calls import Envelope
+from yurt.usecases.begun import Envelope
 from yurt.usecases.events import Events
 from yurt.usecases.maps import MapDesk
 from yurt.usecases.principals import Principal

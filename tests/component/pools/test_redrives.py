@@ -13,10 +13,12 @@ from yurt.domain.records import Block, CallKind, Redrive, Role
 from yurt.pools.live_map import NewMap
 from yurt.pools.pool import Pool
 from yurt.usecases import redrives
-from yurt.usecases.calls import Calls, Envelope, View
+from yurt.usecases.begun import Envelope
+from yurt.usecases.calls import Calls
 from yurt.usecases.maps import MapDesk
 from yurt.usecases.principals import Principal
 from yurt.usecases.redrives import Redrives
+from yurt.usecases.views import View
 
 ANYBODY = Principal("tk-1", Role.ADMIN, None)
 SINCE_EVER = 0.0

@@ -10,7 +10,7 @@ from yurt.domain.records import CallKind, Role, Timer
 from yurt.domain.retry import RetryPolicy
 from yurt.domain.timing import Timing
 from yurt.pools.inputs import Input
-from yurt.usecases.calls import Envelope
+from yurt.usecases.begun import Envelope
 from yurt.usecases.principals import Principal
 
 ANYBODY = Principal("tk-1", Role.ADMIN, None)

@@ -18,7 +18,7 @@ from yurt.pools.members import Member
 from yurt.pools.pool import Pool
 from yurt.ports import EngineRefused
 from yurt.usecases.backlog import Backlog
-from yurt.usecases.calls import Envelope
+from yurt.usecases.begun import Envelope
 from yurt.usecases.principals import Principal
 
 ROUNDS = 400

@@ -13,7 +13,8 @@ from yurt.domain.records import AttemptRecord, Call, CallKind, CallStatus, Resul
 from yurt.domain.times import rfc3339
 from yurt.inbound.rest.models import Shown, Time
 from yurt.ports import LogLine
-from yurt.usecases.calls import Calls, MapView, View
+from yurt.usecases.calls import Calls
+from yurt.usecases.views import MapView, View
 
 
 class CallError(Shown):

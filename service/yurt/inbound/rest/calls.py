@@ -18,7 +18,7 @@ from yurt.inbound.rest.operations import Answer, Header, JsonBody, Operation, Pa
 from yurt.inbound.rest.streams import EVENT_ID_PATTERN, EVENT_SCHEMA, stream_events
 from yurt.inbound.rest.times import TimeOrAge, read_since
 from yurt.ports import CallFilter
-from yurt.usecases.calls import View
+from yurt.usecases.views import View
 
 _TAG = "Invocations"
 MAX_WAIT_S = 60

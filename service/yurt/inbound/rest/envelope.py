@@ -11,7 +11,7 @@ from yurt.domain.naming import NO_NUL, did_you_mean, pointer, shown
 from yurt.domain.timing import MAX_WAIT_S, Timing
 from yurt.domain.validation import whole
 from yurt.inbound.rest.bodies import check_json
-from yurt.usecases.calls import Envelope
+from yurt.usecases.begun import Envelope
 
 MAX_METADATA = 64
 MAX_PRIORITY = 10

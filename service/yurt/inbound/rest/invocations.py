@@ -32,7 +32,7 @@ from yurt.inbound.rest.prefer import Preference, read_prefer
 from yurt.inbound.rest.room import FREE_BYTES
 from yurt.inbound.rest.streams import EVENT_SCHEMA
 from yurt.pools.inputs import call_of
-from yurt.usecases.calls import COMMIT_TIMEOUT_S, Begun
+from yurt.usecases.begun import COMMIT_TIMEOUT_S, Begun
 from yurt.usecases.keys import MAX_KEY_CHARS
 
 HEAD_AFTER_S = 10.0

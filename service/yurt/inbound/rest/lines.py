@@ -9,7 +9,7 @@ import msgspec
 from yurt.domain.errors import FieldError, Invalid, Malformed, TooLarge, YurtError
 from yurt.inbound.rest.bodies import check_json
 from yurt.inbound.rest.envelope import read_envelope
-from yurt.usecases.calls import Envelope
+from yurt.usecases.begun import Envelope
 
 BLOCK_LINES = 250
 """Inputs that are accepted at once: one or two milliseconds of the loop, for which others wait."""

@@ -26,9 +26,9 @@ from yurt.inbound.rest.operations import Answer, Header, Operation, PageOf, RawJ
 from yurt.inbound.rest.prefer import Preference, read_prefer
 from yurt.pools.live_map import LiveMap, NewMap
 from yurt.usecases import maps
-from yurt.usecases.calls import View
 from yurt.usecases.outputs import Output
 from yurt.usecases.targets import aimed
+from yurt.usecases.views import View
 
 _TAG = "Invocations"
 NDJSON = "application/x-ndjson"
