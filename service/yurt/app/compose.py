@@ -239,7 +239,7 @@ def _registry(settings: Settings, outside: Outside, heart: Heart, web: WebPlaces
         random_bytes=secrets.token_bytes,
         environments=Environments(outside.store, outside.clock),
         catalog=Catalog(),
-        deployments=heart,
+        deployments=heart.functions,
         default_max=settings.max_containers,
         honours_image=engine.capabilities.honours_image,
         isolates=engine.capabilities.isolates,

@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 async def watch_containers(heart: Heart, lives: Lives, numbers: Numbers, clock: Clock) -> NoReturn:
     """Observe, decide, apply, for ever."""
     wanted = asyncio.Event()
-    heart.scale_wanted = wanted.set
+    heart.functions.scale_wanted = wanted.set
     due = clock.monotonic()
     lives.tick(due, renew=True)  # what came before took its time, and no container could be heard in it
     while True:
@@ -29,7 +29,7 @@ async def watch_containers(heart: Heart, lives: Lives, numbers: Numbers, clock: 
             async with asyncio.timeout(max(0.0, due - clock.monotonic())):
                 await wanted.wait()
             wanted.clear()
-            heart.scale()
+            heart.functions.scale()
         except TimeoutError:
             now = clock.monotonic()
             late = now - due
@@ -37,7 +37,7 @@ async def watch_containers(heart: Heart, lives: Lives, numbers: Numbers, clock: 
             lives.tick(now, renew=late > GAP_S)
             for pool in list(heart.pools.values()):
                 heart.recovery.release(pool)
-            heart.scale(list(heart.pools.values()))
+            heart.functions.scale(list(heart.pools.values()))
             await numbers.renew()
             if late > SLOW_S:
                 log.info("loop_was_late", late_s=round(late, 3))

@@ -1,27 +1,27 @@
 """The heart: every pool and every input that has not ended, behind the calls that the use cases make."""
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from yurt.domain.changes import Change, MapInput, Save
-from yurt.domain.endings import Ending, cancelled
+from yurt.domain.endings import cancelled
 from yurt.domain.errors import AppStopped, TooManyPending, Unavailable
-from yurt.domain.functions import LiveFunction, Scaling
+from yurt.domain.functions import LiveFunction
 from yurt.domain.ids import Tags
 from yurt.domain.maps import stopped_by
 from yurt.domain.reasons import PendingReason, Waiting, explain
 from yurt.domain.records import Block, CallKind, ContainerState, Result, Target, Timer, TimerKind
-from yurt.domain.startup import Startup
 from yurt.pools.background import Background
 from yurt.pools.desk import Desk
 from yurt.pools.families import Families
 from yurt.pools.followers import Followers
+from yurt.pools.functions import LiveFunctions
 from yurt.pools.inputs import Input, NewCall, resumed, timers_of
 from yurt.pools.items import ItemDesk
 from yurt.pools.ledger import Ledger
 from yurt.pools.live_map import LiveMap
-from yurt.pools.lives import STOP_GRACE_S, Lives
+from yurt.pools.lives import Lives
 from yurt.pools.maps import Maps
 from yurt.pools.members import Member
 from yurt.pools.numbers import Numbers
@@ -29,15 +29,11 @@ from yurt.pools.pool import Pool
 from yurt.pools.queue import WINDOW, Window
 from yurt.pools.reach import Reach
 from yurt.pools.recovery import Recovery
-from yurt.pools.scaling import rescale, scale
-from yurt.pools.stored import Place, Stored
+from yurt.pools.stored import Stored
 from yurt.pools.timers import Timers
-from yurt.pools.traffic import Away, Traffic, not_callable, refuse_calls
+from yurt.pools.traffic import Traffic, not_callable, refuse_calls
 from yurt.ports import Blobs, Clock, WaitingInput
 from yurt.ports import Maps as StoredMaps
-
-CANCEL_BATCH = 500
-"""Inputs that are ended in one turn of the loop when a whole function is retired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +50,7 @@ class Limits:
 
 
 class Heart:
-    """Accepts calls, knows what is open, and is told which functions live.
+    """Accepts calls, and knows what is open.
 
     Attributes:
         inputs: every input that has not ended and is in memory, by seq.
@@ -67,6 +63,7 @@ class Heart:
         pools: the pools of live functions and of retired ones that still have containers, by queue: that of the
             function itself, and those of combinations of parameters.
         families: which of them belong to one function.
+        functions: is told which functions live, and what scaling they have.
     """
 
     def __init__(
@@ -94,14 +91,13 @@ class Heart:
         self._limits = limits
         self._background = background
         self._lives: Lives | None = None
-        self._to_scale: set[Pool] = set()
         self._closed = False
-        self.scale_wanted: Callable[[], None] = lambda: None
         self.items = self._new_items(blobs, background)
         self.traffic_of: Callable[[Pool], Traffic | None] = lambda _: None
         self.maps = self._new_maps(blobs, background)
         self.stored = self._new_stored(reads, background, limits.window.stream)
         self.reach = self._new_reach(background)
+        self.functions = self._new_functions(background)
         self._desk = self._new_desk(blobs, background, limits.window)
 
     def _new_items(self, blobs: Blobs, background: Background) -> ItemDesk:
@@ -156,6 +152,20 @@ class Heart:
             end_orphan=self.end_orphan,
         )
 
+    def _new_functions(self, background: Background) -> LiveFunctions:
+        return LiveFunctions(
+            pools=self.pools,
+            new_pool=self._new_pool,
+            families=self.families,
+            inputs=self.inputs,
+            maps=self.maps,
+            stored=self.stored,
+            reach=self.reach,
+            lives=lambda: self.lives,
+            background=background,
+            clock=self._clock,
+        )
+
     def _new_pool(self, live: LiveFunction) -> Pool:
         pool = Pool(live, self._desk)
         pool.traffic = self.traffic_of(pool) if live.web is not None else None
@@ -176,7 +186,7 @@ class Heart:
             left=self._left,
             outdated=self.stored.outdated,
             rest=self.reach.fail_rest,
-            scale=self._want_scale,
+            scale=self.functions.want_scale,
             forget=self._forget,
             retire=self._retire_member,
             cancel_grace_s=lambda: self.lives.cancel_grace_s,
@@ -460,120 +470,17 @@ class Heart:
             store_away=self._ledger.away if comes_back or len(starting) == len(current) else None,
         )
 
+    def _retire_member(self, pool: Pool, member: Member, why: str) -> None:
+        self.lives.drain(pool, member, why)
+
     def _forget(self, item: Input) -> None:
         self.inputs.pop(item.seq, None)
         self.stored.outdated(item.seq)
 
-    # ------------------------------------------------------------------ functions
-
-    def deploy(self, function: LiveFunction) -> None:
-        """This revision is now the function's current one."""
-        if function.function_id not in self.pools:
-            self.pools[function.function_id] = self._new_pool(function)
-        for pool in self.families.all(function.function_id):
-            if function.revision != pool.live.revision:
-                pool.startup, pool.start_error, pool.refusal = Startup(), None, None
-                pool.mean_run_s = None
-            pool.live = function.of(pool.live.parameters_json)
-            self._drop_starting(pool)
-            self._want_scale(pool)
-        self._keep_floor(function)
-
-    def _keep_floor(self, function: LiveFunction) -> None:
-        if (pool := self.families.floor(function)) is not None:
-            self._want_scale(pool)
-
-    def _drop_starting(self, pool: Pool) -> None:
-        """Containers of an older revision that are not ready serve nobody."""
-        for member in list(pool.members.values()):
-            if member.function.revision < pool.live.revision and not member.ready:
-                self.lives.drain(pool, member, "a newer revision was deployed", grace_s=0)
-
-    def yields(self, function: LiveFunction) -> bool:
-        """Whether a container of that revision has said that the function is a generator."""
-        members = (member for pool in self.families.all(function.function_id) for member in pool.members.values())
-        return any(member.yields and member.function.revision == function.revision for member in members)
-
-    def rescale(self, function_id: str, scaling: Scaling) -> None:
-        """The effective scaling of a function changed."""
-        for pool in self.families.all(function_id):
-            rescale(pool, scaling)
-            self._want_scale(pool)
-            if pool.id == function_id:
-                self._keep_floor(replace(pool.live, scaling=scaling))
-
-    def retire(self, function_id: str, *, by: str) -> None:
-        """The function is gone: its inputs end `cancelled`, in batches, and its containers drain."""
-        pools = self.families.all(function_id)
-        if not pools or pools[0].retired_by is not None:
-            return
-        self.maps.retire(function_id, by)
-        walks: list[tuple[Pool, Sequence[Place]]] = []
-        for pool in pools:
-            pool.retired_by = by
-            if pool.traffic is not None:
-                pool.traffic.turn_away(Away.GONE)
-            streams = (stream for stream in pool.queue.streams if stream.found is None)
-            walks.append((pool, self.stored.places(streams)))
-        self._background.run("retire-function", self._retire(walks, by))
-
-    async def _retire(self, walks: Sequence[tuple[Pool, Sequence[Place]]], by: str) -> None:
-        grace_s = self.lives.cancel_grace_s
-        homes = {pool.id: pool for pool, _ in walks}
-        mine = [(homes[item.queue], item) for item in self.inputs.values() if item.queue in homes]
-        for index, (pool, item) in enumerate(mine):
-            pool.cancel(item, by, grace_s=grace_s)
-            if index % CANCEL_BATCH == CANCEL_BATCH - 1:
-                await self._clock.sleep(0)
-        for pool in homes.values():
-            for member in list(pool.members.values()):
-                self.lives.drain(pool, member, by, grace_s=STOP_GRACE_S)
-        for pool, places in walks:
-            for batches in (self.stored.walk(pool, places), self.reach.held_back(pool)):
-                async for items in batches:
-                    for item in items:
-                        pool.cancel(item, by, grace_s=grace_s)
-
-    def containers_running(self, function_id: str) -> int:
-        """How many containers of the function live."""
-        return self.lives.running(function_id)
-
-    def deploy_error(self, function_id: str) -> Ending | None:
-        """Why the current revision does not start, while it does not with any parameters."""
-        pools = self.families.all(function_id)
-        if any(m.ready and m.function.revision == pool.live.revision for pool in pools for m in pool.members.values()):
-            return None
-        return next((pool.start_error for pool in pools if pool.startup.gives_up), None)
-
-    # ------------------------------------------------------------------ scaling
-
-    def _want_scale(self, pool: Pool) -> None:
-        self._to_scale.add(pool)
-        self.scale_wanted()
-
-    def _retire_member(self, pool: Pool, member: Member, why: str) -> None:
-        self.lives.drain(pool, member, why)
-
-    def scale(self, pools: Iterable[Pool] | None = None) -> None:
-        """Decide and apply for `pools`, or for those that asked."""
-        asked, self._to_scale = self._to_scale, set()
-        wanted = asked if pools is None else list(pools)
-        for pool in wanted:
-            self._scale(pool)
-        self.families.tidy(wanted, lambda: {item.queue for item in self.inputs.values()}, self._clock.monotonic())
-
-    def _scale(self, pool: Pool) -> None:
-        if pool.retired_by is not None:
-            if not pool.members:
-                self.families.drop(pool)
-            return
-        if self._closed:
-            return
-        scale(pool, self.lives, self._clock.monotonic())
-
     def close(self) -> None:
         """Accept nothing more, start nothing more, hand nothing more out: what runs may end."""
         self._closed = True
+        self.functions.close()
         for pool in self.pools.values():
             pool.pause()
 

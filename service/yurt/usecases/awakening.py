@@ -62,7 +62,7 @@ class Awakening:
     async def run(self, observed: Iterable[Observed]) -> None:
         """Fill the heart, in this order: functions, containers, inputs."""
         for live in self._registry.catalog.all():
-            self._heart.deploy(live)
+            self._heart.functions.deploy(live)
         alive = {seen.container_id for seen in observed}
         count = len(alive)
         for record in await self._open_containers():

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from contextlib import aclosing
 
 from yurt.domain.records import Result
-from yurt.pools.heart import CANCEL_BATCH, Heart
+from yurt.pools.functions import CANCEL_BATCH
+from yurt.pools.heart import Heart
 from yurt.pools.inputs import Input
 from yurt.ports import Clock
 from yurt.usecases.begun import COMMIT_TIMEOUT_S, not_committed

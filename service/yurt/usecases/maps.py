@@ -135,7 +135,7 @@ class MapDesk:
             Invalid: callbacks do not go to that address; the function is known to be a generator.
             Unavailable: the server is stopping.
         """
-        if self._heart.yields(live):
+        if self._heart.functions.yields(live):
             raise Invalid(f"{live.address} is a generator, and a map takes a function that returns: {ONE_BY_ONE}.")
         found = self.maps.begin(live, new)
         if callback_url is not None:

@@ -167,7 +167,7 @@ class Rig:
         )
         self.heart.attach(self.lives)
         self.later = Later(self.heart, ledger, self.store.maps)
-        self.heart.scale_wanted = lambda: None
+        self.heart.functions.scale_wanted = lambda: None
         await self.engine.open(self.lives.reported)
         self.sessions = Sessions(
             lives=self.lives,
@@ -226,7 +226,7 @@ class Rig:
             Save(Function("fu-1", "ap-1", "work", revision, now, now)),
             Save(Revision("fu-1", revision, "{}", None, now, "tk-1")),
         )
-        self.heart.deploy(live)
+        self.heart.functions.deploy(live)
         return self.heart.pools["fu-1"]
 
     async def call(
@@ -254,7 +254,7 @@ class Rig:
 
     async def scale(self) -> None:
         """Let the autoscaler decide once, and its starts happen."""
-        self.heart.scale(list(self.heart.pools.values()))
+        self.heart.functions.scale(list(self.heart.pools.values()))
         await self.settle()
 
     async def settle(self) -> None:
@@ -321,7 +321,7 @@ class Rig:
         live = pool.live
         await self.close()
         await self.open()
-        self.heart.deploy(live)
+        self.heart.functions.deploy(live)
         again = self.heart.pools[live.function_id]
         for state in ("starting", "ready", "draining"):
             for record in await self.store.records.find(Container, {"state": state}):

@@ -139,7 +139,7 @@ async def test_an_input_that_must_run_alone_does_not_wait_for_a_quiet_hour(rig: 
     busy, broken = await rig.boot(0), await rig.boot(1)
     if broken.inputs[0].seq != suspect.seq:
         busy, broken = broken, busy
-    rig.heart.rescale("fu-1", Scaling(max_containers=1))
+    rig.heart.functions.rescale("fu-1", Scaling(max_containers=1))
     pool.mean_run_s = 0.00001
     for _ in range(5):
         await rig.call()
@@ -167,7 +167,7 @@ async def test_refused_starts_are_tried_one_at_a_time_and_leave_no_rows(rig: Rig
     await rig.scale()
     assert len(rig.engine.started) == 5
     rig.engine.refusal = EngineRefused("no_capacity", "No machine has room.")
-    rig.heart.rescale("fu-1", Scaling(max_containers=6))
+    rig.heart.functions.rescale("fu-1", Scaling(max_containers=6))
     for item in items:
         rig.heart.cancel(item, "token")
     await rig.scale()
@@ -179,7 +179,7 @@ async def test_a_paused_function_is_paused_during_a_redeploy_too(rig: Rig) -> No
     await rig.scale()
     box = await rig.boot()
     await rig.deploy(revision=2, max_containers=1)
-    rig.heart.rescale("fu-1", Scaling(max_containers=0))
+    rig.heart.functions.rescale("fu-1", Scaling(max_containers=0))
     await rig.scale()
     assert len(box.talk.of(wire.DRAIN)) == 1
 
@@ -222,7 +222,7 @@ async def test_a_failing_revision_ends_what_waits_once_the_older_one_is_gone(rig
     broken = await rig.boot(ready=False)
     broken.start_failed("broken")
     assert (await rig.result(item)).outcome == Outcome.INIT_FAILURE
-    assert isinstance(rig.heart.deploy_error("fu-1"), Ending)
+    assert isinstance(rig.heart.functions.deploy_error("fu-1"), Ending)
 
 
 async def test_large_arguments_are_not_sent_ahead(rig: Rig) -> None:

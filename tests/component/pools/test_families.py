@@ -113,7 +113,7 @@ async def test_what_is_on_its_way_between_two_containers_keeps_its_pool(rig: Rig
     pool = pool_of(rig, "large")
     rig.lives.disconnected(box.pool, box.member)
     rig.engine.end(box.member.id)  # the loss is not committed yet: neither queued nor held
-    rig.heart.scale(list(rig.heart.pools.values()))
+    rig.heart.functions.scale(list(rig.heart.pools.values()))
     assert pool_of(rig, "large") is pool
     await rig.settle()
     assert len(pool.queue) == 1
@@ -168,7 +168,7 @@ async def test_the_floor_is_for_calls_without_parameters(rig: Rig) -> None:
     await rig.scale()
     assert models(rig) == ["small", "large"]
     assert pool.members == {}, "the class itself has none"
-    rig.heart.rescale("fu-1", rig.heart.pools[to().queue].live.scaling)
+    rig.heart.functions.rescale("fu-1", rig.heart.pools[to().queue].live.scaling)
     await rig.scale()
     assert len(rig.engine.started) == 2
 
@@ -178,7 +178,7 @@ async def test_a_floor_that_is_raised_later_makes_the_pool(rig: Rig) -> None:
     await rig.scale()
     assert rig.engine.started == []
     scaling = type(pool.live.scaling)(min_containers=2)
-    rig.heart.rescale("fu-1", scaling)
+    rig.heart.functions.rescale("fu-1", scaling)
     await rig.scale()
     assert models(rig) == ["small", "small"]
     await rig.tick(1)
@@ -195,7 +195,7 @@ async def test_the_maximum_is_for_each_combination(rig: Rig) -> None:
 
 async def test_a_pause_is_for_all(rig: Rig) -> None:
     pool = await deploy(rig)
-    rig.heart.rescale("fu-1", type(pool.live.scaling)(max_containers=0))
+    rig.heart.functions.rescale("fu-1", type(pool.live.scaling)(max_containers=0))
     item = await rig.call(target=to("large"))
     await rig.scale()
     assert rig.engine.started == []
@@ -226,7 +226,7 @@ async def test_what_is_deleted_ends_in_every_combination(rig: Rig) -> None:
     items = [await rig.call(target=to(model)) for model in ("small", "large", "large")]
     delayed = await rig.call(target=to("later"), timing=Timing(60, None))
     box = await box_of(rig, "large")
-    rig.heart.retire("fu-1", by="function_deleted")
+    rig.heart.functions.retire("fu-1", by="function_deleted")
     for item in (*items, delayed):
         assert (await rig.result(item)).outcome == "cancelled"
         assert b"function_deleted" in ((await rig.result(item)).error_json or b"")
@@ -259,11 +259,11 @@ async def test_a_combination_that_cannot_start_ends_its_own_inputs_alone(rig: Ri
     assert (await rig.result(bad)).outcome == "init_failure"
     await rig.tick(1)
     assert to("bad").queue in rig.heart.pools, "it says when to try again"
-    assert rig.heart.deploy_error("fu-1") is not None
+    assert rig.heart.functions.deploy_error("fu-1") is not None
     box = await box_of(rig, "good")
     box.answer(box.inputs[0])
     assert (await rig.result(good)).outcome == "success"
-    assert rig.heart.deploy_error("fu-1") is None, "with other parameters it starts"
+    assert rig.heart.functions.deploy_error("fu-1") is None, "with other parameters it starts"
     await rig.tick(200)
     assert to("bad").queue not in rig.heart.pools
 

@@ -174,7 +174,7 @@ async def test_a_start_that_would_fail_again_ends_what_is_queued_at_once(rig: Ri
     ended = await rig.result(item)
     assert ended.outcome == Outcome.INIT_FAILURE
     assert b"There is no such package." in (ended.error_json or b"")
-    assert rig.heart.deploy_error("fu-1") is not None
+    assert rig.heart.functions.deploy_error("fu-1") is not None
     assert pool.members == {}
     (row,) = await rig.store.records.find(Container, {})
     assert (row.state, row.end_reason) == ("ended", "There is no such package.")
@@ -422,7 +422,7 @@ async def test_an_old_revision_serves_on_while_the_new_one_fails_to_start(rig: R
         broken.hang_up()
         old.say(wire.BEAT)
         await rig.tick(5)
-    assert rig.heart.deploy_error("fu-1") is not None
+    assert rig.heart.functions.deploy_error("fu-1") is not None
     item = await rig.call()
     old.answer(old.inputs[-1], "still here")
     assert (await rig.result(item)).revision == 1
@@ -432,7 +432,7 @@ async def test_a_retired_function_ends_its_inputs_and_its_containers(rig: Rig) -
     await rig.deploy(max_containers=1)
     running, queued = await rig.call(), await rig.call()
     box = await rig.container()
-    rig.heart.retire("fu-1", by="app_stopped")
+    rig.heart.functions.retire("fu-1", by="app_stopped")
     for item in (running, queued):
         result = await rig.result(item)
         assert result.outcome == Outcome.CANCELLED
@@ -513,7 +513,7 @@ async def test_many_starts_leave_turns_of_the_loop_to_others(rig: Rig, monkeypat
 
     monkeypatch.setattr(rig.engine, "start", counted)
     await rig.deploy(min_containers=20, max_containers=20)
-    rig.heart.scale(list(rig.heart.pools.values()))
+    rig.heart.functions.scale(list(rig.heart.pools.values()))
     await rig.store.journal.flush()
     while len(seen) < 20:
         turns += 1

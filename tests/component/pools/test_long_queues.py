@@ -132,7 +132,7 @@ async def test_only_the_older_part_of_a_backlog_is_cancelled(rig: Rig) -> None:
 
 async def test_a_function_that_goes_takes_what_is_in_the_store_along(rig: Rig) -> None:
     items = await calls(rig, 30)
-    rig.heart.retire("fu-1", by="function_deleted")
+    rig.heart.functions.retire("fu-1", by="function_deleted")
     await until(lambda: len(rig.results) == 30, "all are cancelled")
     assert {rig.results[item.seq].outcome for item in items} == {"cancelled"}
 
@@ -265,7 +265,7 @@ async def test_calls_with_a_delay_are_cancelled_with_the_backlog_and_with_their_
     assert await Backlog(rig.heart, rig.clock).cancel("fu-1") == 10
     assert rig.results.keys() == set(first)
     second = await delayed(rig, 10, 30)
-    rig.heart.retire("fu-1", by="function_deleted")
+    rig.heart.functions.retire("fu-1", by="function_deleted")
     await until(lambda: rig.results.keys() == {*first, *second}, "all are cancelled")
     assert pool.held_back == 0
 
@@ -308,7 +308,7 @@ async def test_the_whole_backlog_of_many_callers_ends(rig: Rig, retired: bool, c
     await rig.deploy(max_containers=0)
     items = [await rig.call(f"tk-{place % 4}") for place in range(count)]
     if retired:
-        rig.heart.retire("fu-1", by="function_deleted")
+        rig.heart.functions.retire("fu-1", by="function_deleted")
     else:
         assert await Backlog(rig.heart, rig.clock).cancel("fu-1") == count
     await until(lambda: rig.results.keys() == {item.seq for item in items}, "all are cancelled")

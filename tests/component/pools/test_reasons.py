@@ -252,7 +252,7 @@ async def test_events_tell_each_new_reason(rig: Rig, monkeypatch: pytest.MonkeyP
             return reason.code if reason is not None else event.kind
 
         assert await told() == "paused"
-        rig.heart.rescale("fu-1", Scaling(max_containers=1))
+        rig.heart.functions.rescale("fu-1", Scaling(max_containers=1))
         assert await told() == "queued"
         await rig.scale()
         assert await told() == "container_starting"

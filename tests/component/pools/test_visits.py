@@ -140,7 +140,7 @@ async def test_a_redeploy_moves_new_requests_and_lets_old_ones_end(house: House)
 async def test_a_function_that_goes_turns_those_away_who_wait(house: House) -> None:
     _, traffic = await house.deploy()
     visitor, _ = house.ask(traffic)
-    house.rig.heart.retire("fu-1", by="app_stopped")
+    house.rig.heart.functions.retire("fu-1", by="app_stopped")
     assert visitor.away == [Away.GONE]
     await house.rig.settle()
 

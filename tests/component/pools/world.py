@@ -242,7 +242,7 @@ class World:
         self.rig.engine.refusal, self.rig.engine.deaf = None, False
         self.let_go()
         if self.pool.live.scaling.max_containers < 2:
-            self.rig.heart.rescale("fu-1", Scaling(max_containers=3, scaledown_window_s=20))
+            self.rig.heart.functions.rescale("fu-1", Scaling(max_containers=3, scaledown_window_s=20))
 
     def refuse(self) -> None:
         refused = EngineRefused("no_capacity", "No room.")
@@ -279,7 +279,7 @@ class World:
 
     def rescale(self) -> None:
         most = self.rng.choice([0, 1, 2, 4])
-        self.rig.heart.rescale("fu-1", Scaling(max_containers=most, scaledown_window_s=20))
+        self.rig.heart.functions.rescale("fu-1", Scaling(max_containers=most, scaledown_window_s=20))
 
     async def restart(self) -> None:
         """Kill the server; what was not committed is gone, as are all connections."""
@@ -321,7 +321,7 @@ class World:
         for pool in list(rig.heart.pools.values()):
             rig.heart.recovery.release(pool)
         await rig.later.fire()
-        rig.heart.scale(list(rig.heart.pools.values()))
+        rig.heart.functions.scale(list(rig.heart.pools.values()))
 
     # ------------------------------------------------------------------ the laws
 
@@ -407,7 +407,7 @@ class World:
         """Let everything that was accepted come to its end, with containers that behave."""
         self.let_go()
         self.rig.engine.refusal, self.rig.engine.deaf = None, False
-        self.rig.heart.rescale("fu-1", Scaling(max_containers=2, scaledown_window_s=5))
+        self.rig.heart.functions.rescale("fu-1", Scaling(max_containers=2, scaledown_window_s=5))
         await self.settle_tasks()
         for _ in range(ROUNDS):
             if not (self.rig.heart.inputs or len(self.pool.queue) or self.pool.held_back):
@@ -453,7 +453,7 @@ class World:
 
     async def retire(self) -> None:
         """Delete the function: nothing of it is left."""
-        self.rig.heart.retire("fu-1", by="function_deleted")
+        self.rig.heart.functions.retire("fu-1", by="function_deleted")
         for _ in range(ROUNDS):
             await self.settle()
             if not self.rig.heart.pools:

@@ -87,12 +87,12 @@ async def wake(rig: Rig) -> Server:
         random_bytes=os.urandom,
         environments=environments,
         catalog=Catalog(),
-        deployments=rig.heart,
+        deployments=rig.heart.functions,
         capacity=rig.engine.capacity,
     )
     await registry.load()
     for live in registry.catalog.all():
-        rig.heart.deploy(live)
+        rig.heart.functions.deploy(live)
     return Server(rig, registry, Apps(registry), Functions(registry), Schedules(registry, rig.desk()))
 
 
