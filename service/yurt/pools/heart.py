@@ -10,8 +10,8 @@ from yurt.domain.errors import AppStopped, TooManyPending, Unavailable
 from yurt.domain.functions import LiveFunction
 from yurt.domain.ids import Tags
 from yurt.domain.maps import stopped_by
-from yurt.domain.reasons import PendingReason, Waiting, explain
-from yurt.domain.records import Block, CallKind, ContainerState, Result, Target, Timer, TimerKind
+from yurt.domain.reasons import PendingReason, explain
+from yurt.domain.records import Block, CallKind, Result, Target, Timer, TimerKind
 from yurt.pools.background import Background
 from yurt.pools.desk import Desk
 from yurt.pools.families import Families
@@ -28,6 +28,7 @@ from yurt.pools.numbers import Numbers
 from yurt.pools.pool import Pool
 from yurt.pools.queue import WINDOW, Window
 from yurt.pools.reach import Reach
+from yurt.pools.reasons import waiting_of
 from yurt.pools.recovery import Recovery
 from yurt.pools.stored import Stored
 from yurt.pools.timers import Timers
@@ -438,37 +439,7 @@ class Heart:
         pool = self.pools.get(item.queue)
         if pool is None or item.running:
             return None
-        return explain(self._waiting(pool, item))
-
-    def _waiting(self, pool: Pool, item: Input) -> Waiting:
-        now, mono = self._clock.now(), self._clock.monotonic()
-        current = [m for m in pool.members.values() if m.state is not ContainerState.DRAINING]
-        starting = [m for m in current if m.state is ContainerState.STARTING]
-        begun = min((m.record.created_at for m in starting), default=None)
-        ahead, exact = pool.queue.ahead(item)
-        error = pool.start_error.error if pool.start_error is not None else {}
-        retry = pool.startup.not_before
-        comes_back = item.member is None and item not in pool.queue  # once it is stored that its attempt is over
-        return Waiting(
-            address=pool.live.address,
-            ahead=ahead,
-            ahead_exact=exact,
-            since=item.queued_at,
-            ready=len(current) - len(starting),
-            starting=len(starting),
-            starting_since=begun,
-            max_containers=pool.live.scaling.max_containers,
-            recovering=item.seq in pool.recovering,
-            start_at=item.start_at,
-            attempts=item.history.number - 1,
-            start_failures=pool.startup.failures,
-            start_error=f"{error.get('type')}: {error.get('message')}"[:500] if error else None,
-            retry_at=now + retry - mono if retry > mono else None,
-            held_up=sum(member.held_up for member in starting),
-            refusal=pool.refusal,
-            filling=pool.batcher.filling() if item in pool.queue else None,
-            store_away=self._ledger.away if comes_back or len(starting) == len(current) else None,
-        )
+        return explain(waiting_of(pool, item))
 
     def _retire_member(self, pool: Pool, member: Member, why: str) -> None:
         self.lives.drain(pool, member, why)
