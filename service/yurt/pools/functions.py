@@ -120,7 +120,7 @@ class LiveFunctions:
         homes = {pool.id: pool for pool, _ in walks}
         mine = [(homes[item.queue], item) for item in self._inputs.values() if item.queue in homes]
         for index, (pool, item) in enumerate(mine):
-            pool.cancel(item, by, grace_s=grace_s)
+            pool.endings.cancel(item, by, grace_s=grace_s)
             if index % CANCEL_BATCH == CANCEL_BATCH - 1:
                 await self._clock.sleep(0)
         for pool in homes.values():
@@ -130,7 +130,7 @@ class LiveFunctions:
             for batches in (self._stored.walk(pool, places), self._reach.held_back(pool)):
                 async for items in batches:
                     for item in items:
-                        pool.cancel(item, by, grace_s=grace_s)
+                        pool.endings.cancel(item, by, grace_s=grace_s)
 
     def containers_running(self, function_id: str) -> int:
         """How many containers of the function live."""

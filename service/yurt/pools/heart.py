@@ -432,7 +432,7 @@ class Heart:
         if pool is None:
             self.end_orphan(item)
             return True
-        return pool.cancel(item, by, grace_s=self.lives.cancel_grace_s)
+        return pool.endings.cancel(item, by, grace_s=self.lives.cancel_grace_s)
 
     def pending_reason(self, item: Input) -> PendingReason | None:
         """Why the input does not run, or None if it does."""

@@ -247,7 +247,7 @@ class Lives:
             pool.start_error = ending
             serves = any(other.state is ContainerState.READY for other in pool.members.values())
             if pool.startup.gives_up and not serves:
-                pool.fail_queued(ending)
+                pool.endings.fail_queued(ending)
                 if pool.traffic is not None:
                     pool.traffic.turn_away(Away.BROKEN)
         if member.state is not ContainerState.ENDED:
@@ -434,7 +434,7 @@ class Lives:
             if ran_s > CLAIM_AFTER_S and not item.claimed and not item.ending:
                 pool.desk.ledger.claim(item)
             if ran_s > limit + SERVER_TIMEOUT_SLACK_S + self.cancel_grace_s and not item.ending:
-                pool.overran(item, member)
+                pool.endings.overran(item, member)
                 self.fence(pool, member, "Its input ran over the timeout and could not be stopped.")
                 return
 

@@ -5,37 +5,30 @@ from functools import partial
 
 import structlog
 
-from yurt.domain.blame import History, Verdict, container_lost, runs_alone
-from yurt.domain.changes import Change, HoldBack, Save
+from yurt.domain.blame import runs_alone
+from yurt.domain.changes import Change
 from yurt.domain.endings import Ending, cancelled, expired
 from yurt.domain.errors import NotFound, Unavailable
 from yurt.domain.functions import LiveFunction
 from yurt.domain.items import not_again
 from yurt.domain.reasons import Refusal
-from yurt.domain.records import Outcome, Result, Timer, TimerKind
-from yurt.domain.retry import Again, after_failure
+from yurt.domain.records import Outcome, Timer, TimerKind
 from yurt.domain.startup import Startup
 from yurt.pools.batching import Batcher
 from yurt.pools.desk import Desk
+from yurt.pools.endings import Endings
 from yurt.pools.frames import input_frame
 from yurt.pools.inputs import Input
 from yurt.pools.ledger import BLOB_RETRY_S
 from yurt.pools.members import BatchMember, Member
-from yurt.pools.outputs import read_output
 from yurt.pools.queue import Queue
 from yurt.pools.stats import Stats
 from yurt.pools.traffic import Traffic
 from yurt_runner import wire
 
 log = structlog.get_logger(__name__)
-SHORT_DELAY_S = 1.0
-"""Delays of retries up to this are not stored: a restart of the server takes as long."""
-
 LOOK_AGAIN_S = 1.0
 """How soon an input is looked at again that is overdue while a container may be about to begin it, in seconds."""
-
-MAX_REASON = 1_000
-"""Characters kept of why an attempt failed that did not end its input."""
 
 _WEIGHT = 0.2
 """How much the newest run counts in the mean that prefetch and scaling go by."""
@@ -56,6 +49,7 @@ class Pool:
         recovering: inputs of an earlier life that a container may hold, until that is known.
         traffic: its requests, where the function answers HTTP.
         batcher: puts batches together, where the function is batched.
+        endings: what becomes of its inputs' attempts.
     """
 
     def __init__(self, live: LiveFunction, desk: Desk) -> None:
@@ -82,7 +76,7 @@ class Pool:
         self.paused = False
         self._reserved: Member | None = None
         self.batcher = Batcher(self)
-        self._settling: dict[tuple[int, int], Member] = {}
+        self.endings = Endings(self)
 
     # ------------------------------------------------------------------ inputs in
 
@@ -91,10 +85,10 @@ class Pool:
         if item.ending:
             return
         if self.retired_by is not None:
-            self._end(item, cancelled(self.retired_by))
+            self.endings.end(item, cancelled(self.retired_by))
             return
         if item.items is not None:
-            self._end(item, not_again(item.items.added.items, "The container that ran it is gone."))
+            self.endings.end(item, not_again(item.items.added.items, "The container that ran it is gone."))
             return
         if not self.queue and self._goes_at_once(item):
             return
@@ -124,7 +118,7 @@ class Pool:
             return
         self.queue.discard(item)
         self.parked.discard(item.seq)
-        self._end(item, expired())
+        self.endings.end(item, expired())
 
     def park(self, item: Input, in_s: float) -> None:
         """Hold a committed input back for a moment; it then takes its place in the queue."""
@@ -280,32 +274,10 @@ class Pool:
         if not item.ending:
             message = f"The arguments of this call, blob {blob}, are not in the store."
             lost = {"type": "ArgumentsLost", "message": message}
-            self._end(item, Ending(Outcome.INTERNAL_ERROR, error=lost), member)
+            self.endings.end(item, Ending(Outcome.INTERNAL_ERROR, error=lost), member)
         self.freed(member)
 
     # ------------------------------------------------------------------ what containers say
-
-    def output(self, member: Member, frame: wire.Frame) -> None:
-        """An attempt has ended. Only the one that holds the input's current token can speak for it."""
-        item = member.held.get(frame.seq)
-        if item is None or item.token != frame.token:
-            if (frame.seq, frame.token) not in self._settling:
-                self._acknowledge(member, frame.seq, frame.token)
-            return
-        member.release(frame.seq)
-        ending = read_output(frame)
-        if ending.run_s is not None:
-            self._observe(ending.run_s)
-        if item.over:
-            self._acknowledge(member, item.seq, item.token)
-        else:
-            self._settling[item.seq, item.token] = member
-            if not item.ending:
-                if item.items is None and not ending.items:
-                    self._attempt_ended(item, ending, member)
-                else:
-                    self.desk.items.ended(item, ending, lambda last: self._end(item, last, member))
-        self.freed(member)
 
     def items(self, member: Member, frame: wire.Frame) -> None:
         """A generator yielded. Only the attempt that holds the input's current token can speak for it."""
@@ -316,56 +288,11 @@ class Pool:
             self.started(member, item.seq, item.token, 0.0)
         refusal = self.desk.items.take(item, member, frame)
         if refusal is not None:
-            self._end(item, refusal, member)
-            self._interrupt(item, member, self.desk.cancel_grace_s())
+            self.endings.end(item, refusal, member)
+            self.endings.interrupt(item, member, self.desk.cancel_grace_s())
 
-    def _attempt_ended(self, item: Input, ending: Ending, member: Member) -> None:
-        """An attempt speaks for its input: that ends, or has a retry left."""
-        again = None
-        if ending.outcome is not Outcome.SUCCESS:
-            again = after_failure(member.function.retries, item.history, ending.outcome)
-        if again is None:
-            self._end(item, ending, member)
-        else:
-            self._retry(item, ending, again)
-
-    def _retry(self, item: Input, ending: Ending, again: Again) -> None:
-        """Write that the attempt failed; the next one is made once that is committed."""
-        token, said = item.token, f"{ending.error.get('type')}: {ending.error.get('message')}"[:MAX_REASON]
-        if item.started_at is None and ending.run_s is not None:
-            item.started_at = self.desk.clock.now() - ending.run_s
-        timer: Timer | None = None
-        first: tuple[Change, ...] = ()
-        if again.delay_s > SHORT_DELAY_S:
-            item.timed = True
-            timer = Timer(item.seq, TimerKind.START, self.desk.timers.now() + again.delay_s)
-            first = (Save(timer), *self._out_of_queue(item))
-        done = partial(self._retried, item, token, timer or again.delay_s)
-        self.desk.ledger.again([(item, again.history)], ending.outcome, said, first, done)
-        item.history, item.min_token = again.history, token + 1
-        item.member, item.started_at, item.claimed = None, None, False
-        self.desk.followers.changed(item.seq)
-
-    @staticmethod
-    def _out_of_queue(item: Input) -> tuple[Change, ...]:
-        return () if item.group is not None else (HoldBack(item.seq, item.queue, item.caller, item.priority),)
-
-    def _retried(self, item: Input, token: int, pause: Timer | float, error: Exception | None) -> None:
-        """The failed attempt is committed, or was refused by a closing store."""
-        if error is not None:
-            log.error("retry_refused", input_id="in-" + item.suffix, error=str(error))
-            return
-        answered = self._settling.pop((item.seq, token), None)
-        if answered is not None:
-            self._acknowledge(answered, item.seq, token)
-        if isinstance(pause, Timer):
-            self.hold_back(item, pause)
-        elif pause:
-            self.park(item, pause)
-        else:
-            self.enqueue(item)
-
-    def _observe(self, run_s: float) -> None:
+    def observe(self, run_s: float) -> None:
+        """A run took so long."""
         mean = self.mean_run_s
         self.mean_run_s = run_s if mean is None else mean + _WEIGHT * (run_s - mean)
 
@@ -401,7 +328,7 @@ class Pool:
 
     def _observe_long(self, for_s: float) -> None:
         if self.mean_run_s is None or for_s > self.mean_run_s:
-            self._observe(for_s)
+            self.observe(for_s)
 
     def _may_grow(self) -> bool:
         return len(self.members) < self.live.scaling.max_containers
@@ -444,120 +371,12 @@ class Pool:
         if error is None:
             self.enqueue(item)
 
-    # ------------------------------------------------------------------ ends
-
-    def _end(self, item: Input, ending: Ending, member: Member | None = None) -> None:
-        revision = member.function.revision if member is not None else self._revision_of(item)
-        seen = partial(self._seen, item, ending.run_s)
-        self.desk.ledger.end(item, ending, self.live.address, revision, seen)
-
-    def _revision_of(self, item: Input) -> int:
-        member = self.members.get(item.member.id) if item.member is not None else None
-        return (member.function if member is not None else self.live).revision
-
-    def _seen(self, item: Input, run_s: float | None, result: Result) -> None:
-        """The result is committed: now, and only now, it is shown."""
-        item.over = True
-        answered = self._settling.pop((item.seq, item.token), None)
-        if answered is not None:
-            self._acknowledge(answered, item.seq, item.token)
-        waited = item.dispatched_at - item.queued_at if item.dispatched_at is not None else None
-        self.stats.ended(self.desk.clock.monotonic(), result.outcome, waited, run_s)
-        self.desk.forget(item)
-        followers = self.desk.followers
-        for waiter in followers.waiters.pop(item.seq, ()):
-            waiter(result)
-        if followers.watchers:
-            followers.changed(item.seq)
-        if item.group is not None:
-            item.group.after_end(item, result)
-
-    @staticmethod
-    def _acknowledge(member: Member, seq: int, token: int) -> None:
-        if member.link is not None:
-            member.link.acknowledge(seq, token)
-
-    def cancel(self, item: Input, by: str, *, grace_s: float) -> bool:
-        """End an input as cancelled; its container is told to stop the work, which keeps the slot until it has.
-
-        Returns False where the input is already ending in another way.
-        """
-        if item.ending:
-            return False
-        self.queue.discard(item)
-        self.recovering.pop(item.seq, None)
-        self.parked.discard(item.seq)
-        self._end(item, cancelled(by))
-        member = self.members.get(item.member.id) if item.member is not None else None
-        if member is not None:
-            self._interrupt(item, member, grace_s)
-        return True
-
-    @staticmethod
-    def _interrupt(item: Input, member: Member, grace_s: float) -> None:
-        """Tell a container to stop the work, which keeps the slot until it has."""
-        if member.link is not None:
-            member.link.send(wire.pack(wire.CANCEL, item.seq, item.token, meta=wire.meta(grace_s=grace_s)))
-
-    def overran(self, item: Input, member: Member) -> None:
-        """End an input that ran over its timeout although its container should have seen to that."""
-        limit = member.function.timeout_s
-        message = f"The function ran over its timeout of {limit:g} s and could not be stopped."
-        error = {"type": "FunctionTimeout", "message": message, "limit_s": limit, "phase": "run"}
-        ending = Ending(Outcome.TIMEOUT, error=error)
-        again = after_failure(member.function.retries, item.history, ending.outcome)
-        if again is None:
-            self._end(item, ending, member)
-        else:
-            member.release(item.seq)
-            self._retry(item, ending, again)
-
-    def fail_queued(self, ending: Ending) -> None:
-        """End everything that waits."""
-        self.desk.rest(self, ending)
-        for item in list(self.queue):
-            self.fail(item, ending)
-
-    def fail(self, item: Input, ending: Ending) -> None:
-        """End an input, if it waits to run."""
-        if item.member is None and item.start_at is None and not item.ending:
-            self.queue.discard(item)
-            self._end(item, ending)
-
     def lost(self, member: Member, message: str, first: Iterable[Change]) -> None:
-        """The container is gone, or given up: its inputs run elsewhere, with blame for those that it ran.
+        """The container is gone, or given up: its inputs run elsewhere, or end.
 
         `first` is committed in the same transaction, before any of them runs elsewhere.
         """
-        held = [item for item in member.held.values() if not item.ending]
-        ran = {item.seq for item in held if item.started_at is not None or member.has_slot(item)}
-        member.held.clear()
         self.members.pop(member.id, None)
         self.free.pop(member.id, None)
-        again: list[tuple[Input, History]] = []
-        for item in held:
-            if item.items is not None:
-                self._end(item, not_again(item.items.added.items, message), member)
-                continue
-            verdict = container_lost(item.history) if item.seq in ran else Verdict(None, item.history)
-            if verdict.final is not None:
-                error = {"type": "ContainerLost", "message": f"{message} This was loss {verdict.history.losses}."}
-                self._end(item, Ending(Outcome.INTERNAL_ERROR, error=error), member)
-            else:
-                again.append((item, verdict.history))
-        done = partial(self._again, member, again)
-        self.desk.ledger.again(again, Outcome.CONTAINER_LOST, message, tuple(first), done)
+        self.endings.lost(member, message, first)
         self.desk.scale(self)
-
-    def _again(self, member: Member, items: list[tuple[Input, History]], error: Exception | None) -> None:
-        if error is not None:
-            log.error("requeue_refused", function_id=self.live.function_id, inputs=len(items), error=str(error))
-            return
-        for item, history in items:
-            item.history = history
-            if item.member is not member:
-                continue  # meanwhile another container said that it holds a later attempt
-            item.member, item.started_at, item.claimed = None, None, False
-            item.min_token = item.token + 1
-            self.desk.followers.changed(item.seq)
-            self.enqueue(item)

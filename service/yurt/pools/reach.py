@@ -162,7 +162,7 @@ class Reach:
     async def _fail_stored(self, pool: Pool, places: Sequence[Place], ending: Ending) -> None:
         async for items in self._stored.walk(pool, places):
             for item in items:
-                pool.fail(item, ending)
+                pool.endings.fail(item, ending)
 
     async def rest_of_map(self, found: LiveMap) -> AsyncGenerator[list[Input]]:
         """What has not ended of a map that was ended as a whole; nothing of it is handed out any more."""

@@ -227,7 +227,7 @@ class Sessions:
         for frame in frames:
             kind = frame.kind
             if kind == wire.OUTPUT:
-                pool.output(member, frame)
+                pool.endings.output(member, frame)
             elif kind == wire.ITEM:
                 pool.items(member, frame)
             elif kind == wire.LOG:
