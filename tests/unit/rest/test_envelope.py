@@ -20,6 +20,14 @@ def test_what_is_no_priority(text: str) -> None:
     assert [error.pointer for error in caught.value.errors] == ["/priority"]
 
 
+@pytest.mark.parametrize("option", ["priority", "delay", "queue_timeout", "callback_url", "method", "parameters"])
+@pytest.mark.parametrize("text", ["1e999", "-1e999", '{"a": [1e999]}'])
+def test_a_number_beyond_any_is_no_option(option: str, text: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        read_envelope(f'{{"{option}":{text}}}'.encode())
+    assert [error.pointer for error in caught.value.errors] == [f"/{option}"]
+
+
 @pytest.mark.parametrize(
     ("options", "timing"),
     [

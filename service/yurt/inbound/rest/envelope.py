@@ -1,5 +1,6 @@
 """What a caller sends to make a call: checked, with the arguments left as they came."""
 
+import math
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -172,11 +173,11 @@ def _check(members: Mapping[str, msgspec.Raw]) -> list[FieldError]:
 
 
 def _value(raw: msgspec.Raw) -> object:
-    """The value of an option; a number too large for any is its text."""
+    """The value of an option; infinity where there is a number in it that is too large for any."""
     try:
         return msgspec.json.decode(raw)
     except msgspec.ValidationError:
-        return bytes(raw).decode()
+        return math.inf
 
 
 def _args(raw: msgspec.Raw) -> str | None:
