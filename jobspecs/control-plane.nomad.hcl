@@ -1,9 +1,10 @@
 # Yurt's server, as a job of the cluster that it runs functions on.
 #
-#   nomad var put nomad/jobs/yurt token=SECRET_ID
+#   nomad var put nomad/jobs/yurt token=@nomad.token consul_token=@consul.token
 #   nomad job run -var data_dir=/var/lib/yurt control-plane.nomad.hcl
 #
-# Functions that answer HTTP are found with YURT_CONSUL_ADDRESS in its environment, such as http://127.0.0.1:8500.
+# Functions that answer HTTP are found with YURT_CONSUL_ADDRESS in its environment, such as http://127.0.0.1:8500; Consul's
+# token is left out where it has no ACLs.
 #
 # There is one server to a store. With its store in SQLite, which is a file of its node, it belongs to that node: name it
 # with -var node=NAME. With its store in PostgreSQL (-var store=...) it may run on any node that can have its port.
@@ -181,6 +182,7 @@ job "yurt" {
           YURT_NOMAD_ADDRESS                               = var.nomad_address
           YURT_NOMAD_NAMESPACE                             = var.namespace
           YURT_NOMAD_TOKEN_FILE                            = "${NOMAD_SECRETS_DIR}/nomad.token"
+          YURT_CONSUL_TOKEN_FILE                           = "${NOMAD_SECRETS_DIR}/consul.token"
           YURT_LOG_FORMAT                                  = "json"
       })
 
@@ -190,6 +192,14 @@ job "yurt" {
         destination = "${NOMAD_SECRETS_DIR}/nomad.token"
         perms       = "0444" # in a directory that only `user` can enter
         change_mode = "restart"
+      }
+
+      # Of this one the server takes a new one by itself.
+      template {
+        data        = "{{ with nomadVar \"nomad/jobs/yurt\" }}{{ with .consul_token }}{{ . }}{{ end }}{{ end }}"
+        destination = "${NOMAD_SECRETS_DIR}/consul.token"
+        perms       = "0444"
+        change_mode = "noop"
       }
 
       resources {

@@ -100,6 +100,10 @@ job "yurt-gateway" {
       kill_signal  = "SIGQUIT" # what is being answered may end
       kill_timeout = "30s"
 
+      # Where Consul has ACLs, a token for the template: Nomad's servers have a task_identity, and Consul an auth method for
+      # it, whose role may read the service yurt-gateway and nodes.
+      consul {}
+
       config {
         command = var.nginx
         args    = ["-p", "${NOMAD_TASK_DIR}", "-c", "${NOMAD_TASK_DIR}/nginx.conf", "-e", "stderr"]

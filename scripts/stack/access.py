@@ -2,6 +2,7 @@
 
 import os
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +29,21 @@ service_prefix "" {
   policy = "write"
 }
 """
-"""What Nomad's agents may do: register the services of tasks, and find them in templates."""
+"""What Nomad's agents may do: register services."""
+
+TASKS_POLICY = """\
+service_prefix "" {
+  policy = "read"
+}
+node_prefix "" {
+  policy = "read"
+}
+"""
+"""What templates of tasks may read. Nomad's agents do not lend them their own token."""
+
+AUDIENCE = "consul.io"
+AUTH_METHOD = "nomad-workloads"
+"""As Nomad calls it unless it is told otherwise."""
 
 YURT_POLICY = """\
 service_prefix "yurt-" {
@@ -91,6 +106,39 @@ def set_up_consul(address: str, tokens: ConsulTokens) -> bool:
     return True
 
 
+def trust_nomad(consul: str, nomad: str, tokens: ConsulTokens) -> bool:
+    """Have Consul take the identities of Nomad's tasks for tokens that may read services.
+
+    Raises:
+        Refused: Consul does not answer, or does not reach Nomad.
+    """
+    management = tokens.management
+    if call("GET", f"{consul}/v1/acl/binding-rules?authmethod={AUTH_METHOD}", management):  # the last of it
+        return True
+    _make(consul, management, "policy", {"Name": "nomad-tasks", "Rules": TASKS_POLICY})
+    _make(consul, management, "role", {"Name": "nomad-tasks-default", "Policies": [{"Name": "nomad-tasks"}]})
+    claims = ("nomad_namespace", "nomad_job_id", "nomad_task", "nomad_service")
+    method = {
+        "Name": AUTH_METHOD,
+        "Type": "jwt",
+        "Config": {
+            "JWKSURL": f"{nomad}/.well-known/jwks.json",
+            "JWTSupportedAlgs": ["RS256"],
+            "BoundAudiences": [AUDIENCE],
+            "ClaimMappings": {claim: claim for claim in claims},
+        },
+    }
+    _make(consul, management, "auth-method", method)
+    rule = {
+        "AuthMethod": AUTH_METHOD,
+        "BindType": "role",
+        "BindName": "nomad-tasks-${value.nomad_namespace}",
+        "Selector": '"nomad_service" not in value',
+    }
+    _make(consul, management, "binding-rule", rule)
+    return True
+
+
 def write_secret(path: Path, secret: str) -> None:
     """Write a file that its owner alone can read."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
@@ -107,7 +155,7 @@ def _knows(address: str, token: str) -> bool:
     return True
 
 
-def _make(address: str, token: str, what: str, body: dict[str, object]) -> None:
+def _make(address: str, token: str, what: str, body: Mapping[str, object]) -> None:
     """Make a policy or a token, unless an earlier try got so far."""
     try:
         call("PUT", f"{address}/v1/acl/{what}", token, body)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from scripts.stack.access import ConsulTokens
+from scripts.stack.access import AUDIENCE, ConsulTokens
 from scripts.stack.gpus import PLUGIN as GPU_SIM
 from scripts.stack.plan import Node, Plan
 
@@ -38,7 +38,7 @@ server {{
   event_buffer_size = 10000
   heartbeat_grace   = "10s"
 }}
-{_consul(plan.consul_http, tokens)}"""
+{_consul(plan.consul_http, tokens, _TASK_IDENTITY)}"""
 
 
 def nomad_client(plan: Plan, node: Node, tokens: ConsulTokens) -> str:
@@ -145,10 +145,18 @@ acl {{
 disable_update_check = true"""
 
 
-def _consul(http: int, tokens: ConsulTokens) -> str:
+_TASK_IDENTITY = f"""
+  task_identity {{
+    aud = ["{AUDIENCE}"]
+    ttl = "1h"
+  }}"""
+"""With it, tasks with a block `consul` get tokens of their own for their templates."""
+
+
+def _consul(http: int, tokens: ConsulTokens, more: str = "") -> str:
     return f"""consul {{
   address = "{LOOPBACK}:{http}"
-  token   = "{tokens.nomad}"
+  token   = "{tokens.nomad}"{more}
 }}
 """
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.stack import configs, leftovers
-from scripts.stack.access import ConsulTokens, consul_tokens, set_up_consul, token_files, write_secret
+from scripts.stack.access import ConsulTokens, consul_tokens, set_up_consul, token_files, trust_nomad, write_secret
 from scripts.stack.gpus import PLUGIN as GPU_SIM
 from scripts.stack.gpus import parse_gpus
 from scripts.stack.http import Refused, call
@@ -110,9 +110,10 @@ class Stack:
                 self.start(role)
                 tell(f"{role} runs")
             if role == CONSUL_SERVER:
-                self._wait("access to Consul", lambda: set_up_consul(self.plan.consul_address, self.consul_tokens()))
+                self._set_up_consul()
             if role == SERVER:
                 self._set_up_access()
+                self._set_up_trust()
         self._wait("the nodes", self._nodes_ready)
 
     def down(self) -> None:
@@ -262,6 +263,13 @@ class Stack:
     def _has_keys(self) -> bool:
         # A node that registers before the keys are there is refused, and tries again only after 15 to 30 s.
         return bool(call("GET", f"{self.plan.nomad_address}/.well-known/jwks.json")["keys"])
+
+    def _set_up_consul(self) -> None:
+        self._wait("access to Consul", lambda: set_up_consul(self.plan.consul_address, self.consul_tokens()))
+
+    def _set_up_trust(self) -> None:
+        consul, nomad, tokens = self.plan.consul_address, self.plan.nomad_address, self.consul_tokens()
+        self._wait("Consul's trust in Nomad", lambda: trust_nomad(consul, nomad, tokens))
 
     def _set_up_access(self) -> None:
         """Make the two tokens of Nomad, once."""

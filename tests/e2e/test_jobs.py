@@ -18,7 +18,7 @@ import pytest
 from scripts.stack.ports import is_free
 from scripts.stack.stack import ROOT, Stack
 from tests.acceptance.served import Served
-from tests.e2e.yurts import SOURCE, purge
+from tests.e2e.yurts import SOURCE, purge, put_site
 
 JOBS = ROOT / "jobspecs"
 RUNS_S = 120
@@ -52,7 +52,7 @@ class Hosted:
     def run(self, gateway_port: int = 0, **settings: str) -> None:
         """Run the job, or a new version of it, until its checks pass."""
         own = self.stack.environment()
-        kept = {name: own[name] for name in ("YURT_NOMAD_DRIVER", "YURT_NOMAD_PYTHON")}
+        kept = {name: own[name] for name in ("YURT_NOMAD_DRIVER", "YURT_NOMAD_PYTHON", "YURT_CONSUL_ADDRESS")}
         variables = {
             "yurt": str(Path(sys.executable).with_name("yurt")),
             "user": "root",  # who can reach this checkout, wherever it is
@@ -62,7 +62,8 @@ class Hosted:
             "nomad_address": self.stack.plan.nomad_address,
             "environment": json.dumps({**kept, **settings}),
         }
-        self.nomad("var", "put", "-force", "nomad/jobs/yurt", f"token={self.stack.token()}")
+        tokens = f"token={self.stack.token()}", f"consul_token={self.stack.consul_tokens().yurt}"
+        self.nomad("var", "put", "-force", "nomad/jobs/yurt", *tokens)
         self.run_job("control-plane.nomad.hcl", variables)
 
     def run_job(self, name: str, variables: dict[str, str], *flags: str) -> None:
@@ -144,11 +145,11 @@ async def test_requests_come_in_by_the_gateways_of_the_nodes(hosted: Hosted) -> 
     await asyncio.to_thread(hosted.run_job, "gateway.nomad.hcl", variables, "-detach")
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as http:
 
-        async def answers(status: int) -> str:
+        async def answers(status: int, label: str = "nothing") -> str:
             async with asyncio.timeout(RUNS_S):
                 while True:
                     try:
-                        async with http.get(f"http://127.0.0.1:{port}/web/nothing/") as answer:
+                        async with http.get(f"http://127.0.0.1:{port}/web/{label}/") as answer:
                             if answer.status == status:
                                 return await answer.text()
                     except aiohttp.ClientError:
@@ -156,5 +157,7 @@ async def test_requests_come_in_by_the_gateways_of_the_nodes(hosted: Hosted) -> 
                     await asyncio.sleep(0.1)
 
         assert "There is no endpoint of this name" in await answers(404)
+        await put_site(hosted.served, "1")
+        assert (await answers(200, "site--pages")).startswith("co-")
         hosted.stack.nomad("DELETE", "/v1/job/yurt")
         await answers(502)

@@ -14,33 +14,10 @@ from scripts.stack.access import YURT_POLICY
 from scripts.stack.stack import Stack
 from tests.acceptance.served import Served
 from tests.cluster import a_stack
-from tests.e2e.yurts import PAUSE_S, on, purge, serving_on
+from tests.e2e.yurts import PAUSE_S, on, purge, put_site, serving_on
 from tests.waiting import until
 
-APP = """
-import os
-
-
-async def app(scope, receive, send):
-    if scope["type"] != "http":
-        return
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
-    await send({"type": "http.response.body", "body": os.environ["YURT_CONTAINER_ID"].encode()})
-"""
 REQUEST_S = 60
-
-
-async def put(served: Served, revision: str, **keys: object) -> None:
-    """Deploy the app."""
-    definition = {
-        "kind": "asgi",
-        "entrypoint": "main:app",
-        "source": {"files": {"main.py": APP + f"\n# {revision}\n"}},
-        **keys,
-    }
-    await served.ask("POST", "/v1/apps", {"name": "pages"})
-    answer = await served.ask("PUT", "/v1/apps/pages/functions", {"functions": {"site": definition}})
-    assert answer.status == 200, answer.text
 
 
 async def visit(served: Served) -> str:
@@ -59,14 +36,14 @@ async def served(stack: Stack, tmp_path: Path) -> AsyncIterator[Served]:
 
 
 async def test_a_request_finds_a_container_on_the_cluster_from_zero_and_again(served: Served) -> None:
-    await put(served, "1")
+    await put_site(served, "1")
     first = await visit(served)
     assert first.startswith("co-")
     assert await visit(served) == first
 
 
 async def test_a_redeploy_under_load_loses_no_request(served: Served) -> None:
-    await put(served, "1", min_containers=1)
+    await put_site(served, "1", min_containers=1)
     seen = [await visit(served)]
     stop = asyncio.Event()
 
@@ -77,7 +54,7 @@ async def test_a_redeploy_under_load_loses_no_request(served: Served) -> None:
 
     load = [asyncio.create_task(visits()) for _ in range(3)]
     try:
-        await put(served, "2", min_containers=1)
+        await put_site(served, "2", min_containers=1)
         async with asyncio.timeout(REQUEST_S):
             while seen[0] in seen[-10:] and not any(task.done() for task in load):
                 await asyncio.sleep(PAUSE_S)
@@ -91,7 +68,7 @@ async def test_a_redeploy_under_load_loses_no_request(served: Served) -> None:
 async def test_without_consul_the_addresses_that_are_known_serve_on(tmp_path: Path) -> None:
     with a_stack("none") as own:
         async with serving_on(own, tmp_path) as served:
-            await put(served, "1")
+            await put_site(served, "1")
             first = await visit(served)
             own.kill("consul")
             for _ in range(20):
@@ -134,7 +111,7 @@ async def test_a_token_that_lacks_rights_is_told_and_works_once_it_has_them(stac
         assert ready.status == 200
         assert any(lacking in note for note in ready.json["notes"])
 
-        await put(served, "1")
+        await put_site(served, "1")
         visitor = asyncio.create_task(visit(served))
         stack.consul("PUT", f"/v1/acl/policy/{policy['ID']}", {**policy, "Rules": YURT_POLICY})
         assert (await visitor).startswith("co-")

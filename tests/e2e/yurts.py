@@ -31,6 +31,18 @@ def gpus():
 """
 
 
+SITE = """
+import os
+
+
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": os.environ["YURT_CONTAINER_ID"].encode()})
+"""
+
+
 def on(stack: Stack, place: Path, *flags: str) -> Served:
     """A server for this cluster, not started yet."""
     return Served(place, ("--engine", "nomad", *flags), {**stack.environment(), "NOMAD_TOKEN": ""})
@@ -56,6 +68,19 @@ def purge(stack: Stack) -> None:
 def node_of(stack: Stack, allocation_id: str) -> str:
     """The name of the node that an allocation is on."""
     return str(stack.nomad("GET", f"/v1/allocation/{allocation_id}")["NodeName"])
+
+
+async def put_site(served: Served, revision: str, **keys: object) -> None:
+    """Deploy the app `pages`, whose endpoint `site--pages` answers with the id of its container."""
+    definition = {
+        "kind": "asgi",
+        "entrypoint": "main:app",
+        "source": {"files": {"main.py": SITE + f"\n# {revision}\n"}},
+        **keys,
+    }
+    await served.ask("POST", "/v1/apps", {"name": "pages"})
+    answer = await served.ask("PUT", "/v1/apps/pages/functions", {"functions": {"site": definition}})
+    assert answer.status == 200, answer.text
 
 
 async def spawn(served: Served, address: str, *args: object) -> str:
