@@ -156,7 +156,7 @@ async def test_requests_come_in_by_the_gateways_of_the_nodes(hosted: Hosted) -> 
                         pass  # it does not listen yet
                     await asyncio.sleep(0.1)
 
-        assert "There is no endpoint of this name" in await answers(404)
+        assert "There is no endpoint" in await answers(404)
         await put_site(hosted.served, "1")
         assert (await answers(200, "site--pages")).startswith("co-")
         hosted.stack.nomad("DELETE", "/v1/job/yurt")

@@ -37,7 +37,9 @@ async def test_by_path_the_container_is_told_the_prefix(rig: GatewayRig) -> None
     assert moved.startswith(b"HTTP/1.1 308 ")
     assert b"\r\nLocation: /web/label/?x=1\r\n" in moved
     for nowhere in (b"/web/other/", b"/web/", b"/", b"/v1/apps"):
-        assert (await rig.ask(b"GET " + nowhere + close)).startswith(b"HTTP/1.1 404 "), nowhere
+        answer = await rig.ask(b"GET " + nowhere + close)
+        assert answer.startswith(b"HTTP/1.1 404 "), nowhere
+        assert (b'no endpoint \\"other\\".' if b"other" in nowhere else b"no endpoint here.") in answer
 
 
 async def test_a_connection_serves_requests_in_their_order_over_one_connection_to_the_container(

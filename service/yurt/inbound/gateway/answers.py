@@ -5,6 +5,7 @@ from http import HTTPStatus
 
 import msgspec
 
+from yurt.domain.naming import shown
 from yurt.domain.times import http_date
 
 _CODES = {
@@ -40,6 +41,16 @@ def answer(status: int, detail: str, request_id: str, *, bare: bool, keep: bool)
         more += b"Retry-After: %d\r\n" % _RETRY_AFTER_S
     more += b"Content-Type: application/problem+json\r\nX-Request-Id: %s\r\n" % request_id.encode()
     return _head(status, len(body), more, keep=keep) + (b"" if bare else body)
+
+
+def nowhere(label: str) -> str:
+    """What is said where nothing answers.
+
+    Args:
+        label: that was asked for; empty where the request names none.
+    """
+    what = f"There is no endpoint {shown(label)}." if label else "There is no endpoint here."
+    return f"{what} A function's web_url says where it answers: GET /v1/functions/app:function shows it."
 
 
 def moved(target: bytes, *, keep: bool) -> bytes:

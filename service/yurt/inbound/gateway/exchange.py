@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from yurt.domain.errors import Forbidden, Unauthenticated, Unavailable
 from yurt.domain.functions import LiveFunction
+from yurt.inbound.gateway.answers import nowhere
 from yurt.inbound.gateway.hygiene import Framing, interim_head, request_head, response_head, upgrade_head
 from yurt.inbound.gateway.limits import HELD_BYTES
 from yurt.inbound.gateway.requests import Place, Request
@@ -102,7 +103,7 @@ class Exchange:
             return
         self._live = gateway.find(place.label) if place is not None else None
         if place is None or self._live is None:
-            self.front.refuse(404, "There is no endpoint of this name.")
+            self.front.refuse(404, nowhere(place.label if place is not None else ""))
         elif not place.target:
             self.front.redirect(request.target)
         else:
