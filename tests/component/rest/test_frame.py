@@ -159,8 +159,13 @@ async def test_no_credentials(frame: Door) -> None:
     assert "Authorization: Bearer" in _problem(answer, 401, "unauthenticated")["detail"]
 
 
+async def test_whoever_opens_the_address_is_sent_to_the_reference(frame: Door) -> None:
+    async with frame.client.get("/", allow_redirects=False) as response:
+        assert (response.status, response.headers["Location"]) == (302, "/docs")
+
+
 async def test_no_such_path(frame: Door) -> None:
-    for path in ("/nothing", "/filter/", "/v1/environments/", "/"):
+    for path in ("/nothing", "/filter/", "/v1/environments/", "/v1"):
         members = _problem(await frame.ask("GET", path), 404, "not_found")
         assert members["instance"] == path
 

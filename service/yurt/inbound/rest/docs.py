@@ -8,7 +8,7 @@ from aiohttp import web
 from yurt.domain.records import Role
 from yurt.inbound.rest import markup, openapi
 from yurt.inbound.rest.context import Context
-from yurt.inbound.rest.operations import Answer, Operation
+from yurt.inbound.rest.operations import Answer, Header, Operation
 from yurt.inbound.rest.pages import Document, Pages, document
 from yurt.inbound.rest.readiness import Health
 from yurt.metrics import CONTENT_TYPE
@@ -44,6 +44,10 @@ async def _openapi(ctx: Context[None, None]) -> web.StreamResponse:
     return ctx.services.pages.answer("openapi", ctx.request)
 
 
+async def _front(ctx: Context[None, None]) -> web.StreamResponse:  # noqa: ARG001 - what every handler takes
+    return web.Response(status=302, headers={"Location": "/docs"})
+
+
 async def _docs(ctx: Context[None, None]) -> web.StreamResponse:
     return ctx.services.pages.answer("docs", ctx.request)
 
@@ -57,6 +61,17 @@ async def _metrics(ctx: Context[None, None]) -> web.StreamResponse:
 
 
 OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        method="GET",
+        path="/",
+        operation_id="getFront",
+        tag=_TAG,
+        summary="Be sent to the reference",
+        description="For people who open the server's address in a browser.",
+        role=None,
+        handler=_front,
+        answers=(Answer(302, "It is at `/docs`.", headers=(Header("Location", "`/docs`."),)),),
+    ),
     Operation(
         method="GET",
         path="/openapi.json",
