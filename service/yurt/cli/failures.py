@@ -98,4 +98,6 @@ class Refused(CommandError):
     def _todo(self) -> str | None:
         if self.status == 500 and "request_id" in self.problem:
             return f"The server's log says more, under request id {self.problem['request_id']}."
+        if any(field["pointer"] in {"/method", "?method"} for field in self.fields):
+            return "A method is called as APP:CLASS.METHOD."
         return _TODOS.get(self.status)

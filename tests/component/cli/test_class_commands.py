@@ -7,6 +7,7 @@ import pytest
 
 from tests.commands import Yurt
 from tests.component.cli.fake_api import FakeApi
+from yurt.cli.failures import Refused
 
 PARAMETERS = [
     {"name": "model", "type": "str", "default": "small"},
@@ -94,3 +95,10 @@ def test_lists_show_methods_and_parameters(classes: FakeApi, yurt: Yurt) -> None
     assert "app:Model" in shown
     assert "run" in shown
     assert json.loads(yurt("functions", "app", "--json").out)[0]["methods"] == ["run"]
+
+
+@pytest.mark.parametrize("pointer", ["/method", "?method"])
+def test_a_method_that_is_not_named_is_asked_for_in_the_commands_own_words(pointer: str) -> None:
+    refused = Refused(422, {"errors": [{"pointer": pointer, "message": "is missing: app:Model has run"}]})
+
+    assert refused.todo == "A method is called as APP:CLASS.METHOD."
