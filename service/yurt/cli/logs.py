@@ -15,9 +15,9 @@ from yurt.cli.command import connected
 @click.option("--call", "call_id", metavar="CALL", help="Of one call.")
 @click.option("--container", "container_id", metavar="CONTAINER", help="Of one container.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with lines as they come: until ^C, of a call until its end.")
-@click.option("--since", help="Not older than this: a time, or an age such as 10m.")
+@click.option("--since", metavar="TIME", help="Not older than this: a time, or an age such as 10m.")
 @click.option("--tail", type=click.IntRange(min=1), help="Only the last so many lines.")
-@click.option("--search", help="Only lines that contain this text.")
+@click.option("--search", metavar="TEXT", help="Only lines that contain this text.")
 @connected
 async def logs(
     client: Client,
