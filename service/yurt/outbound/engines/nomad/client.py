@@ -207,7 +207,17 @@ def _told(error: BaseNomadException) -> NomadError:
     answer = error.nomad_resp
     if isinstance(answer, requests.Response):
         return error_of(answer.status_code, answer.text)
-    return Unreachable(0, f"{type(answer).__name__}: {answer}"[:500])
+    return Unreachable(0, _bottom(answer)[:500])
+
+
+def _bottom(error: BaseException) -> str:
+    """What the system said below all that libraries have put around it."""
+    bottom = error
+    while deeper := bottom.__cause__ or bottom.__context__:
+        bottom = deeper
+    if isinstance(bottom, OSError) and bottom.strerror:
+        return bottom.strerror
+    return f"{type(error).__name__}: {error}"
 
 
 def _value(response: requests.Response) -> Any:
