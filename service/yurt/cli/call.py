@@ -12,7 +12,7 @@ from yurt.cli import output
 from yurt.cli.arguments import parse_arguments
 from yurt.cli.client import Client, Json, call_path, function_path
 from yurt.cli.command import connected
-from yurt.cli.failures import ExitCode, Refused, Unreachable
+from yurt.cli.failures import CommandError, ExitCode, Refused, Unreachable
 from yurt.cli.items import Items
 from yurt.cli.results import report, why_failed
 from yurt.cli.targets import find_target, param_option
@@ -208,6 +208,12 @@ async def get(client: Client, *, call_id: str, wait: int, save_to: Path | None, 
     found = await _fetch(client, call_id, wait)
     if found.get("kind") == "map" and found["status"] in ENDED and not as_json:
         await _print_outputs(client, call_id, save_to)
+    elif found["status"] == "success" and not as_json and found.keys().isdisjoint({"result", "result_omitted"}):
+        raise CommandError(
+            f"{call_id} has succeeded, and this token may not see its result",
+            "Ask an administrator for one of the role invoke.",
+            ExitCode.AUTH,
+        )
     report(found, as_json=as_json, save_to=save_to)
 
 

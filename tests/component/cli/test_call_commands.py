@@ -189,6 +189,17 @@ def test_the_results_of_a_map_are_got_line_by_line(api: FakeApi, yurt: Yurt, tmp
     assert json.loads(yurt("get", "fc-1", "--json").out)["num_inputs"] == 3
 
 
+def test_a_result_that_the_token_may_not_see_is_not_taken_for_null(api: FakeApi, yurt: Yurt, tmp_path: Path) -> None:
+    api.calls["fc-1"] = {"call_id": "fc-1", "kind": "spawn", "status": "success"}
+
+    for flags in ((), ("--output", tmp_path / "out")):
+        ran = yurt("get", "fc-1", *flags)
+
+        assert (ran.code, ran.out) == (4, "")
+        assert ran.err.startswith("Error: fc-1 has succeeded, and this token may not see its result\n")
+    assert yurt("get", "fc-1", "--json").code == 0
+
+
 def test_words_after_a_double_dash_are_taken_as_they_are(api: FakeApi, yurt: Yurt) -> None:
     ran = yurt("call", "text:stats", "--", "a=b", "@file", "--json", "7")
 
