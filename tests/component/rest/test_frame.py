@@ -162,6 +162,7 @@ async def test_no_credentials(frame: Door) -> None:
 async def test_whoever_opens_the_address_is_sent_to_the_reference(frame: Door) -> None:
     async with frame.client.get("/", allow_redirects=False) as response:
         assert (response.status, response.headers["Location"]) == (302, "/docs")
+        assert await response.text() == "The reference is at /docs.\n"
 
 
 async def test_no_such_path(frame: Door) -> None:

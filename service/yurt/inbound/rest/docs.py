@@ -45,7 +45,7 @@ async def _openapi(ctx: Context[None, None]) -> web.StreamResponse:
 
 
 async def _front(ctx: Context[None, None]) -> web.StreamResponse:  # noqa: ARG001 - what every handler takes
-    return web.Response(status=302, headers={"Location": "/docs"})
+    return web.Response(status=302, headers={"Location": "/docs"}, text="The reference is at /docs.\n")
 
 
 async def _docs(ctx: Context[None, None]) -> web.StreamResponse:
@@ -70,7 +70,9 @@ OPERATIONS: tuple[Operation, ...] = (
         description="For people who open the server's address in a browser.",
         role=None,
         handler=_front,
-        answers=(Answer(302, "It is at `/docs`.", headers=(Header("Location", "`/docs`."),)),),
+        answers=(
+            Answer(302, "It is at `/docs`.", _TEXT, media="text/plain", headers=(Header("Location", "`/docs`."),)),
+        ),
     ),
     Operation(
         method="GET",
