@@ -59,7 +59,8 @@ def serve_own(function: Callable[[], Any], web: Dict[str, Any], ready: Callable[
         traceback.print_exc()
         return 1
     if not seen.wait(max(0.0, until - time.monotonic())):
-        raise NoServer(f"the function has returned, and nothing listens on port {port}")
+        where = "" if web.get("port") else ", which the variable PORT names"
+        raise NoServer(f"the function has returned, and nothing listens on port {port}{where}")
     threading.Event().wait()  # until the process is told to end
     return 0
 

@@ -402,8 +402,9 @@ async def test_a_function_may_block_in_its_server(container: Container) -> None:
 
 async def test_a_server_that_never_listens_is_told(container: Container) -> None:
     server = await container.begin(OWN, "main:never", web=web("web_server"), startup_timeout_s=3)
-    told = await server.frame(wire.FAILED)
-    assert json.loads(told.payload)["type"] == "NoServer"
+    told = json.loads((await server.frame(wire.FAILED)).payload)
+    assert told["type"] == "NoServer"
+    assert told["message"].endswith(", which the variable PORT names")
 
 
 async def test_a_server_whose_function_raises_is_told(container: Container) -> None:
