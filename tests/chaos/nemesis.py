@@ -1,6 +1,7 @@
 """The nemesis: it does bad things at their times, and writes down what it did to whom."""
 
 import asyncio
+import dataclasses
 import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -34,6 +35,7 @@ class Nemesis:
             "restart server": self._restart_server,
             "kill supervisor": self._kill_member,
             "kill worker": self._kill_member,
+            "kill executor": self._kill_executor,
             "freeze supervisor": self._freeze_members,
             "freeze worker": self._freeze_members,
             "freeze container": self._freeze_members,
@@ -143,6 +145,14 @@ class Nemesis:
         for member in self._pick(step):
             self._noted(step.name, 0, member.container_id)
             signal_to(member.process, signal.SIGKILL)
+
+    async def _kill_executor(self, step: Step) -> None:
+        """What it was above goes on, and Nomad takes it for dead."""
+        for member in self._pick(dataclasses.replace(step, name="supervisor")):
+            executor = member.process.parent()
+            if executor is not None and "executor" in executor.cmdline():
+                self._noted(step.name, 0, member.container_id)
+                signal_to(executor, signal.SIGKILL)
 
     async def _freeze_members(self, step: Step) -> None:
         frozen = self._pick(step)

@@ -34,6 +34,7 @@ WEIGHTS_OF_NOMAD = {
     "freeze agent": 2,
     "kill consul": 2,
     "freeze consul": 1,
+    "kill executor": 2,
     "stop allocation": 2,
     "stop job": 2,
     "purge job": 2,
@@ -42,8 +43,8 @@ WEIGHTS_OF_NOMAD = {
     "drain node": 3,
     "collect garbage": 1,
 }
-"""What is done besides to a cluster: `nomad` is its server, an agent is a node's, a job is a container's, and that of a
-function is what its containers are dispatched from."""
+"""What is done besides to a cluster: `nomad` is its server, an agent is a node's, an executor is Nomad's process above
+a container's, a job is a container's, and that of a function is what its containers are dispatched from."""
 
 ENDS_SERVER = frozenset({"kill server", "kill server at its start", "restart server"})
 LAST_ENDS_AT = 0.7
@@ -58,13 +59,14 @@ LONGEST_S = {
     "freeze postgres": 20.0,
     "kill nomad": 20.0,
     "freeze nomad": 20.0,
-    "kill agent": 20.0,
-    "freeze agent": 20.0,
+    "kill agent": 45.0,
+    "freeze agent": 45.0,
     "kill consul": 10.0,
     "freeze consul": 10.0,
     "drain node": 10.0,
 }
-"""How long a deed lasts at most; 3 s where nothing is said. A lease is 15 s."""
+"""How long a deed lasts at most; 3 s where nothing is said. A lease is 15 s, and Nomad takes a node whose agent is
+silent for away after 20 to 30."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ def schedule(
     engine: str = "local",
     *,
     pause_s: float = 4.0,
-    longest_s: float = 20.0,
+    longest_s: float = 45.0,
 ) -> list[Step]:
     """What is done in so many seconds; the same for the same arguments.
 

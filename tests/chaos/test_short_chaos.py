@@ -19,5 +19,5 @@ def test_a_seed_says_everything() -> None:
     assert schedule(1, 600) != schedule(2, 600)
     assert {step.name for step in schedule(1, 600)} == set(WEIGHTS)
     assert {step.name for step in schedule(1, 600, "postgres")} == {*WEIGHTS, *WEIGHTS_OF_POSTGRES}
-    assert {step.name for step in schedule(1, 600, engine="nomad")} == {*WEIGHTS, *WEIGHTS_OF_NOMAD}
+    assert {step.name for step in schedule(1, 3600, engine="nomad")} == {*WEIGHTS, *WEIGHTS_OF_NOMAD}
     assert all(step.seconds <= 3 for step in schedule(1, 600, longest_s=3.0))
