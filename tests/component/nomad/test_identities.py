@@ -101,11 +101,38 @@ async def test_tokens_with_keys_of_their_own_do_not_have_the_keys_fetched_each_t
         forged = jwt.encode(claims, key, algorithm="RS256", headers={"kid": f"key-{number}"})
         with pytest.raises(Unauthenticated):
             await rig.engine.identities.vouch("co-1", forged)
-    assert sum("jwks" in path for path in rig.double.requests) == 1
+    assert sum("jwks" in path for path in rig.double.requests) == 2  # when the engine was opened, and once since
 
 
-async def test_without_keys_nobody_is_told_to_end(rig: Rig) -> None:
+async def test_the_key_of_identities_may_change(rig: Rig) -> None:
     await started(rig, "co-1")
-    rig.double.knobs.answers["/.well-known/jwks.json"] = (500, "No cluster leader")
+    rig.double.rotate_key()
+    await rig.engine.identities.vouch("co-1", rig.double.identity(rig.allocation_of()))
+
+
+async def test_containers_of_an_earlier_server_are_known_though_nomad_is_away_again(rig: Rig) -> None:
+    await started(rig, "co-1")
+    token = rig.double.identity(rig.allocation_of())
+    await rig.reopen()
+    rig.double.knobs.answers["/"] = (500, "No cluster leader")
+    await rig.engine.identities.vouch("co-1", token)
+
+
+@pytest.mark.parametrize("answer", [(500, "No cluster leader"), (200, "{}")])
+async def test_without_keys_nobody_is_told_to_end(rig: Rig, answer: tuple[int, str]) -> None:
+    await started(rig, "co-1")
+    rig.double.knobs.answers["/.well-known/jwks.json"] = answer
+    rig.double.rotate_key()
     with pytest.raises(Unavailable):
         await rig.engine.identities.vouch("co-1", rig.double.identity(rig.allocation_of()))
+
+
+@pytest.mark.parametrize("answer", [(500, "No cluster leader"), (403, "Permission denied"), (500, "rpc error: EOF")])
+async def test_where_nomad_does_not_say_whose_an_identity_is_nobody_is_told_to_end(
+    rig: Rig, answer: tuple[int, str]
+) -> None:
+    await started(rig, "co-1")
+    token = rig.double.identity(rig.allocation_of())
+    rig.double.knobs.answers["/v1/allocation/"] = answer
+    with pytest.raises(Unavailable):
+        await rig.engine.identities.vouch("co-2", token)

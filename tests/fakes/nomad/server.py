@@ -68,8 +68,7 @@ class NomadDouble:
         self.version = "1.11.3"
         self.requests: list[str] = []
         self.port = 0
-        self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        self._kid = secrets.token_hex(8)
+        self.rotate_key()
         self._runner: web.AppRunner | None = None
         self._streams: set[asyncio.Event] = set()
         self._tls: ssl.SSLContext | None = None
@@ -101,6 +100,11 @@ class NomadDouble:
         """End the event streams that run."""
         for cut in self._streams:
             cut.set()
+
+    def rotate_key(self) -> None:
+        """Sign with a new key from now on."""
+        self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self._kid = secrets.token_hex(8)
 
     def identity(self, allocation_id: str, *, audience: str = "yurt", ttl_s: float = 3600, **claims: Any) -> str:
         """The workload identity of an allocation's task."""
@@ -161,7 +165,8 @@ class NomadDouble:
         await asyncio.sleep(self.knobs.slow_s)
         for path, (status, text) in self.knobs.answers.items():
             if request.path.startswith(path):
-                return web.Response(status=status, text=text)
+                kind = "application/json" if status == 200 else "text/plain"
+                return web.Response(status=status, text=text, content_type=kind)
         if self.knobs.leaderless and handler != self._stream and "stale" not in request.query:
             await asyncio.sleep(self.knobs.leaderless_s)
             return web.Response(status=500, text="No cluster leader")

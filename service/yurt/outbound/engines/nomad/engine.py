@@ -104,8 +104,11 @@ class NomadEngine:
         self._house = House(self._client, self._registrar, self._book, self._starting, settings.installation)
         try:
             await self._house.adopt()
+            await self.identities.learn()
         except NomadError as error:
-            raise ClusterRefused(f"Nomad does not say what runs: {error.message}. Run yurt doctor.") from error
+            raise ClusterRefused(
+                f"Nomad does not say what runs, and who that is: {error.message}. Run yurt doctor."
+            ) from error
         observed = [Observed(held.container_id, held.job_id) for held in self._book.containers.values()]
         watch = Watch(
             self._client,

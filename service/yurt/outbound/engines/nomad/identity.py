@@ -11,7 +11,7 @@ from yurt.domain.errors import Unauthenticated, Unavailable
 from yurt.outbound.engines.nomad.allocations import read
 from yurt.outbound.engines.nomad.book import Book
 from yurt.outbound.engines.nomad.client import NomadClient
-from yurt.outbound.engines.nomad.errors import Missing, NomadError, Unreachable
+from yurt.outbound.engines.nomad.errors import Missing, NomadError
 from yurt.outbound.engines.nomad.spec import CONTAINER, IDENTITY
 
 ALGORITHM = "RS256"
@@ -36,6 +36,17 @@ class NomadIdentities:
         self._namespace = namespace
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched_at: float | None = None
+
+    async def learn(self) -> None:
+        """Fetch the keys before they are asked for: containers are known again also where Nomad is away by then.
+
+        Raises:
+            NomadError: they cannot be had.
+        """
+        found = _read_keys(await self._client.keys())
+        if not found:  # a server that starts answers before it has read them
+            raise NomadError(200, "Nomad names no keys of identities")
+        self._keys = found
 
     async def vouch(self, container_id: str, credential: str) -> None:
         """See `Identities.vouch`."""
@@ -70,10 +81,9 @@ class NomadIdentities:
         now = time.monotonic()
         if key_id not in self._keys and (self._fetched_at is None or now - self._fetched_at >= AGAIN_S):
             try:
-                found = await self._client.keys()
+                await self.learn()
             except NomadError as error:
                 raise Unavailable(f"The keys of identities cannot be had: {error.message}.") from error
-            self._keys = _read_keys(found)
             self._fetched_at = now
         try:
             return self._keys[key_id]
@@ -90,11 +100,9 @@ class NomadIdentities:
             found = await self._client.allocation(allocation_id)
         except Missing:
             return False
-        except Unreachable as error:
-            raise Unavailable(f"Nomad cannot be asked whose identity it is: {error.message}.") from error
-        except NomadError as error:
+        except NomadError as error:  # one that starts takes every token for a wrong one: only a plain no is a no
             log.warning("allocation_not_told", allocation_id=allocation_id, reason=error.message)
-            return False
+            raise Unavailable(f"Nomad cannot be asked whose identity it is: {error.message}.") from error
         meta = (found.get("Job") or {}).get("Meta") or {}
         return meta.get(CONTAINER) == container_id and not read(found).over
 
