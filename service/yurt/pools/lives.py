@@ -390,7 +390,8 @@ class Lives:
             exit_code=record.exit_code,
             signal=record.signal,
         )
-        self.start_failed(pool, member, _ended_in_startup(ended))
+        if not ended.taken_away:
+            self.start_failed(pool, member, _ended_in_startup(ended))
         pool.lost(member, f"Container {member.id} ended: {reason}.", (row or Save(record),))
 
     # ------------------------------------------------------------------ watch

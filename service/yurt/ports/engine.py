@@ -68,6 +68,8 @@ class Ended:
     Args:
         oom: True only where the engine can prove it.
         refused: why it never came to life, where nobody's code is to blame.
+        taken_away: its machine went away, or somebody else made it end: one that starts is started again, without
+            blame.
     """
 
     container_id: str
@@ -76,6 +78,7 @@ class Ended:
     signal: int | None = None
     oom: bool = False
     refused: EngineRefused | None = None
+    taken_away: bool = False
 
 
 @dataclass(frozen=True, slots=True)

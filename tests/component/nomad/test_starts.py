@@ -3,7 +3,7 @@
 import pytest
 
 from tests.component.nomad.conftest import Rig
-from yurt.ports import EngineRefused, HeldUp, Leaving, Placed
+from yurt.ports import Ended, EngineRefused, HeldUp, Leaving, Placed
 
 
 async def test_a_container_is_one_dispatch_and_its_end_is_told_once(rig: Rig) -> None:
@@ -83,6 +83,36 @@ async def test_a_node_that_is_drained_is_left(rig: Rig) -> None:
     await rig.run()
     rig.double.cluster.drain(rig.node_of(), 600)
     assert "emptied" in (await rig.report(Leaving)).reason
+
+
+async def test_a_node_whose_drain_began_while_nobody_looked_is_left(rig: Rig) -> None:
+    await rig.open()
+    await rig.run()
+    await rig.run("co-2")
+    await rig.engine.close(stop_all=False)
+    rig.double.cluster.drain(rig.node_of(), 600)
+    rig.double.cluster.finish(rig.allocation_of("co-2"), 0)
+    await rig.reopen()
+    assert "emptied" in (await rig.report(Leaving)).reason
+
+
+@pytest.mark.parametrize("purge", [False, True])
+async def test_a_container_without_a_place_whose_job_somebody_stopped_has_ended(rig: Rig, purge: bool) -> None:
+    engine = await rig.open()
+    job_id = await engine.start(rig.spec(gpu=("B200",)))
+    await rig.report(HeldUp)
+    rig.double.cluster.deregister(job_id, purge=purge)
+    await engine.tidy([rig.spec().function])
+    assert "before it had a place" in (await rig.end_of()).reason
+
+
+async def test_a_container_that_waits_for_its_place_stays_when_the_house_is_tidied(rig: Rig) -> None:
+    engine = await rig.open()
+    await engine.start(rig.spec(gpu=("B200",)))
+    await rig.report(HeldUp)
+    await engine.tidy([rig.spec().function])
+    await engine.tidy([rig.spec().function])
+    assert rig.told(Ended) == []
 
 
 async def test_a_node_that_is_lost_takes_its_containers(rig: Rig) -> None:

@@ -348,6 +348,22 @@ async def test_a_container_that_came_to_nothing_for_want_of_an_image_is_tried_ag
     assert await rig.store.records.find(Container, {}) == []
 
 
+async def test_containers_that_are_taken_away_as_they_start_are_started_again_without_blame(rig: Rig) -> None:
+    pool = await rig.deploy()
+    item = await rig.call()
+    for _ in range(4):
+        await rig.scale()
+        container_id = rig.engine.started[-1].container_id
+        rig.engine.report(Ended(container_id, "Its node was lost.", taken_away=True))
+        rig.engine.alive.clear()
+        await rig.tick()
+    assert len({spec.container_id for spec in rig.engine.started}) >= 4
+    assert pool.startup.failures == 0
+    box = await rig.boot()
+    box.answer(box.inputs[0])
+    assert (await rig.result(item)).attempts == 1
+
+
 async def test_a_container_whose_place_goes_away_finishes_and_ends(rig: Rig) -> None:
     await rig.deploy()
     item = await rig.call()

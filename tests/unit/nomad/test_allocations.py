@@ -69,6 +69,22 @@ def test_a_stop_before_it_ran_is_no_refusal() -> None:
     assert end_of("co-1", ended("complete", "stop")).refused is None
 
 
+@pytest.mark.parametrize(
+    ("end", "taken_away"),
+    [
+        (ended("complete", "stop"), True),
+        (ended("complete", "stop", event("Terminated", exit_code="143", signal="15")), True),
+        (ended("failed", "evict", event("Terminated", exit_code="0")), True),
+        (ended("lost", "stop"), True),
+        (ended("failed", "run", event("Terminated", exit_code="1")), False),
+        (ended("failed", "run", event("Driver Failure", driver_error="no such file")), False),
+        (ended("complete", "run", event("Terminated", exit_code="0")), False),
+    ],
+)
+def test_whether_it_was_taken_away(end: Allocation, *, taken_away: bool) -> None:
+    assert end_of("co-1", end).taken_away is taken_away
+
+
 def test_a_lost_node_is_named() -> None:
     end = end_of("co-1", ended("lost", "stop", event("Terminated", exit_code="0")))
     assert "rack-7" in end.reason

@@ -77,7 +77,7 @@ def end_of(container_id: str, allocation: Allocation, output: str = "") -> Ended
     """
     terminated = _last(allocation.events, "Terminated")
     if allocation.status == "lost":
-        return Ended(container_id, f"Its node, {allocation.node or allocation.node_id}, was lost.")
+        return Ended(container_id, f"Its node, {allocation.node or allocation.node_id}, was lost.", taken_away=True)
     if terminated is None:
         return _never_ran(container_id, allocation)
     exit_code, number = _exit_of(terminated)
@@ -85,13 +85,13 @@ def end_of(container_id: str, allocation: Allocation, output: str = "") -> Ended
     reason = how_it_ended(exit_code, number, output)
     if oom:
         reason = f"The kernel ended it for want of memory. {reason}"
-    return Ended(container_id, reason, exit_code, number, oom)
+    return Ended(container_id, reason, exit_code, number, oom, taken_away=allocation.wanted != "run")
 
 
 def _never_ran(container_id: str, allocation: Allocation) -> Ended:
     failure = next((event for kind in _NEVER_RAN if (event := _last(allocation.events, kind)) is not None), None)
     if allocation.wanted != "run" or allocation.status == "complete":
-        return Ended(container_id, "It was stopped before it ran.")
+        return Ended(container_id, "It was stopped before it ran.", taken_away=True)
     if failure is None:
         return Ended(container_id, allocation.description or "Nomad does not say why it ended.")
     message = _said(failure)

@@ -138,6 +138,10 @@ class NomadClient:
         found: list[dict[str, Any]] = (await self._ask("GET", "nodes", resources="true")).value
         return found
 
+    async def draining(self) -> list[str]:
+        """The ids of the nodes that are to be emptied."""
+        return [str(node["ID"]) for node in (await self._ask("GET", "nodes")).value if node.get("Drain")]
+
     async def keys(self) -> dict[str, Any]:
         """The public keys of workload identities."""
         found: dict[str, Any] = (await self._ask("GET", "/.well-known/jwks.json")).value

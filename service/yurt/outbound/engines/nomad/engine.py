@@ -272,7 +272,7 @@ class NomadEngine:
             return ""
 
     def _vanished(self, held: Held) -> None:
-        self._end(held, Ended(held.container_id, VANISHED))
+        self._end(held, Ended(held.container_id, VANISHED, taken_away=True))
 
     def _end(self, held: Held, ended: Ended) -> None:
         if not held.ending:
@@ -309,8 +309,10 @@ class NomadEngine:
     async def tidy(self, functions: Iterable[LiveFunction]) -> None:
         """See `Engine.tidy`."""
         try:
-            await self._house.tidy(functions)
+            stopped = await self._house.tidy(functions)
         except NomadError as error:
             raise as_refusal(error, "compare its jobs with what there should be") from error
+        for held in stopped:
+            self._end(held, Ended(held.container_id, NOT_PLACED, taken_away=True))
         for job_id in self._book.jobs():
             self._consider(job_id)

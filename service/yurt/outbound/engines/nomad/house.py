@@ -59,8 +59,10 @@ class House:
                 placed = self._book.allocation(job.id) is not None
                 self._book.add(Held(job.container_id, job.id, placed=placed))
 
-    async def tidy(self, functions: Iterable[LiveFunction]) -> None:
+    async def tidy(self, functions: Iterable[LiveFunction]) -> list[Held]:
         """Register what is missing or changed, end what nobody knows, forget what is over for long.
+
+        Returns containers without a place that will get none: somebody has stopped their jobs.
 
         Raises:
             NomadError: Nomad could not be asked, or refused.
@@ -69,13 +71,19 @@ class House:
         for function in functions:
             self.remember(function)
             current |= {job_id(variant, self._installation): variant for variant in variants_of(function)}
-        known_before = {*self._book.containers, *self._starting}
+        before, starting = list(self._book.containers.values()), set(self._starting)
         jobs = await self._look()
-        known = {*known_before, *self._book.containers, *self._starting}
+        known = {*(held.container_id for held in before), *starting, *self._book.containers, *self._starting}
         self._registrar.learn_all({job.id: job.digest for job in jobs if not job.parent and not job.over})
         wanted = self._digests(current)
         actions = reconcile(jobs, wanted, known, self._ages(jobs))
         await self._act(actions, current)
+        waiting = {job.id for job in jobs if job.parent and not job.over}
+        return [
+            one
+            for one in before
+            if not one.placed and self._book.allocation(one.job_id) is None and one.job_id not in waiting
+        ]
 
     def _digests(self, functions: dict[str, LiveFunction]) -> dict[str, str]:
         """What the jobs of revisions should be made of; those that cannot be have no job."""

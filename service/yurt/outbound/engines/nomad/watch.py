@@ -93,6 +93,8 @@ class Watch:
             self._changed(job_id)
         for held in vanished:
             self._vanished(held)
+        for node_id in await self._client.draining():
+            self._draining(node_id)
         await self._ask_why()
         return reply.index
 
