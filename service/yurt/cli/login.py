@@ -8,6 +8,7 @@ import click
 from yurt.cli import output
 from yurt.cli.client import Client
 from yurt.cli.command import json_option
+from yurt.cli.failures import CommandError
 from yurt.cli.target import Login, Target, clean_url, write_login
 
 
@@ -25,7 +26,12 @@ def login(url: str, as_json: bool) -> None:  # noqa: FBT001 - click passes by na
     else:
         secret = sys.stdin.read().strip()
     asyncio.run(_try(Target(address, secret)))
-    path = write_login(Login(address, secret))
+    try:
+        path = write_login(Login(address, secret))
+    except OSError as error:
+        raise CommandError(
+            f"{error.filename} cannot be written: {error.strerror}", "Set YURT_URL and YURT_TOKEN instead."
+        ) from error
     if as_json:
         output.print_json({"url": address, "file": str(path)})
     else:

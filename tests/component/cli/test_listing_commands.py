@@ -154,6 +154,19 @@ class TestLogin:
         assert yurt("login", somewhere.url).code == 4
         assert not (Path.home() / ".config/yurt/config.toml").exists()
 
+    def test_a_place_that_cannot_be_written_is_named(
+        self, somewhere: FakeApi, yurt: Yurt, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        Path.home().mkdir(parents=True, exist_ok=True)
+        (Path.home() / ".config").write_text("")
+        self.give(monkeypatch, TOKEN)
+
+        ran = yurt("login", somewhere.url)
+
+        assert ran.code == 1
+        assert "cannot be written: " in ran.err
+        assert "YURT_TOKEN" in ran.err
+
     def test_a_stored_token_goes_to_no_other_server(
         self, somewhere: FakeApi, yurt: Yurt, monkeypatch: pytest.MonkeyPatch
     ) -> None:
