@@ -1,5 +1,6 @@
 """`yurt init`."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -46,11 +47,14 @@ def init(folder: Path, as_json: bool) -> None:  # noqa: FBT001 - click passes by
     for path in contents:
         if path.exists():
             raise CommandError(f"{path} is there already", "Give another folder: yurt init FOLDER", ExitCode.USAGE)
-    folder.mkdir(parents=True, exist_ok=True)
-    for path, text in contents.items():
-        path.write_text(text)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, text in contents.items():
+            path.write_text(text)
+    except OSError as error:
+        raise CommandError(f"{folder} cannot be written: {error.strerror}", code=ExitCode.USAGE) from error
     if as_json:
         output.print_json({"app": app, "files": [str(path) for path in contents]})
         return
     output.notice(f"wrote {' and '.join(map(str, contents))}; next:")
-    output.notice(f"  yurt deploy {folder}\n  yurt call {app}:greet Ada excited=true")
+    output.notice(f"  yurt deploy {shlex.quote(str(folder))}\n  yurt call {app}:greet Ada excited=true")

@@ -186,6 +186,21 @@ def test_a_file_that_cannot_be_deployed(
     assert api.requests == []
 
 
+def test_a_folder_that_init_cannot_make_is_named(yurt: Yurt, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    ran = yurt("init", tmp_path / "file" / "hello")
+
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == f"Error: {tmp_path}/file/hello cannot be written: Not a directory\n"
+
+
+def test_what_init_says_next_can_be_pasted(yurt: Yurt, tmp_path: Path) -> None:
+    ran = yurt("init", tmp_path / "my app")
+
+    assert f"  yurt deploy '{tmp_path}/my app'\n" in ran.err
+
+
 def test_what_init_writes_can_be_deployed(api: FakeApi, yurt: Yurt, tmp_path: Path) -> None:
     written = yurt("init", tmp_path / "hello")
     deployed = yurt("deploy", tmp_path / "hello")
