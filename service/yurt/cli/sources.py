@@ -39,7 +39,7 @@ def collect(root: Path, include: Sequence[str], exclude: Sequence[str]) -> dict[
         exclude: patterns of what is left out again. What git ignores is left out too.
 
     Raises:
-        CommandError: a file cannot be read, or is a link that leaves the folder.
+        CommandError: a file cannot be read, is a pipe or a socket, or is a link that leaves the folder.
     """
     wanted = pathspec.GitIgnoreSpec.from_lines(include)
     unwanted = pathspec.GitIgnoreSpec.from_lines([*exclude, *NEVER])
@@ -74,7 +74,7 @@ def _ignores_above(root: Path) -> dict[Path, pathspec.GitIgnoreSpec | None]:
 
 def _read_ignore(folder: Path) -> pathspec.GitIgnoreSpec | None:
     path = folder / ".gitignore"
-    return pathspec.GitIgnoreSpec.from_lines(path.read_text().splitlines()) if path.is_file() else None
+    return pathspec.GitIgnoreSpec.from_lines(path.read_text(errors="replace").splitlines()) if path.is_file() else None
 
 
 def _ignored(path: Path, mark: str, ignores: Mapping[Path, pathspec.GitIgnoreSpec | None]) -> bool:
@@ -92,6 +92,8 @@ def _read(path: Path, root: Path) -> bytes:
         raise CommandError(
             f"{path} is a link to a file outside {root}", "Copy the file, or exclude the link.", ExitCode.USAGE
         )
+    if path.exists() and not path.is_file():  # who reads a pipe may wait for ever
+        raise CommandError(f"{path} is no file", "Exclude it, or put it elsewhere.", ExitCode.USAGE)
     try:
         return path.read_bytes()
     except OSError as error:

@@ -1,4 +1,5 @@
 import io
+import os
 import zipfile
 from pathlib import Path
 
@@ -52,6 +53,22 @@ def test_a_gitignore_above_counts_inside_a_repository_only(tmp_path: Path) -> No
 
     (tmp_path / "repo/.git").mkdir()
     assert "generated.py" not in collect(tmp_path / "repo/app", EVERYTHING, ())
+
+
+def test_a_pipe_is_refused_and_never_read(tmp_path: Path) -> None:
+    lay_out(tmp_path, "main.py")
+    os.mkfifo(tmp_path / "pipe.py")
+
+    with pytest.raises(CommandError, match=r"pipe\.py is no file"):
+        collect(tmp_path, EVERYTHING, ())
+    assert list(collect(tmp_path, EVERYTHING, ["pipe.py"])) == ["main.py"]
+
+
+def test_a_gitignore_that_is_no_text_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    lay_out(tmp_path, "main.py", "secret.env")
+    (tmp_path / ".gitignore").write_bytes(b"\xff\xfe\n*.env\n")
+
+    assert list(collect(tmp_path, ["*.py", "*.env"], ())) == ["main.py"]
 
 
 def test_links_may_not_leave_the_folder(tmp_path: Path) -> None:
