@@ -41,6 +41,7 @@ from yurt.outbound.sealing import KeyRing, SecretKeyRefused, open_ring
 from yurt.outbound.store import StoreRefused, open_chosen
 from yurt.ports import ClusterRefused, Store
 from yurt.settings import Address, Settings
+from yurt.usecases.awakening import EarlyReports
 
 RUNNING_GRACE_S = 30.0
 """What running inputs get when the server is told to stop, in seconds; nothing where a part of it has failed: what they
@@ -190,9 +191,11 @@ async def _wake(parts: Parts) -> None:
     await _admin_token(parts)
     await parts.registry.load()
     await services.apps.renew_all(parts.clock.now())
-    observed = await parts.engine.open(parts.lives.reported)
+    reports = EarlyReports(parts.lives.reported)
+    observed = await parts.engine.open(reports)
     parts.health.notes = parts.engine.capabilities.notes
     await parts.awakening.run(observed)
+    reports.pass_on()
     if parts.awakening.note is not None:
         parts.health.notes += (parts.awakening.note,)
 

@@ -1,6 +1,6 @@
 """From what the store and the engine know to a heart that beats: the start of a server's life."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import structlog
 
@@ -10,7 +10,7 @@ from yurt.domain.records import App, Container, ContainerState, Function, Revisi
 from yurt.pools.heart import Heart
 from yurt.pools.lives import Lives
 from yurt.pools.members import new_member
-from yurt.ports import Clock, Engine, Observed, Store
+from yurt.ports import Clock, Engine, Observed, Report, Store
 from yurt.usecases.registry import Registry
 from yurt.usecases.reopening import Reopening
 
@@ -25,6 +25,33 @@ log = structlog.get_logger(__name__)
 def are_suspiciously_many(unknown: int, alive: int) -> bool:
     """Whether so many of the containers that live are unknown that rather the store may be wrong: an old copy."""
     return alive > FEW and 2 * unknown > alive
+
+
+class EarlyReports:
+    """Keeps what an engine says of containers before they were taken over.
+
+    An end that nobody heard would hold a container's place for ever.
+
+    Args:
+        report: who is to hear it.
+    """
+
+    def __init__(self, report: Callable[[Report], None]) -> None:
+        self._report = report
+        self._kept: list[Report] | None = []
+
+    def __call__(self, report: Report) -> None:
+        """The engine says something."""
+        if self._kept is None:
+            self._report(report)
+        else:
+            self._kept.append(report)
+
+    def pass_on(self) -> None:
+        """Everything was taken over: what was said is heard now, and what is said from now on at once."""
+        kept, self._kept = self._kept or [], None
+        for report in kept:
+            self._report(report)
 
 
 class Awakening:
