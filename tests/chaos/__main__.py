@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -29,6 +30,8 @@ def main() -> int:
         parser.error(NOT_INSTALLED)
     if options.engine == "nomad" and (reason := missing_programs()):
         parser.error(reason)
+    for number in (signal.SIGINT, signal.SIGTERM):  # of which a shell may have the first one ignored
+        signal.signal(number, signal.default_int_handler)
     steps = schedule(options.seed, options.minutes * 60, options.store, options.engine)
     if not options.json:
         sys.stdout.write("\n".join(map(str, steps)) + "\n\n")

@@ -100,6 +100,14 @@ def errors_are_of_runs(history: History) -> Iterator[Violation]:
             yield Violation("errors are of runs", sight.call_id, f"no run raised it: {sight.shown}")
 
 
+def starts_are_not_blamed(history: History) -> Iterator[Violation]:
+    """No call fails for what was done to containers that started: every function here starts, and is quick."""
+    for sight in history.sights:
+        error = sight.facts.get("error") or {}
+        if error.get("outcome") in {"init_failure", "timeout", "out_of_memory"}:
+            yield Violation("starts are not blamed", sight.call_id, f"it failed as {sight.shown}")
+
+
 def _results(history: History) -> Iterator[Sight]:
     return (s for s in history.sights if s.status == "success" and "result" in s.facts)
 
@@ -336,6 +344,7 @@ LAWS: tuple[Law, ...] = (
     results_are_of_runs,
     no_outcome_of_a_fenced_attempt,
     errors_are_of_runs,
+    starts_are_not_blamed,
     one_call_of_a_key,
     slots_hold,
     objects_stay,

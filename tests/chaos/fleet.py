@@ -119,11 +119,16 @@ class Fleet:
         self.ask("PUT", "/v1/system/gc")
 
     def unexplained(self, rows: Collection[str]) -> list[str]:
-        """Allocations and jobs of containers that live though the server has no row of them."""
+        """Containers that have a place, or may get one, though the server has no row of them.
+
+        Jobs whose allocation is over are none, whatever Nomad calls them: of one whose node was away for a while it
+        waits for minutes yet.
+        """
+        had = {one["JobID"] for one in self.ask("GET", "/v1/allocations")}
         left = [f"{one.container_id} has the allocation {one.id}, and no row" for one in self.placed()]
         left += [
-            f"{job['Meta']['container_id']} has the living job {job['ID']}, and no row"
+            f"{job['Meta']['container_id']} has the job {job['ID']}, which waits for a place, and no row"
             for job in self.jobs()
-            if job["ParentID"] and job["Status"] != "dead"
+            if job["ParentID"] and job["Status"] != "dead" and not job["Stop"] and job["ID"] not in had
         ]
         return [told for told in left if told.partition(" ")[0] not in rows]

@@ -101,6 +101,10 @@ BROKEN: dict[str, tuple[str, Callable[[History], History]]] = {
         "errors are of runs",
         with_sights(seen(12, "get", "fc-7", status="failure", result=None, error=ERROR)),
     ),
+    "a failure for want of a container": (
+        "starts are not blamed",
+        with_sights(seen(12, "get", "fc-7", status="failure", result=None, error={"outcome": "init_failure"})),
+    ),
     "two calls of a key": ("one call of a key", with_requests(dataclasses.replace(SENT, call_id="fc-8"))),
     "one call for two requests": (
         "one call of a key",
