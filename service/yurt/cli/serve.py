@@ -101,7 +101,8 @@ def serve(**flags: Any) -> None:
     """Run the server.
 
     The first start writes an administrator's token to admin-token in the data directory; on this machine the other
-    commands find it by themselves.
+    commands find it, and the server, by themselves. Tell them of another --data-dir by YURT_DATA_DIR, and of another
+    --listen by YURT_URL.
     """
     settings = read_settings(flags)
     click.get_current_context().exit(uvloop.run(run_server(settings)))
