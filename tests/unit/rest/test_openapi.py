@@ -66,6 +66,19 @@ def test_every_operation_tells_its_answers_and_problems() -> None:
             ), where
 
 
+def test_the_example_of_a_name_is_one_of_its_kind() -> None:
+    examples = {
+        path: one["example"]
+        for path, _, operation in _operations()
+        for one in operation["parameters"]
+        if one["name"] == "name" and one["in"] == "path"
+    }
+
+    assert examples["/environments/{name}"] == "preview"
+    assert examples["/secrets/{name}"] == "openai"
+    assert examples["/apps/{app_id}/functions/{name}"] == "resize"
+
+
 def test_every_schema_is_json_schema_2020_12_without_nullable() -> None:
     for part in _walk(DOCUMENT):
         assert "nullable" not in part

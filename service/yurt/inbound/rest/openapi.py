@@ -224,7 +224,7 @@ def _path_parameters(row: Operation) -> Iterator[dict[str, Any]]:
             "required": True,
             "description": f"{parameter.syntax[0].upper()}{parameter.syntax[1:]}.",
             "schema": {"type": "string", "pattern": parameter.pattern},
-            "example": parameter.example,
+            "example": paths.example_in(row.path, name),
         }
 
 

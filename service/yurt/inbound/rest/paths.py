@@ -48,12 +48,21 @@ PARAMETERS: Mapping[str, Parameter] = {
 }
 """By the name that stands in paths."""
 
+_EXAMPLES = {"environments": "preview", "secrets": "openai"}
+"""What is called `name` is of many kinds: an example by the collection that it is of."""
+
 _COMPILED = {name: re.compile(parameter.pattern[:-1] + r"\Z") for name, parameter in PARAMETERS.items()}
 
 
 def names_in(path: str) -> list[str]:
     """The parameters of a path template, in order."""
     return re.findall(r"{(\w+)}", path)
+
+
+def example_in(path: str, name: str) -> str:
+    """A value that the parameter `name` of a path template may have."""
+    collection = path.partition(f"/{{{name}}}")[0].rpartition("/")[2]
+    return _EXAMPLES.get(collection, PARAMETERS[name].example)
 
 
 def fits(name: str, value: str) -> bool:
