@@ -13,6 +13,7 @@ from yurt.domain.changes import Change, Save
 from yurt.domain.errors import NotCancellable, NotFound
 from yurt.domain.functions import LiveFunction
 from yurt.domain.ids import Tags
+from yurt.domain.naming import shown
 from yurt.domain.records import AttemptRecord, CallKind, IdempotencyKey, Outcome, Payload, Result
 from yurt.domain.retention import KEYS_KEPT_S
 from yurt.pools.heart import Heart
@@ -342,4 +343,4 @@ class Calls:
 
 
 def _no_call(call_id: str) -> NotFound:
-    return NotFound(f"There is no call {call_id[:80]!r} that this token can see.")
+    return NotFound(f"There is no call {shown(call_id)} that this token can see.")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from yurt.domain.errors import NotFound
+from yurt.domain.naming import shown
 from yurt.domain.records import Container, ContainerState
 from yurt.pools.inputs import Input
 from yurt.pools.lives import STOP_GRACE_S, Lives
@@ -68,7 +69,7 @@ class Containers:
         row = await self._records.get(Container, container_id)
         view = await self._view(row) if row is not None else None
         if view is None or not principal.sees(view.place.environment):
-            raise NotFound(f"There is no container {container_id[:80]!r} that this token can see.")
+            raise NotFound(f"There is no container {shown(container_id)} that this token can see.")
         return view
 
     async def stop(self, principal: Principal, container_id: str) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from yurt.domain import ids
 from yurt.domain.changes import Save
 from yurt.domain.errors import FieldError, InUse, NotFound, TooLate, Unauthenticated
+from yurt.domain.naming import shown
 from yurt.domain.records import Role, Token
 from yurt.ports import Clock, Store
 from yurt.usecases.container_tokens import ContainerTokens
@@ -192,7 +193,7 @@ class Tokens:
     async def _find(self, principal: Principal, token_id: str) -> Token:
         token = await self._store.records.get(Token, token_id)
         if token is None or not _covers(principal, token):
-            raise NotFound(f"There is no token {token_id} that this token can see.")
+            raise NotFound(f"There is no token {shown(token_id)} that this token can see.")
         return token
 
     def _new(self, name: str, role: Role, environment: str | None, expires_at: float | None) -> NewToken:

@@ -7,6 +7,7 @@ from aiohttp import web
 from pydantic import Field
 
 from yurt.domain.errors import NotFound
+from yurt.domain.naming import shown
 from yurt.domain.records import CallKind, CallStatus, Role
 from yurt.inbound.rest.answers import cursor, cursor_key, json_answer, page
 from yurt.inbound.rest.call_shapes import FunctionCall, InvocationResult, attempt
@@ -149,7 +150,7 @@ async def _events(ctx: Context[None, None]) -> web.StreamResponse:
     call_id = ctx.path["call_id"]
     seq = ctx.services.shaper.seq(call_id)
     if seq is None:
-        raise NotFound(f"There is no call {call_id} that this token can see.")
+        raise NotFound(f"There is no call {shown(call_id)} that this token can see.")
     await ctx.services.calls.get(ctx.principal, call_id)
     with ctx.services.calls.waiters:
         return await stream_events(ctx, call_id, seq)

@@ -8,6 +8,7 @@ from aiohttp import web
 from pydantic import Field
 
 from yurt.domain.errors import NotFound
+from yurt.domain.naming import shown
 from yurt.domain.records import Role
 from yurt.inbound.rest.answers import json_answer
 from yurt.inbound.rest.context import Context
@@ -87,7 +88,7 @@ async def _of_call(ctx: Context[LogsQuery, None]) -> web.StreamResponse:
     call_id = ctx.path["call_id"]
     seq = ctx.services.shaper.seq(call_id)
     if seq is None:
-        raise NotFound(f"There is no call {call_id} that this token can see.")
+        raise NotFound(f"There is no call {shown(call_id)} that this token can see.")
     view, _ = await ctx.services.calls.get(ctx.principal, call_id)
     wanted = _wanted(ctx, seq=seq, function_id=view.call.function_id)
     return await _answer(ctx, wanted, partial(ctx.services.events.lines, ctx.principal, call_id, seq))
