@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.stack.access import YURT_POLICY
+from scripts.stack.access import NOMAD_POLICY, YURT_POLICY
 from scripts.stack.stack import Stack
 from tests.acceptance.served import Served
 from tests.cluster import a_stack
@@ -122,3 +122,20 @@ async def test_a_token_that_lacks_rights_is_told_and_works_once_it_has_them(stac
         purge(stack)
         stack.consul("DELETE", f"/v1/acl/token/{token['AccessorID']}")
         stack.consul("DELETE", f"/v1/acl/policy/{policy['ID']}")
+
+
+async def test_a_nomad_that_may_not_register_services_is_told(tmp_path: Path) -> None:
+    with a_stack("none") as own:
+        policy = own.consul("GET", "/v1/acl/policy/name/nomad")
+        change = f"/v1/acl/policy/{policy['ID']}"
+        own.consul("PUT", change, {**policy, "Rules": 'agent_prefix "" { policy = "read" }'})
+        async with serving_on(own, tmp_path) as served:
+            await put_site(served, "1")
+            visitor = asyncio.create_task(visit(served))
+            async with asyncio.timeout(REQUEST_S):
+                while '"event": "web_server_not_found"' not in served.output:
+                    await asyncio.sleep(PAUSE_S)
+            notes = (await served.ask("GET", "/readyz")).json["notes"]
+            assert any("Consul does not show container co-" in note and "consul.sync" in note for note in notes)
+            own.consul("PUT", change, {**policy, "Rules": NOMAD_POLICY})
+            assert (await visitor).startswith("co-")

@@ -11,6 +11,7 @@ from tests.certificates import certificate, tls_of
 from tests.fakes.consul import LEAST, NODES, ConsulDouble, Instance
 from tests.waiting import until
 from yurt.outbound.discovery import ConsulDiscovery, ConsulSettings, look_over
+from yurt.outbound.discovery.consul_awaited import Awaited
 from yurt.ports import Address, Finding
 
 TAG = "0123abcd"
@@ -48,7 +49,7 @@ def token_file(tmp_path: Path) -> Path:
 async def watched(token_file: Path) -> AsyncIterator[Watched]:
     """A discovery on a Consul that knows nobody."""
     consul = await ConsulDouble().start()
-    found = Watched(consul, ConsulDiscovery(ConsulSettings(consul.address, TAG, token_file), look_at_access_s=0.02))
+    found = Watched(consul, ConsulDiscovery(ConsulSettings(consul.address, TAG, token_file), 0.02, 0.05))
     task = asyncio.create_task(found.discovery.run(lambda addresses: found.told.append(dict(addresses))))
     yield found
     task.cancel()
@@ -212,3 +213,39 @@ async def test_a_certificate_that_nobody_vouches_for_is_told_with_how_to_name_wh
     found = [finding async for finding in look_over(ConsulSettings(consul.address, TAG, ca_file=own))]
     assert [finding.todo for finding in found] == ["", ""]
     await consul.stop()
+
+
+async def test_a_server_that_listens_and_is_not_found_is_told_until_it_is(watched: Watched) -> None:
+    await watched.finds()
+    watched.discovery.announce("c-1", 20001)
+    await until(watched.discovery.trouble, "the word that Consul does not show it")
+    said = watched.discovery.trouble() or ""
+    assert said.startswith("Consul does not show container c-1, though its server listens.")
+    assert 'service_prefix "" { policy = "write" }' in said
+    watched.consul.put("yurt-a", [place(1, status="critical")])
+    await until(lambda: "check of container c-1 fails" in (watched.discovery.trouble() or ""), "the word of its check")
+    watched.consul.put("yurt-a", [place(1)])
+    await watched.finds(1)
+    assert watched.discovery.trouble() is None
+    watched.discovery.announce("c-1", 20001)  # as when the server was away from the container for a while
+    watched.discovery.announce("c-2", 20002)
+    watched.discovery.announce("c-3", 20003)
+    await until(lambda: "c-2 (and of 1 more)" in (watched.discovery.trouble() or ""), "the word of those that are not")
+    watched.discovery.withdraw("c-2")
+    watched.discovery.withdraw("c-3")
+    assert watched.discovery.trouble() is None
+
+
+async def test_what_was_not_found_while_consul_was_away_has_its_time_once_it_is_back() -> None:
+    now = 100.0
+    awaited = Awaited(20, lambda: now)
+    awaited.add("c-1")
+    now = 119.9
+    assert awaited.overdue() == []
+    now = 120.0
+    assert awaited.overdue() == ["c-1"]
+    awaited.begin_anew()
+    awaited.add("c-1")
+    assert awaited.overdue() == []
+    now = 140.0
+    assert awaited.overdue() == ["c-1"]

@@ -10,6 +10,7 @@ import structlog
 from yurt.domain.times import rfc3339
 from yurt.outbound.discovery.consul_access import PREFIX, Access, Shortfall, access_of, shortfall
 from yurt.outbound.discovery.consul_api import ConsulApi, ConsulError, ConsulSettings, TokenUnknown
+from yurt.outbound.discovery.consul_awaited import Awaited, why_unfound
 from yurt.ports import Address, Found
 
 CONTAINER = "container_id"
@@ -23,6 +24,9 @@ LONGEST_PAUSE_S = 5.0
 
 LOOK_AT_ACCESS_S = 10.0
 """Between two looks at what the token may do."""
+
+FINDING_MAY_TAKE_S = 20.0
+"""From a server that listens to Consul's word that its check has passed; with a check every second it is about two."""
 
 log = structlog.get_logger(__name__)
 
@@ -39,14 +43,22 @@ class ConsulDiscovery:
 
     Args:
         look_at_access_s: between two looks at what the token may do, in seconds.
+        finding_may_take_s: from a server that listens to its address, in seconds.
     """
 
-    def __init__(self, settings: ConsulSettings, look_at_access_s: float = LOOK_AT_ACCESS_S) -> None:
+    def __init__(
+        self,
+        settings: ConsulSettings,
+        look_at_access_s: float = LOOK_AT_ACCESS_S,
+        finding_may_take_s: float = FINDING_MAY_TAKE_S,
+    ) -> None:
         self._settings = settings
         self._look_at_access_s = look_at_access_s
         self._known: dict[str, Address] = {}
         self._listed: dict[str, set[str]] = {}
         self._withdrawn: set[str] = set()
+        self._awaited = Awaited(finding_may_take_s)
+        self._misses_some = False
         self._found: Found | None = None
         self._away: tuple[float, ConsulError] | None = None
         self._access: Access | None = None
@@ -64,11 +76,14 @@ class ConsulDiscovery:
         finally:
             self._found = None
 
-    def announce(self, container_id: str, port: int) -> None:
-        """See `Discovery.announce`: where it is, Consul says."""
+    def announce(self, container_id: str, port: int) -> None:  # noqa: ARG002 - where it is, Consul says
+        """See `Discovery.announce`."""
+        if container_id not in self._known:
+            self._awaited.add(container_id)
 
     def withdraw(self, container_id: str) -> None:
         """See `Discovery.withdraw`."""
+        self._awaited.remove([container_id])
         if container_id in self._known:
             self._withdrawn.add(container_id)
             self._forget([container_id])
@@ -82,7 +97,7 @@ class ConsulDiscovery:
             return f"{said} are not found. {error.todo}".strip()
         if self._shortfall is not None:
             return f"{self._shortfall.said} New web servers are not found. {self._shortfall.todo}"
-        return None
+        return self._unfound()
 
     async def _run_until_access_changes(self, consul: ConsulApi) -> None:
         try:
@@ -111,6 +126,7 @@ class ConsulDiscovery:
                     raise _AccessChanged
             except ConsulError as error:  # who asks for services takes note of that
                 log.debug("consul_access_unknown", reason=str(error))
+            self._warn()
             await asyncio.sleep(self._look_at_access_s)
 
     def _judge(self, found: Shortfall | None) -> None:
@@ -118,7 +134,19 @@ class ConsulDiscovery:
         if found is not None and found != before:
             log.warning("consul_token_insufficient", reason=found.said, todo=found.todo)
         if found is None and before is not None:
+            self._awaited.begin_anew()
             log.info("consul_token_sufficient")
+
+    def _warn(self) -> None:
+        """Say in the log that servers are not found, once until all are."""
+        reason = None if self._away or self._shortfall else self._unfound()
+        if reason and not self._misses_some:
+            log.warning("web_server_not_found", reason=reason)
+        self._misses_some = bool(reason)
+
+    def _unfound(self) -> str | None:
+        overdue = self._awaited.overdue()
+        return why_unfound(overdue, set().union(*self._listed.values())) if overdue else None
 
     def _is_ours(self, name: str, tags: list[str]) -> bool:
         return name.startswith(PREFIX) and self._settings.tag in tags
@@ -163,6 +191,7 @@ class ConsulDiscovery:
             if all(check["Status"] == "passing" for check in place["Checks"]):
                 host = service.get("Address") or place["Node"]["Address"]
                 self._known[container_id] = Address(host, int(service["Port"]))
+        self._awaited.remove(listed & self._known.keys())
         self._tell()
         return listed
 
@@ -196,6 +225,7 @@ class ConsulDiscovery:
         if self._away is not None:
             log.info("consul_back", away_s=round(time.time() - self._away[0], 1))
             self._away = None
+            self._awaited.begin_anew()
 
     def _tell(self) -> None:
         if self._found is not None:
