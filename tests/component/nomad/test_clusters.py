@@ -62,6 +62,20 @@ async def test_a_cluster_without_a_leader_is_told_in_nomads_words(rig: Rig) -> N
     assert "does not answer: No cluster leader" in await refused(rig)
 
 
+async def test_a_region_that_is_not_there_is_no_wrong_address(rig: Rig) -> None:
+    rig.double.knobs.answers["/v1/acl/token/self"] = (500, "No path to region")
+    message = await refused(rig, region="mars")
+    assert "No path to region" in message
+    assert "--nomad-region" in message
+
+
+async def test_a_token_that_may_not_have_job_specifications_read_is_told_its_right(rig: Rig) -> None:
+    rig.double.knobs.answers["/v1/jobs/parse"] = (403, "Permission denied")
+    message = await refused(rig)
+    assert 'capabilities = ["submit-job"' in message
+    assert "specification of functions" not in message, "nothing is wrong with it"
+
+
 async def test_a_cluster_with_a_certificate_of_its_own(rig: Rig, double: NomadDouble, tmp_path: Path) -> None:
     """Commands and the stream of events both go by the authority that is named, and by no other."""
     own, other = certificate(tmp_path / "own"), certificate(tmp_path / "other")

@@ -18,9 +18,11 @@ _ACLS_OFF = "ACL support disabled"
 
 
 def way_out(error: NomadError, otherwise: str) -> str:
-    """What to do about a cluster that does not answer: a certificate that nobody vouches for is no wrong address."""
+    """What to do about a cluster that does not answer, where its address may well be right."""
     if "certificate verify failed" in error.message:
         return "Name the authority of its certificate with --nomad-ca-file."
+    if "No path to region" in error.message:
+        return "See --nomad-region: the cluster knows no such region, or does not reach it."
     return otherwise
 
 
@@ -107,6 +109,9 @@ async def check_template(client: NomadClient, settings: NomadSettings, template:
             await client.parse(template, variables_of(spec_of(one, settings)))
     except Unreachable as error:
         raise ClusterRefused(f"Nomad at {settings.address} does not answer: {error.message}.") from error
+    except Denied as error:
+        todo = f'The policy of its token needs: namespace "{settings.namespace}" {{ capabilities = ["submit-job", …] }}'
+        raise ClusterRefused(f"Nomad does not let this server read a job specification. {todo}") from error
     except NomadError as error:
         where = f"in {settings.jobspecs} " if settings.jobspecs is not None else ""
         raise ClusterRefused(f"The job specification of functions {where}is wrong: {error.message}") from error
