@@ -6,7 +6,7 @@ import pytest
 
 from tests.component.nomad.conftest import Rig
 from tests.waiting import until
-from yurt.ports import EngineRefused, Placed
+from yurt.ports import Ended, EngineRefused, Placed
 
 
 async def refused(rig: Rig) -> str:
@@ -72,6 +72,17 @@ async def test_ends_are_seen_that_came_while_nobody_answered(rig: Rig) -> None:
     await rig.double.start()
     assert (await rig.end_of()).exit_code == 3
     assert await engine.check() is None
+
+
+async def test_a_container_is_stopped_as_soon_as_nomad_can_be_asked_again(rig: Rig) -> None:
+    engine = await rig.open()
+    await rig.run()
+    rig.double.knobs.answers["/v1/job/"] = (403, "Permission denied")
+    await engine.stop("co-1", grace_s=0)
+    rig.double.knobs.answers.clear()
+    assert rig.told(Ended) == []
+    rig.double.cut_streams()
+    await rig.end_of()
 
 
 async def test_a_slow_nomad_holds_nobody_else_up(rig: Rig) -> None:

@@ -16,6 +16,7 @@ class Held:
     Attributes:
         placed: it has been given an allocation.
         stopping: it was told to end.
+        unheard: Nomad could not be told so; it is told again once there is news.
         told: what was last reported of why it waits.
         ending: its end is being reported.
     """
@@ -24,6 +25,7 @@ class Held:
     job_id: str
     placed: bool = False
     stopping: bool = False
+    unheard: bool = False
     told: str = ""
     ending: bool = False
 

@@ -208,13 +208,14 @@ class NomadEngine:
         held = self._book.containers.get(container_id)
         if held is None or held.ending:
             return
-        held.stopping = True
+        held.stopping, held.unheard = True, False
         try:
             await self._client.delete(held.job_id)
             if not held.placed:
                 await self._look_for_place(held)
         except NomadError as error:
-            log.warning("container_not_stopped", container_id=container_id, reason=error.message)  # it is asked again
+            log.warning("container_not_stopped", container_id=container_id, reason=error.message)
+            held.unheard = True
             return
         self._consider(held.job_id)
 
@@ -233,6 +234,8 @@ class NomadEngine:
         held = self._book.of_job(job_id)
         if held is None or held.ending:
             return
+        if held.unheard:
+            self._background.run("stop-container", self.stop(held.container_id, grace_s=0))
         allocation = self._book.allocation(job_id)
         if allocation is None:
             metrics = self._book.metrics(job_id)
