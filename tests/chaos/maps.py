@@ -50,11 +50,6 @@ class Plan:
         parameters = f"&parameters.kind={self.first % KINDS}" if self.function == "chaos:Tally" else ""
         return f"/v1/functions/{self.function}/map?{query}{parameters}"
 
-    @property
-    def whole(self) -> bool:
-        """An answer that comes to its end has a line for each input."""
-        return self.exceptions or self.function != "chaos:fails"
-
     async def body(self) -> AsyncIterator[bytes]:
         """Its lines, some at a time."""
         for begin in range(0, self.size, LINES_AT_ONCE):
@@ -71,7 +66,7 @@ class Plan:
 
 async def stream(plan: Plan, asker: Asker, recorder: Recorder) -> None:
     """Read results as they come, to the end or until the plan hangs up, and then go on by the outputs."""
-    sent_at, call_id, indexes, finished = time.monotonic(), "", list[int](), False
+    sent_at, call_id, indexes, finished, failed = time.monotonic(), "", list[int](), False, False
     try:
         async with aclosing(asker.lines(plan.path, plan.body())) as lines:
             async for call_id, line in lines:
@@ -80,6 +75,7 @@ async def stream(plan: Plan, asker: Asker, recorder: Recorder) -> None:
                 elif "index" in line:
                     recorder.see("answer", sent_at, {**line, "call_id": call_id}, line["index"])
                     indexes.append(line["index"])
+                    failed = failed or (not plan.exceptions and line["status"] != "success")
                 else:
                     recorder.counts["maps truncated"] += 1
                     return
@@ -89,8 +85,8 @@ async def stream(plan: Plan, asker: Asker, recorder: Recorder) -> None:
                 finished = bool(call_id)
     except (*CUT, ValueError):
         recorder.counts["maps cut"] += 1
-    if plan.whole:
-        recorder.maps.append(MapEnd(call_id, plan.size, plan.ordered, tuple(indexes), finished))
+    whole = finished and not failed  # else the first failure ends the answer, also of a batch for another's sake
+    recorder.maps.append(MapEnd(call_id, plan.size, plan.ordered, tuple(indexes), whole))
     if call_id and not finished and plan.ordered:
         await read_outputs(call_id, len(indexes), asker, recorder)
 
