@@ -24,7 +24,7 @@ from yurt.domain import gpu, requirements, sharing
 from yurt.domain.bundle import path_problem, tree_problem
 from yurt.domain.classes import ClassSpec, Names, Parameters, class_errors
 from yurt.domain.errors import FieldError, Invalid, NotSupported
-from yurt.domain.naming import NAME_PATTERN, did_you_mean, name_problem, pointer, shown
+from yurt.domain.naming import IMAGE_PATTERN, NAME_PATTERN, did_you_mean, name_problem, pointer, shown
 from yurt.domain.retry import RetryPolicy
 from yurt.domain.schedules import SCHEDULE_SCHEMA, ScheduleSpec
 from yurt.domain.sharing import Batching, Concurrency
@@ -216,7 +216,7 @@ EnvValue: TypeAlias = Annotated[str, AfterValidator(_env_value)]
 FilePath: TypeAlias = Annotated[str, AfterValidator(_file_path)]
 FileText: TypeAlias = Annotated[str, AfterValidator(_file_text)]
 Sha256: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Image: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,512}$")]
+Image: TypeAlias = Annotated[str, StringConstraints(pattern=IMAGE_PATTERN)]
 Files: TypeAlias = Annotated[dict[FilePath, FileText], Field(min_length=1), AfterValidator(_files)]
 Shared: TypeAlias = Annotated[
     Concurrency, BeforeValidator(sharing.concurrency), WithJsonSchema(sharing.CONCURRENCY_SCHEMA)

@@ -7,6 +7,12 @@ from collections.abc import Iterable
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """Of apps, functions, environments and secrets."""
 
+NAME_RULE = "1 to 64 letters, digits, dashes, underscores and dots, beginning with a letter or a digit"
+"""The same in words."""
+
+IMAGE_PATTERN = r"^[!-~]{1,512}$"
+"""Of images, as far as every registry goes."""
+
 NO_NUL = r"^[^\x00]*$"
 """Text that every store can hold: PostgreSQL has no NUL in text."""
 
@@ -19,10 +25,7 @@ def name_problem(name: str) -> str | None:
     """Why `name` cannot be a name, as a sentence, or None."""
     if _NAME.match(name):
         return None
-    return (
-        f"{shown(name)} is not a name: use 1 to 64 letters, digits, dashes, underscores and dots, "
-        "beginning with a letter or a digit."
-    )
+    return f"{shown(name)} is not a name: use {NAME_RULE}."
 
 
 def app_name_problem(name: str) -> str | None:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from yurt.domain.errors import FieldError
-from yurt.domain.naming import did_you_mean, pointer, shown
+from yurt.domain.naming import IMAGE_PATTERN, NAME_PATTERN, NAME_RULE, NO_NUL, did_you_mean, pointer, shown
 
 _KEY_RULE = "key_rule"
 _AT = "at"
@@ -25,6 +25,12 @@ _EXPECTED = {
     "model_attributes_type": "an object",
 }
 
+_PATTERNS = {
+    NAME_PATTERN: f"be a name: {NAME_RULE}",
+    IMAGE_PATTERN: "be the name of an image, such as python:3.12: 1 to 512 characters of ASCII without blanks",
+    NO_NUL: "have no NUL in it",
+}
+
 _BOUND: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "greater_than_equal": lambda ctx: f"must be at least {ctx['ge']}",
     "less_than_equal": lambda ctx: f"must be at most {ctx['le']}",
@@ -33,7 +39,7 @@ _BOUND: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "string_too_short": lambda ctx: f"must have at least {ctx['min_length']} characters",
     "string_too_long": lambda ctx: f"must have at most {ctx['max_length']} characters",
     "too_long": lambda ctx: f"must have at most {ctx['max_length']} entries",
-    "string_pattern_mismatch": lambda ctx: f"must match {ctx['pattern']}",
+    "string_pattern_mismatch": lambda ctx: f"must {_PATTERNS.get(ctx['pattern'], 'match ' + ctx['pattern'])}",
     "literal_error": lambda ctx: f"must be {ctx['expected']}",
     "enum": lambda ctx: f"must be {ctx['expected']}",
     "finite_number": lambda _: "must be a finite number",

@@ -414,6 +414,14 @@ async def test_secrets_page_by_cursor(door: Door, house: House) -> None:
     assert (await door.ask("GET", "/v1/secrets?environment=none")).status == 404
 
 
+async def test_a_name_that_is_none_is_refused_in_words(door: Door) -> None:
+    refused = await door.ask("POST", "/v1/apps", {"name": "two words"})
+
+    assert (refused.status, pointers(refused)) == (422, ["/name"])
+    assert "must be a name: 1 to 64 letters" in refused.json["errors"][0]["message"]
+    assert refused.json["errors"][0]["message"].endswith(', got "two words"')
+
+
 @pytest.mark.parametrize(
     ("body", "at"),
     [

@@ -116,7 +116,7 @@ def test_gpus_are_canonical_and_keep_their_order() -> None:
         ("scaledown_window", 1, "at least 2"),
         ("scaledown_window", 1201, "at most 1200"),
         ("single_use_containers", 1, "must be true or false, got 1"),
-        ("image", "two words", "must match"),
+        ("image", "two words", "must be the name of an image, such as python:3.12"),
         ("gpu", "H1OO", 'unknown type "H1OO". Did you mean H100?'),
         ("gpu", [], "got an empty list"),
         ("gpu", 3, "got 3"),
