@@ -23,7 +23,15 @@ async def publish(client: Client, project: Project, *, dry_run: bool = False) ->
     """
     new = not await _is_live(client, project.app)
     if new and dry_run:
-        return {"created": sorted(project.definitions), "updated": [], "unchanged": [], "removed": [], "warnings": []}
+        unseen = f"There is no app {project.app} yet: its definitions are checked when it is deployed."
+        warnings = [{"code": "not_checked", "message": unseen}]
+        return {
+            "created": sorted(project.definitions),
+            "updated": [],
+            "unchanged": [],
+            "removed": [],
+            "warnings": warnings,
+        }
     if new:
         await client.send("POST", "/apps", body={"name": project.app, **client.scope})
     try:

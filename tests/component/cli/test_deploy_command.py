@@ -80,6 +80,7 @@ def test_a_dry_run_changes_nothing(api: FakeApi, yurt: Yurt, project: Path, *, d
     assert ran.code == 0
     assert "created" in ran.out
     assert "Nothing was changed" in ran.err
+    assert ("There is no app thumbs yet: its definitions are checked when it is deployed." in ran.err) != deployed_before
     assert len(api.apps) == deployed_before
     assert api.functions.get("thumbs", {}) == {}
 
