@@ -33,6 +33,11 @@ class Manifest:
     exclude: tuple[str, ...]
     definitions: dict[str, Definition]
 
+    @property
+    def place_of_app(self) -> str:
+        """Where the app is named."""
+        return f"{self.path}:{line_of(self.text, ('app',))[0]}"
+
     def place(self, function: str, key: str) -> str:
         """Where a key of a function is set, such as `yurt.toml:9`: by itself, else in the defaults, else its table."""
         for keys in (("functions", function, key), ("defaults", key), ("functions", function)):

@@ -33,13 +33,22 @@ async def publish(client: Client, project: Project, *, dry_run: bool = False) ->
             "warnings": warnings,
         }
     if new:
-        await client.send("POST", "/apps", body={"name": project.app, **client.scope})
+        await _create(client, project)
     try:
         return await replace_functions(client, project, dry_run=dry_run)
     except CommandError:
         if new:
             # Of a deploy that was refused nothing stays, not even an empty app.
             await client.send("DELETE", app_path(project.app), query=client.scope)
+        raise
+
+
+async def _create(client: Client, project: Project) -> None:
+    try:
+        await client.send("POST", "/apps", body={"name": project.app, **client.scope})
+    except Refused as refused:
+        if refused.status == 422 and refused.fields:
+            raise _at_its_place(refused, project) from refused
         raise
 
 
@@ -94,6 +103,8 @@ def _at_its_place(refused: Refused, project: Project) -> CommandError:
 
 def _placed(field: Mapping[str, Any], project: Project) -> str:
     keys = [key.replace("~1", "/").replace("~0", "~") for key in str(field["pointer"]).split("/")[1:]]
+    if keys == ["name"] and project.manifest and project.manifest.app == project.app:
+        return f"{project.manifest.place_of_app}: app: {field['message']}"
     if len(keys) < 2 or keys[0] != "functions":
         return f"{field['pointer']}: {field['message']}"
     function, *rest = keys[1:]

@@ -129,6 +129,9 @@ class FakeApi:
 
     async def create_app(self, request: web.Request) -> web.Response:
         body = await self.body(request)
+        if " " in body["name"]:
+            errors = [{"pointer": "/name", "message": "must be a name"}]
+            return problem(422, "invalid", "Some values are not valid.", errors=errors)
         if any(app["name"] == body["name"] and app["state"] != "stopped" for app in self.apps.values()):
             return problem(409, "already_exists", f"{body['name']} is there already.")
         return web.json_response(self.add_app(body["name"], ephemeral="ephemeral" in body), status=201)

@@ -80,7 +80,9 @@ def test_a_dry_run_changes_nothing(api: FakeApi, yurt: Yurt, project: Path, *, d
     assert ran.code == 0
     assert "created" in ran.out
     assert "Nothing was changed" in ran.err
-    assert ("There is no app thumbs yet: its definitions are checked when it is deployed." in ran.err) != deployed_before
+    assert (
+        "There is no app thumbs yet: its definitions are checked when it is deployed." in ran.err
+    ) != deployed_before
     assert len(api.apps) == deployed_before
     assert api.functions.get("thumbs", {}) == {}
 
@@ -194,6 +196,18 @@ def test_a_folder_that_init_cannot_make_is_named(yurt: Yurt, tmp_path: Path) -> 
 
     assert (ran.code, ran.out) == (2, "")
     assert ran.err == f"Error: {tmp_path}/file/hello cannot be written: Not a directory\n"
+
+
+def test_a_bad_name_of_the_app_is_shown_with_its_line(api: FakeApi, yurt: Yurt, project: Path) -> None:
+    manifest = project / "yurt.toml"
+    manifest.write_text(manifest.read_text().replace('app = "thumbs"', 'app = "my thumbs"'))
+
+    ran = yurt("deploy", project)
+    renamed = yurt("deploy", project, "--name", "not one")
+
+    assert (ran.code, renamed.code) == (2, 2)
+    assert ran.err == f"Error: {manifest}:1: app: must be a name\n"
+    assert renamed.err == "Error: /name: must be a name\n"
 
 
 def test_what_init_says_next_can_be_pasted(yurt: Yurt, tmp_path: Path) -> None:
