@@ -104,7 +104,7 @@ async def test_a_token_that_lacks_rights_is_told_and_works_once_it_has_them(stac
     try:
         await served.start()
         found = await doctor(served)
-        assert found["Consul"]["todo"] == ""
+        assert found["Nodes with Consul"]["todo"] == found["Consul"]["todo"] == ""
         assert found["Consul token"]["todo"] == lacking
         await until(lambda: "consul_token_insufficient" in served.output, "the word that a right is missing")
         ready = await served.ask("GET", "/readyz")

@@ -65,3 +65,18 @@ async def test_a_node_pool_or_a_driver_that_nobody_has(rig: Rig) -> None:
 async def test_without_a_token_nothing_else_is_looked_at(rig: Rig) -> None:
     assert list(await examine(rig, token="")) == ["Nomad", "Token"]
     assert "--nomad-token-file" in (await examine(rig, token="nobodys"))["Token"].todo
+
+
+async def test_nodes_without_consul_are_told_to_who_finds_servers_through_it(rig: Rig) -> None:
+    let_trials_end(rig, "reached")
+    assert "Nodes with Consul" not in await examine(rig)
+    assert wrong(await examine(rig, finds_servers=True)) == []
+    nodes = list(rig.double.cluster.nodes.values())
+    nodes[0].consul = False
+    assert len(nodes) == 1 or wrong(await examine(rig, finds_servers=True)) == []
+    for node in nodes:
+        node.consul = False
+    findings = await examine(rig, finds_servers=True)
+    assert wrong(findings) == ["Nodes with Consul"]
+    assert 'agent_prefix "" { policy = "read" }' in findings["Nodes with Consul"].todo
+    assert list(rig.double.cluster.jobs) == []

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from tests.fakes.nomad.shapes import Json
 
 MISSING_DEVICES = "missing devices"
+MISSING_CONSUL = "${attr.consul.version} semver >= 1.8.0"
 EXHAUSTED_DEVICES = "devices: no devices match request"
 
 
@@ -45,6 +46,7 @@ class Node:
     memory_mib: int = 16_000
     cpu_mhz: int = 8_000
     drivers: tuple[str, ...] = ("raw_exec", "docker")
+    consul: bool = True
     pool: str = "default"
     status: str = "ready"
     eligible: bool = True
@@ -132,7 +134,7 @@ def place(job: Json, group: Json, nodes: Iterable[Node], live: list[Json]) -> tu
         devices, why_not = _fit(group, node, here)
         if not why_not:
             return node, devices
-        kind = refusal.filtered if why_not.startswith("missing") else refusal.exhausted
+        kind = refusal.filtered if why_not.startswith(("missing", "${attr.")) else refusal.exhausted
         kind[why_not] = kind.get(why_not, 0) + 1
     return refusal
 
@@ -140,6 +142,8 @@ def place(job: Json, group: Json, nodes: Iterable[Node], live: list[Json]) -> tu
 def _fit(group: Json, node: Node, here: list[Json]) -> tuple[Json, str]:
     if any(task["Driver"] not in node.drivers for task in group["Tasks"]):
         return {}, "missing drivers"
+    if group.get("Services") and not node.consul:
+        return {}, MISSING_CONSUL
     used = {
         name
         for allocation in here

@@ -39,6 +39,10 @@ def test_gpus_that_are_on_several_nodes_are_not_together() -> None:
     [
         ({"DimensionExhausted": {"memory": 3, "cpu": 1}}, "Used up: cpu on 1, memory on 3"),
         ({"ConstraintFiltered": {"missing drivers": 2}}, "2 lack drivers"),
+        (
+            {"ConstraintFiltered": {"${attr.consul.version} semver >= 1.8.0": 3}},
+            "3 lack a Consul agent that Nomad may read",
+        ),
         ({"NodesInPool": 0}, "node pool"),
         ({"NodesInPool": 4, "NodesAvailable": {"dc1": 0}}, "datacenters"),
     ],

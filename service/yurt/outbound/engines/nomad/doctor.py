@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from yurt.domain.functions import LiveFunction, Scaling
+from yurt.domain.web import Kind, Web
 from yurt.outbound.engines.nomad.allocations import read
 from yurt.outbound.engines.nomad.breaker import Breaker
 from yurt.outbound.engines.nomad.capacity import capacity_of
@@ -17,6 +18,7 @@ from yurt.outbound.engines.nomad.client import NomadClient, Reply
 from yurt.outbound.engines.nomad.clusters import check_acls, check_template, check_version, way_out
 from yurt.outbound.engines.nomad.errors import Denied, Missing, NomadError
 from yurt.outbound.engines.nomad.jobspecs import read_template
+from yurt.outbound.engines.nomad.reasons import lacks_consul
 from yurt.outbound.engines.nomad.settings import NomadSettings
 from yurt.outbound.engines.nomad.spec import prefix_of, spec_of, variables_of
 from yurt.ports import ClusterRefused, EngineRefused, Finding
@@ -32,6 +34,7 @@ TRIAL_MAY_TAKE_S = 60.0
 LOOK_S = 0.2
 TRIAL = "import sys, urllib.request\nurllib.request.urlopen(sys.argv[1], timeout=10)\nprint('reached')\n"
 REACHED = "reached"
+PROBE = LiveFunction("fu-0", "ap-0", "main", "yurt", "trial", 1, "main:f", None, Scaling(), memory_mib=32)
 
 
 class Doctor:
@@ -60,6 +63,8 @@ class Doctor:
             nodes, jobspec = await self._nodes(), await self._jobspec()
             for finding in (nodes, await self._gpus(), jobspec):
                 yield finding
+            if self._settings.finds_servers and not nodes.todo and not jobspec.todo:
+                yield await self._consul()
             if not nodes.todo and not jobspec.todo:
                 yield await self._trial()
         finally:
@@ -154,6 +159,19 @@ class Doctor:
             return Finding("Job specification", "Nomad does not take it.", str(refused))
         return Finding("Job specification", "Nomad takes it.")
 
+    async def _consul(self) -> Finding:
+        """Whether there is a node whose Nomad can register servers, by Nomad's own plan."""
+        try:
+            job = await self._job_of(replace(PROBE, web=Web(Kind.ASGI, "trial")), NOBODY)
+            groups = (await self._client.plan(job)).get("FailedTGAllocs") or {}
+        except EngineRefused as refused:
+            return Finding("Nodes with Consul", refused.message, "See --default-image.")
+        except NomadError as error:
+            return Finding("Nodes with Consul", error.message, "Nomad does not plan a job.")
+        if any(map(lacks_consul, groups.values())):
+            return Finding("Nodes with Consul", "No node has a Consul agent that Nomad may read.", _NO_CONSUL)
+        return Finding("Nodes with Consul", "at least one")
+
     async def _trial(self) -> Finding:
         """A task that calls this server, as containers will."""
         name = f"{prefix_of(self._settings.installation)}trial-{secrets.token_hex(4)}"
@@ -174,15 +192,17 @@ class Doctor:
 
     async def _trial_job(self, name: str) -> dict[str, Any]:
         """The job of a function, but a plain one, whose task calls this server and ends."""
-        template = await asyncio.to_thread(read_template, self._settings.jobspecs)
-        probe = LiveFunction("fu-0", "ap-0", "main", "yurt", "trial", 1, "main:f", None, Scaling(), memory_mib=32)
-        spec = spec_of(probe, replace(self._settings, mhz_per_core=100))
-        job = await self._client.parse(template, variables_of({**spec, "id": name}))
+        job = await self._job_of(PROBE, name)
         task = job["TaskGroups"][0]["Tasks"][0]
         task.update(Artifacts=None, Identities=None, Env={})
         task["Config"]["args"] = ["-c", TRIAL, self._settings.public_url + self._callback]
         job.update(ParameterizedJob=None, Meta=None)
         return job
+
+    async def _job_of(self, function: LiveFunction, name: str) -> dict[str, Any]:
+        template = await asyncio.to_thread(read_template, self._settings.jobspecs)
+        spec = spec_of(function, replace(self._settings, mhz_per_core=100))
+        return await self._client.parse(template, variables_of({**spec, "id": name}))
 
     async def _trial_ended(self, name: str) -> Finding:
         url = self._settings.public_url
@@ -207,6 +227,10 @@ class Doctor:
 
 _POOL = "See --nomad-node-pool, and whether the nodes are up (nomad node status)."
 _DRIVER = "See --nomad-driver, and the drivers of the nodes (nomad node status -self)."
+_NO_CONSUL = (
+    "Functions that answer HTTP need one on the node. Where it has ACLs, Nomad's agent there needs a token with"
+    ' agent_prefix "" { policy = "read" } and service_prefix "" { policy = "write" }.'
+)
 _CALLBACK = "See --public-url: it must be an address of this server as the nodes reach it."
 
 

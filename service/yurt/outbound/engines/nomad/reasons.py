@@ -10,6 +10,8 @@ from yurt.ports import EngineRefused
 
 _DEVICES = "devices:"
 _NO_DEVICES = "missing devices"
+_CONSUL = "${attr.consul."
+"""Nomad itself asks this of nodes that services are to be registered on."""
 
 
 def why_not(metrics: Mapping[str, Any], function: LiveFunction, capacity: Capacity) -> EngineRefused:
@@ -29,7 +31,7 @@ def why_not(metrics: Mapping[str, Any], function: LiveFunction, capacity: Capaci
     if exhausted:
         return EngineRefused("no_capacity", _full(function, exhausted))
     if filtered:
-        lacking = sorted((reason.removeprefix("missing "), count) for reason, count in filtered.items())
+        lacking = sorted((_thing(reason), count) for reason, count in filtered.items())
         found = "; ".join(f"{count} lack {reason}" for reason, count in lacking)
         return EngineRefused("no_capacity", f"No node can run {function.address}: {found}.")
     return EngineRefused("no_capacity", f"No node may run {function.address}: {_scope(metrics)}.")
@@ -39,6 +41,15 @@ def is_for_ever(metrics: Mapping[str, Any]) -> bool:
     """Whether no node could ever take it, however idle: for another reason than its GPUs."""
     filtered: Mapping[str, int] = metrics.get("ConstraintFiltered") or {}
     return not (metrics.get("DimensionExhausted") or {}) and _NO_DEVICES not in filtered
+
+
+def lacks_consul(metrics: Mapping[str, Any]) -> bool:
+    """Whether it could be placed, were there a Consul agent that the agents of Nomad may read."""
+    return is_for_ever(metrics) and any(_CONSUL in reason for reason in metrics.get("ConstraintFiltered") or {})
+
+
+def _thing(reason: str) -> str:
+    return "a Consul agent that Nomad may read" if _CONSUL in reason else reason.removeprefix("missing ")
 
 
 def _busy_gpus(function: LiveFunction, capacity: Capacity) -> EngineRefused:
