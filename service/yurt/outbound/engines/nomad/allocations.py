@@ -45,6 +45,11 @@ class Allocation:
         return self.status in _OVER
 
     @property
+    def away(self) -> bool:
+        """Whether its node is away: it may run, and what it was told it hears when the node comes back."""
+        return self.status == "unknown"
+
+    @property
     def crashed(self) -> bool:
         """Whether its task ended by itself, and not well."""
         last = _last(self.events, "Terminated")

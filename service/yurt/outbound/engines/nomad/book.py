@@ -121,7 +121,7 @@ def _job(found: Mapping[str, Any], allocation: Allocation | None) -> Job:
     meta = found.get("Meta") or {}
     stopped = bool(found.get("Stop"))
     parent = str(found.get("ParentID") or "")
-    over = stopped if allocation is None else allocation.over
+    over = stopped if allocation is None else allocation.over or (stopped and allocation.away)
     if parent and allocation is None and found.get("Status") == "dead":
         over = True
     return Job(

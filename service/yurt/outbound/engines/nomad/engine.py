@@ -248,7 +248,7 @@ class NomadEngine:
         if allocation.over:
             held.ending = True
             self._background.run("bury-container", self._bury(held, allocation))
-        elif held.stopping and allocation.status == "unknown":
+        elif held.stopping and allocation.away:
             self._end(held, Ended(held.container_id, GIVEN_UP))
 
     async def _tell_why(self, held: Held, metrics: Mapping[str, Any]) -> None:
