@@ -90,10 +90,14 @@ class Refused(CommandError):
         self.problem = problem
         self.reason = str(problem.get("code", ""))
         self.fields: Sequence[Mapping[str, Any]] = problem.get("errors", ())
-        # Where fields are named, the detail only says the first of them once more.
-        lines = [f"{field['pointer']}: {field['message']}" for field in self.fields]
-        detail = problem.get("detail") or problem.get("title") or f"the server answered with status {status}"
-        super().__init__("\n".join(lines) or str(detail), self._todo(), _CODES.get(status, ExitCode.FAILED))
+        super().__init__(self._what(), self._todo(), _CODES.get(status, ExitCode.FAILED))
+
+    def _what(self) -> str:
+        detail = str(self.problem.get("detail") or self.problem.get("title") or "")
+        # Of several fields the detail says the first alone; of one it says all, and where that is.
+        if self.fields and not (len(self.fields) == 1 and str(self.fields[0]["message"]) in detail):
+            return "\n".join(f"{field['pointer']}: {field['message']}" for field in self.fields)
+        return detail or f"the server answered with status {self.status}"
 
     def _todo(self) -> str | None:
         if self.status == 500 and "request_id" in self.problem:

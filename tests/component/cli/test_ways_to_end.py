@@ -9,6 +9,7 @@ import pytest
 
 from tests.commands import Yurt, wait_until
 from tests.component.cli.fake_api import FakeApi
+from yurt.cli.failures import Refused
 from yurt.cli.main import COMMANDS, cli
 from yurt.settings import Settings
 
@@ -70,6 +71,22 @@ def test_a_wrong_token_is_a_matter_of_credentials(api: FakeApi, yurt: Yurt) -> N
 
     assert ran.code == 4
     assert ran.err == "Error: The token is not known.\nLog in with `yurt login URL`, or set YURT_TOKEN.\n"
+
+
+@pytest.mark.parametrize(
+    ("detail", "fields", "what"),
+    [
+        ("Line 1 is not an input. It must be an object.", [("", "must be an object")], None),
+        ("?since: must be a time", [("?since", "must be a time")], None),
+        ("Some values are not valid.", [("/gpu", "unknown type")], "/gpu: unknown type"),
+        ("/gpu: no (and 1 more)", [("/gpu", "no"), ("/cpu", "must be a number")], "/gpu: no\n/cpu: must be a number"),
+        ("", [], "the server answered with status 422"),
+    ],
+)
+def test_a_refusal_says_all_that_the_server_says(detail: str, fields: list[tuple[str, str]], what: str | None) -> None:
+    errors = [{"pointer": pointer, "message": message} for pointer, message in fields]
+
+    assert Refused(422, {"detail": detail, "errors": errors}).what == (what or detail)
 
 
 def test_the_help_of_serve_shows_every_setting(yurt: Yurt) -> None:
