@@ -115,4 +115,5 @@ class _Told:
             raise CommandError(f"{call_id} took {self._summary['num_inputs']} inputs: {self._summary['input_error']}")
         if self._failed or self._summary["status"] != "success":
             ended = f"{counts['success']} succeeded, {counts['failure']} failed, {counts['terminated']} were cancelled"
-            raise CommandError(f"{call_id}: {ended}", None if self._failed else "It was cancelled.")
+            again = f"To run again what did not succeed: yurt redrive {call_id}"
+            raise CommandError(f"{call_id}: {ended}", again if self._failed else "It was cancelled.")

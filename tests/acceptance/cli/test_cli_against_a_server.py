@@ -259,5 +259,6 @@ def test_a_function_is_called_with_every_line_of_a_file(yurt: Yurt, app: Path, t
     assert failed.code == 1
     assert [json.loads(line)["status"] for line in failed.out.splitlines()] == ["success", "failure", "success"]
     assert "2 succeeded, 1 failed" in failed.err
+    assert "yurt redrive fc-" in failed.err
     assert (cut.code, cut.out) == (1, "1\n")
     assert "Line 2" in cut.err
