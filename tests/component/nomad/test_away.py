@@ -95,3 +95,14 @@ async def test_a_slow_nomad_holds_nobody_else_up(rig: Rig) -> None:
         await asyncio.sleep(0.005)
     assert turns > 10  # the loop went on meanwhile
     assert len(rig.children()) == 4
+
+
+async def test_what_is_asked_as_the_engine_closes_is_refused_and_breaks_nothing(rig: Rig) -> None:
+    engine = await rig.open()
+    rig.double.knobs.slow_s = 0.2
+    asked = [asyncio.create_task(engine.tidy([rig.spec().function])) for _ in range(12)]
+    await until(lambda: any("prefix=" in path for path in rig.double.requests), "the first question")
+    await engine.close(stop_all=False)
+    ends = await asyncio.gather(*asked, return_exceptions=True)
+    assert {type(end) for end in ends} <= {type(None), EngineRefused}
+    assert any(isinstance(end, EngineRefused) for end in ends)

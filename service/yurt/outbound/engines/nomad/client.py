@@ -30,6 +30,7 @@ TIMEOUTS_S = (3.0, 10.0)
 """To connect, and between two bytes of an answer."""
 
 LOG_BYTES = 4096
+CLOSED = "this server ends"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +71,11 @@ class NomadClient:
             session=session,
         )
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="nomad")
+        self._closed = asyncio.Event()
 
     def close(self) -> None:
         """Let go of threads and connections; what is being asked is not waited for."""
+        self._closed.set()
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._session.close()
 
@@ -175,9 +178,15 @@ class NomadClient:
         return await self._ask(method, path, body, **params)
 
     async def _ask(self, method: str, path: str, body: object = None, **params: str | None) -> Reply:
-        loop = asyncio.get_running_loop()
+        if self._closed.is_set():
+            raise Unreachable(0, CLOSED)
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
         try:
             reply = await loop.run_in_executor(self._threads, partial(self._request, method, path, body, params))
+        except asyncio.CancelledError:
+            if self._closed.is_set() and task is not None and not task.cancelling():
+                raise Unreachable(0, CLOSED) from None  # no thread will ask any more; nobody cancelled who asks
+            raise
         except Unreachable as error:
             self._breaker.failed(time.monotonic(), time.time(), error.message)
             raise
