@@ -160,9 +160,11 @@ class Lives:
             self.stop(pool, member, grace_s=0)
 
     def _refused(self, pool: Pool, member: Member, refused: EngineRefused, *, again_s: float = REFUSED_RETRY_S) -> None:
+        told = pool.refusal is not None and pool.refusal.message == refused.message
         self._explain(pool, refused)
         pool.startup = pool.startup.refused(self._clock.monotonic(), again_s)
-        log.warning("container_refused", container_id=member.id, code=refused.code, reason=refused.message)
+        if not told:  # it is tried every second for as long as the engine is away
+            log.warning("container_refused", container_id=member.id, code=refused.code, reason=refused.message)
         member.startup_failed = True  # though nobody failed: it was never begun, and leaves no row
         self._finish(pool, member, Ended(member.id, refused.message), Remove(Container, (member.id,)))
 
@@ -382,14 +384,15 @@ class Lives:
         )
         member.record = record
         member.move(Event.END)
-        log.info(
-            "container_ended",
-            container_id=member.id,
-            function_id=record.function_id,
-            reason=reason,
-            exit_code=record.exit_code,
-            signal=record.signal,
-        )
+        if row is None:  # else it never began
+            log.info(
+                "container_ended",
+                container_id=member.id,
+                function_id=record.function_id,
+                reason=reason,
+                exit_code=record.exit_code,
+                signal=record.signal,
+            )
         if not ended.taken_away:
             self.start_failed(pool, member, _ended_in_startup(ended))
         pool.lost(member, f"Container {member.id} ended: {reason}.", (row or Save(record),))

@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass, field
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.component.pools.rig import Rig
 from yurt.domain.records import AttemptRecord, Container, ContainerState, Outcome
@@ -346,6 +347,17 @@ async def test_a_container_that_came_to_nothing_for_want_of_an_image_is_tried_ag
     assert reason is not None
     assert reason.code == "image_unavailable"
     assert await rig.store.records.find(Container, {}) == []
+
+
+async def test_a_refusal_that_lasts_is_logged_once(rig: Rig) -> None:
+    await rig.deploy()
+    await rig.call()
+    with capture_logs() as logs:
+        for words in ("It is away.", "It is away.", "It is away.", "It is full."):
+            rig.engine.refusal = EngineRefused("engine_unreachable", words)
+            await rig.tick(1.1)
+    told = [line for line in logs if line["event"].startswith("container_")]
+    assert [line["reason"] for line in told] == ["It is away.", "It is full."]
 
 
 async def test_containers_that_are_taken_away_as_they_start_are_started_again_without_blame(rig: Rig) -> None:
