@@ -127,3 +127,10 @@ async def test_an_allocation_that_vanishes_is_a_container_that_ended(rig: Rig) -
     rig.double.cluster.vanish(await rig.run())
     rig.double.cut_streams()
     assert "does not know it any more" in (await rig.end_of()).reason
+
+
+async def test_a_container_that_vanished_without_a_word_has_ended_once_it_is_stopped(rig: Rig) -> None:
+    engine = await rig.open()
+    rig.double.cluster.vanish(await rig.run())
+    await engine.stop("co-1", grace_s=0)
+    assert "does not know it any more" in (await rig.end_of()).reason

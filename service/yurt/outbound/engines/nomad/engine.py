@@ -211,20 +211,23 @@ class NomadEngine:
         held.stopping, held.unheard = True, False
         try:
             await self._client.delete(held.job_id)
-            if not held.placed:
-                await self._look_for_place(held)
+            await self._look_for_allocation(held)
         except NomadError as error:
             log.warning("container_not_stopped", container_id=container_id, reason=error.message)
             held.unheard = True
             return
         self._consider(held.job_id)
 
-    async def _look_for_place(self, held: Held) -> None:
-        """A stopped container without an allocation has ended: none is made any more."""
+    async def _look_for_allocation(self, held: Held) -> None:
+        """A stopped container without an allocation has ended: it gets none any more, or what it had was purged."""
         found = await self._client.allocations_of(held.job_id)
         for one in found:
             self._book.see(read(one))
-        if not found:
+        if found:
+            return
+        if held.placed:
+            self._vanished(held)
+        else:
             self._end(held, Ended(held.container_id, NOT_PLACED))
 
     # ------------------------------------------------------------------ what is seen
