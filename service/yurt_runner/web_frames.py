@@ -174,4 +174,5 @@ def pack_close(code: int, reason: str = "") -> bytes:
     """A close; without a code where `code` is `NO_STATUS`."""
     if code == NO_STATUS:
         return pack(CLOSE, b"")
-    return pack(CLOSE, struct.pack(">H", code) + reason.encode()[:123])
+    said = reason.encode("utf-8", "replace")[:123].decode("utf-8", "ignore")  # a cut may go through a character
+    return pack(CLOSE, struct.pack(">H", code) + said.encode())

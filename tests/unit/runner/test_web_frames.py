@@ -157,6 +157,13 @@ def test_it_understands_us(messages: list[str | bytes]) -> None:
     assert bytes(seen[-1].data) == struct.pack(">H", 4001) + b"enough"
 
 
+@pytest.mark.parametrize("reason", ["é" * 100, "x" + "é" * 100, "x" * 200, "\ud800"])
+def test_a_reason_that_is_too_long_is_cut_between_characters(reason: str) -> None:
+    said = pack_close(4001, reason)[4:]
+    assert len(said) <= 123
+    assert reason.encode("utf-8", "replace").startswith(said.decode().encode())
+
+
 @given(st.binary(max_size=200))
 def test_nothing_that_comes_breaks_the_reader(data: bytes) -> None:
     frames = Frames(1000)
