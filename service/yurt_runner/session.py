@@ -26,14 +26,15 @@ READ_BYTES = 64 << 10
 def backoff_s(failures: int, down_s: float, jitter: float) -> float:
     """How long to wait before the next dial, in seconds.
 
-    0.1 s doubling, at most 0.5 s during the first 10 s without a server and at most 2 s later; times 0.5 to 1.
+    0.1 s doubling, at most 0.5 s during the first 10 s without a server and at most 2 s later; times 0.5 to 1. For the
+    first 3 s it does not double: a server that starts again is there by then, and its calls wait for containers.
 
     Args:
         failures: dials that failed since there was a session.
         down_s: how long there has been none, in seconds.
         jitter: 0 to 1.
     """
-    cap = 0.5 if down_s < 10 else 2.0
+    cap = 0.1 if down_s < 3 else 0.5 if down_s < 10 else 2.0
     base: float = min(0.1 * 2 ** min(failures, 10), cap)
     return base * (0.5 + jitter / 2)
 

@@ -233,7 +233,8 @@ def test_arguments_that_alone_are_too_much_are_to_blame_before_user_code_begins(
 
 
 def test_backoff_doubles_to_its_cap_and_is_patient_later() -> None:
-    assert [backoff_s(n, 1, 1.0) for n in range(5)] == [0.1, 0.2, 0.4, 0.5, 0.5]
+    assert [backoff_s(n, 4, 1.0) for n in range(5)] == [0.1, 0.2, 0.4, 0.5, 0.5]
+    assert [backoff_s(n, 2.9, 1.0) for n in range(5)] == [0.1] * 5, "a server that starts again is there soon"
     assert backoff_s(10, 11, 1.0) == 2.0
     assert backoff_s(10, 11, 0.0) == 1.0
     assert backoff_s(5000, 9.9, 1.0) == 0.5
