@@ -186,15 +186,14 @@ job "yurt" {
           YURT_LOG_FORMAT                                  = "json"
       })
 
-      # A token in a file that Nomad keeps in memory; a new one restarts the server.
+      # Tokens in files that Nomad keeps in memory. The server takes new ones by itself.
       template {
         data        = "{{ with nomadVar \"nomad/jobs/yurt\" }}{{ .token }}{{ end }}"
         destination = "${NOMAD_SECRETS_DIR}/nomad.token"
         perms       = "0444" # in a directory that only `user` can enter
-        change_mode = "restart"
+        change_mode = "noop"
       }
 
-      # Of this one the server takes a new one by itself.
       template {
         data        = "{{ with nomadVar \"nomad/jobs/yurt\" }}{{ with .consul_token }}{{ . }}{{ end }}{{ end }}"
         destination = "${NOMAD_SECRETS_DIR}/consul.token"

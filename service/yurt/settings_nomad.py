@@ -32,7 +32,7 @@ class NomadFields(BaseSettings):
     """Where the Nomad agent's HTTP API is."""
 
     nomad_token_file: HumanPath | None = None
-    """A file with the ACL token that this server uses."""
+    """A file with the ACL token that this server uses; it is read again when it has changed."""
 
     nomad_ca_file: HumanPath | None = None
     """A file with the certificate authority of Nomad's TLS; by default those of the machine."""

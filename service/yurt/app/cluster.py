@@ -2,6 +2,7 @@
 
 import ipaddress
 import ssl
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -51,6 +52,7 @@ def nomad_settings(settings: Settings, installation: str, public_url: str, runne
     Raises:
         ClusterRefused: the file of the token, or of the authority, cannot be read.
     """
+    _read_token(settings.nomad_token_file)  # from now on it is read as it is needed
     return NomadSettings(
         installation=installation,
         public_url=public_url,
@@ -58,7 +60,7 @@ def nomad_settings(settings: Settings, installation: str, public_url: str, runne
         grace_s=settings.grace_s,
         kill_timeout_s=settings.cancel_grace_s,
         address=settings.nomad_address,
-        token=_read_token(settings.nomad_token_file),
+        token=partial(_read_token, settings.nomad_token_file),
         ca_file=_authority(settings.nomad_ca_file),
         namespace=settings.nomad_namespace,
         region=settings.nomad_region,

@@ -4,9 +4,11 @@ import asyncio
 
 import pytest
 
-from tests.component.nomad.conftest import Rig
+from tests.component.nomad.conftest import TOKEN, Rig
+from tests.fakes.nomad.server import RIGHTS
 from tests.waiting import until
-from yurt.ports import Ended, EngineRefused, Placed
+from yurt.outbound.engines.nomad import NomadEngine
+from yurt.ports import ClusterRefused, Ended, EngineRefused, Placed
 
 
 async def refused(rig: Rig) -> str:
@@ -15,6 +17,19 @@ async def refused(rig: Rig) -> str:
         await rig.engine.start(rig.spec("co-2"))
     assert error.value.code == "engine_unreachable"
     return str(error.value)
+
+
+async def started(engine: NomadEngine, rig: Rig) -> None:
+    """Start one as soon as that is possible again."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                await engine.start(rig.spec("co-2"))
+            except EngineRefused:
+                await asyncio.sleep(0.05)
+            else:
+                break
+    await rig.report(Placed, "co-2")
 
 
 async def test_while_nomad_is_away_starts_are_refused_with_since_when(rig: Rig) -> None:
@@ -37,19 +52,7 @@ async def test_without_a_leader_starts_are_refused_until_there_is_one(rig: Rig) 
     rig.double.knobs.leaderless = True
     assert "No cluster leader" in await refused(rig)
     rig.double.knobs.leaderless = False
-
-    async def started() -> None:
-        while True:
-            try:
-                await engine.start(rig.spec("co-2"))
-            except EngineRefused:
-                await asyncio.sleep(0.05)
-            else:
-                return
-
-    async with asyncio.timeout(30):
-        await started()
-    await rig.report(Placed, "co-2")
+    await started(engine, rig)
 
 
 async def test_ends_are_seen_that_came_while_the_stream_was_broken(rig: Rig) -> None:
@@ -106,3 +109,29 @@ async def test_what_is_asked_as_the_engine_closes_is_refused_and_breaks_nothing(
     ends = await asyncio.gather(*asked, return_exceptions=True)
     assert {type(end) for end in ends} <= {type(None), EngineRefused}
     assert any(isinstance(end, EngineRefused) for end in ends)
+
+
+async def test_a_token_that_was_replaced_is_used_from_then_on(rig: Rig) -> None:
+    current = ["one"]
+    rig.double.tokens = {"one": RIGHTS}
+    rig.engine = rig.make(token=lambda: current[0])
+    await rig.open()
+    rig.double.tokens = {"two": RIGHTS}
+    current[0] = "two"
+    await rig.run()
+
+
+async def test_a_token_that_cannot_be_read_is_the_reason_to_wait(rig: Rig) -> None:
+    current = [TOKEN]
+
+    def tell() -> str:
+        if not current:
+            raise ClusterRefused("The file of a token, /secrets/nomad.token, cannot be read: it is gone.")
+        return current[0]
+
+    rig.engine = rig.make(token=tell)
+    engine = await rig.open()
+    current.clear()
+    assert "/secrets/nomad.token" in await refused(rig)
+    current.append(TOKEN)
+    await started(engine, rig)

@@ -66,7 +66,7 @@ async def nomad_site(stack: Stack, python: Path) -> AsyncIterator[Site]:
                 grace_s=7,
                 kill_timeout_s=KILL_TIMEOUT_S,
                 address=stack.plan.nomad_address,
-                token=stack.token(),
+                token=stack.token,
                 driver="raw_exec",
                 python=str(python),
                 mhz_per_core=800,

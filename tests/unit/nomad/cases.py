@@ -1,6 +1,7 @@
 """Functions and settings for tests of the Nomad engine."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ GOLDEN = Path(__file__).parent / "golden"
 
 
 def settings(**changes: Any) -> NomadSettings:
-    """Of an installation with everything at its default."""
+    """Of an installation with everything at its default; `token` may be the token itself."""
+    if isinstance(changes.get("token"), str):
+        changes["token"] = partial(str, changes["token"])
     fields: dict[str, Any] = {
         "installation": "0123abcd",
         "public_url": "http://yurt.example:7600",

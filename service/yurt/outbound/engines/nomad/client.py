@@ -7,7 +7,7 @@ idempotency token is where Nomad reads it, and errors are told apart. Its reques
 import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +22,7 @@ from requests.adapters import HTTPAdapter
 from yurt.outbound.engines.nomad.breaker import Breaker
 from yurt.outbound.engines.nomad.errors import NomadError, Unreachable, error_of
 from yurt.outbound.engines.nomad.settings import NomadSettings
+from yurt.ports import ClusterRefused
 
 THREADS = 8
 """Requests at once. Each takes a few milliseconds, and 5 s where the cluster has no leader."""
@@ -62,10 +63,10 @@ class NomadClient:
         session.mount("https://", adapter)
         self._session = session
         self._breaker = breaker
+        self._token = settings.token
         self._scope = {"namespace": settings.namespace, "region": settings.region}
         self._requester = Requester(
             address=settings.address,
-            token=settings.token or None,
             timeout=TIMEOUTS_S,
             verify=str(settings.ca_file) if settings.ca_file is not None else True,
             session=session,
@@ -197,9 +198,10 @@ class NomadClient:
         return reply
 
     def _request(self, method: str, path: str, body: object, params: Mapping[str, str | None]) -> Reply:
-        """Blocks: for threads."""
+        """Blocks: for threads. All of them may set the token: it is the newest."""
         wanted = {name: value for name, value in {**self._scope, **params}.items() if value is not None}
         endpoint = path.removeprefix("/") if path.startswith("/") else f"v1/{path}"
+        self._requester.token = token_of(self._token) or None
         try:
             response = self._requester._request(
                 method=method, endpoint=endpoint, params=wanted, json=body, timeout=TIMEOUTS_S
@@ -209,6 +211,18 @@ class NomadClient:
         if response.status_code != 200:
             raise error_of(response.status_code, response.text)  # a redirect: the library follows none
         return Reply(_value(response), _index(response), response.headers.get("Date", ""))
+
+
+def token_of(tell: Callable[[], str]) -> str:
+    """The token as it is now.
+
+    Raises:
+        Unreachable: it cannot be told.
+    """
+    try:
+        return tell()
+    except ClusterRefused as error:
+        raise Unreachable(0, str(error)) from error
 
 
 def quoted(word: str) -> str:

@@ -51,7 +51,7 @@ async def check_acls(client: NomadClient, settings: NomadSettings) -> None:
     """
     try:
         await client.own_token()
-        if not settings.token:
+        if not settings.token():
             raise ClusterRefused(
                 f"Nomad at {settings.address} has ACLs, and this server was given no token. Give the file of one with"
                 " --nomad-token-file."

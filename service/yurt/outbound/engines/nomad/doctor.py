@@ -83,7 +83,7 @@ class Doctor:
             await check_acls(self._client, self._settings)
         except ClusterRefused as refused:
             return Finding("Token", "It cannot be used.", str(refused))
-        return Finding("Token", "Nomad knows it." if self._settings.token else "The cluster has no ACLs.")
+        return Finding("Token", "Nomad knows it." if self._settings.token() else "The cluster has no ACLs.")
 
     async def _version(self) -> Finding:
         try:

@@ -1,6 +1,6 @@
 """What the Nomad engine is told once, when it is made."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -18,7 +18,8 @@ class NomadSettings:
         grace_s: how long containers live without a server, in seconds.
         kill_timeout_s: between asking a container to end and ending it by force, in seconds.
         address: of the agent's HTTP API.
-        token: of the ACLs, or empty.
+        token: gives the token of the ACLs as it is now, empty for none, or raises `ClusterRefused`; it is asked before
+            each request, since tokens are replaced.
         ca_file: the certificate authority of its TLS; None for those of the machine.
         region: None for the agent's own.
         driver: of functions without an image: `docker` or `raw_exec`.
@@ -38,7 +39,7 @@ class NomadSettings:
     grace_s: float = 600
     kill_timeout_s: float = 5
     address: str = "http://127.0.0.1:4646"
-    token: str = field(default="", repr=False)
+    token: Callable[[], str] = str
     ca_file: Path | None = None
     namespace: str = "default"
     region: str | None = None

@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 
+from yurt.outbound.engines.nomad.client import token_of
 from yurt.outbound.engines.nomad.errors import Denied, NomadError, Unreachable, error_of
 from yurt.outbound.engines.nomad.settings import NomadSettings
 
@@ -34,7 +35,8 @@ class Stream:
             NomadError: it was refused, or broke.
         """
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=FIRST_FRAME_S, sock_read=SILENT_S)
-        headers = {"X-Nomad-Token": self._settings.token} if self._settings.token else {}
+        token = token_of(self._settings.token)
+        headers = {"X-Nomad-Token": token} if token else {}
         try:
             async with (
                 aiohttp.ClientSession(headers=headers, timeout=timeout) as session,
