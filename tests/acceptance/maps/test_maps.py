@@ -24,7 +24,8 @@ def fussy(n):
 def overtaken(n, place):
     if n:
         open(os.path.join(place, str(n)), "w").close()
-    while not os.listdir(place):
+        return n
+    while len(os.listdir(place)) < 3:  # the last begins when its container has told how the two before it ended
         time.sleep(0.01)
     return n
 
