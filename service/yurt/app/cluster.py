@@ -2,13 +2,13 @@
 
 import ipaddress
 import ssl
-from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from yurt.outbound.discovery import ConsulDiscovery, ConsulSettings, LocalDiscovery
 from yurt.outbound.engines.nomad import NomadEngine, NomadSettings
 from yurt.outbound.runner_file import RunnerFile
+from yurt.outbound.token_file import TokenFile
 from yurt.ports import ClusterRefused, Discovery
 from yurt.settings import Settings
 
@@ -40,10 +40,8 @@ def consul_settings(settings: Settings, installation: str) -> ConsulSettings | N
     """
     if settings.consul_address is None:
         return None
-    _read_token(settings.consul_token_file)  # from now on it is read as it is needed
-    return ConsulSettings(
-        settings.consul_address, installation, settings.consul_token_file, _authority(settings.consul_ca_file)
-    )
+    token = _readable(settings.consul_token_file)
+    return ConsulSettings(settings.consul_address, installation, token, _authority(settings.consul_ca_file))
 
 
 def nomad_settings(settings: Settings, installation: str, public_url: str, runner_sha256: str) -> NomadSettings:
@@ -52,7 +50,6 @@ def nomad_settings(settings: Settings, installation: str, public_url: str, runne
     Raises:
         ClusterRefused: the file of the token, or of the authority, cannot be read.
     """
-    _read_token(settings.nomad_token_file)  # from now on it is read as it is needed
     return NomadSettings(
         installation=installation,
         public_url=public_url,
@@ -60,7 +57,7 @@ def nomad_settings(settings: Settings, installation: str, public_url: str, runne
         grace_s=settings.grace_s,
         kill_timeout_s=settings.cancel_grace_s,
         address=settings.nomad_address,
-        token=partial(_read_token, settings.nomad_token_file),
+        token=_readable(settings.nomad_token_file),
         ca_file=_authority(settings.nomad_ca_file),
         namespace=settings.nomad_namespace,
         region=settings.nomad_region,
@@ -79,13 +76,11 @@ def nomad_settings(settings: Settings, installation: str, public_url: str, runne
     )
 
 
-def _read_token(path: Path | None) -> str:
-    if path is None:
-        return ""
-    try:
-        return path.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ClusterRefused(f"The file of a token, {path}, cannot be read: {error}.") from error
+def _readable(path: Path | None) -> TokenFile:
+    """The file of a token, which could be read just now; a wrong path is to be known at the start."""
+    token = TokenFile(path)
+    token()
+    return token
 
 
 def _authority(path: Path | None) -> Path | None:

@@ -12,6 +12,7 @@ from tests.fakes.consul import LEAST, NODES, ConsulDouble, Instance
 from tests.waiting import until
 from yurt.outbound.discovery import ConsulDiscovery, ConsulSettings, look_over
 from yurt.outbound.discovery.consul_awaited import Awaited
+from yurt.outbound.token_file import TokenFile
 from yurt.ports import Address, Finding
 
 TAG = "0123abcd"
@@ -49,7 +50,7 @@ def token_file(tmp_path: Path) -> Path:
 async def watched(token_file: Path) -> AsyncIterator[Watched]:
     """A discovery on a Consul that knows nobody."""
     consul = await ConsulDouble().start()
-    found = Watched(consul, ConsulDiscovery(ConsulSettings(consul.address, TAG, token_file), 0.02, 0.05))
+    found = Watched(consul, ConsulDiscovery(ConsulSettings(consul.address, TAG, TokenFile(token_file)), 0.02, 0.05))
     task = asyncio.create_task(found.discovery.run(lambda addresses: found.told.append(dict(addresses))))
     yield found
     task.cancel()
@@ -180,7 +181,9 @@ async def test_a_file_that_goes_away_is_told(watched: Watched, token_file: Path)
     token_file.unlink()
     watched.consul.put("yurt-b", [place(2)])
     await until(watched.discovery.trouble, "the word that the file is gone")
-    assert f"The file of its token, {token_file}, cannot be read" in (watched.discovery.trouble() or "")
+    said = watched.discovery.trouble() or ""
+    assert f"The file of a token, {token_file}, cannot be read: [Errno 2]" in said
+    assert said.endswith(" See --consul-token-file.")
     token_file.write_text("first")
     await watched.finds(1, 2)
 

@@ -14,6 +14,7 @@ import pytest
 from scripts.stack.access import YURT_POLICY
 from tests.fakes.consul import EVERYTHING, LEAST, NODES, SERVICES, ConsulDouble, Instance
 from yurt.outbound.discovery import ConsulSettings, look_over
+from yurt.outbound.token_file import TokenFile
 from yurt.ports import Finding
 
 ANSWER_S = 90
@@ -130,7 +131,8 @@ async def test_a_service_that_nobody_registered_is_nowhere(catalog: Catalog) -> 
 
 async def looked_over(catalog: Catalog, token_file: Path | None) -> tuple[Finding, Finding]:
     """What a doctor says of Consul, and of the token."""
-    of_consul, of_token = [each async for each in look_over(ConsulSettings(catalog.address, "0123abcd", token_file))]
+    settings = ConsulSettings(catalog.address, "0123abcd", TokenFile(token_file))
+    of_consul, of_token = [each async for each in look_over(settings)]
     assert "answers; the leader is 127.0.0.1:" in of_consul.said
     assert of_consul.todo == ""
     return of_consul, of_token

@@ -63,7 +63,7 @@ def shortfall(access: Access, settings: ConsulSettings, *, given: bool = True) -
     Args:
         given: there is a token at all.
     """
-    rules, file = " ".join(RULES.values()), settings.token_file
+    rules, file = " ".join(RULES.values()), settings.token.path
     if not access.known:
         return Shortfall(
             f"Consul at {settings.address} does not know the token in {file}.",

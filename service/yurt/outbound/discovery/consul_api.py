@@ -1,12 +1,15 @@
 """What is asked of Consul, one request at a time."""
 
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
+
+from yurt.outbound.token_file import TokenFile
+from yurt.ports import ClusterRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,13 +19,13 @@ class ConsulSettings:
     Args:
         address: of the agent's HTTP API.
         tag: what services of this installation are marked with.
-        token_file: holds the token of its ACLs, and is read for each request; None for no token.
+        token: gives the token of its ACLs as it is now.
         ca_file: the certificate authority of its TLS; None for those of the machine.
     """
 
     address: str
     tag: str
-    token_file: Path | None = None
+    token: TokenFile = field(default_factory=TokenFile)
     ca_file: Path | None = None
 
 
@@ -90,12 +93,10 @@ class ConsulApi:
 
     def token(self) -> str:
         """The token as it is now; empty for none."""
-        path = self._settings.token_file
         try:
-            return "" if path is None else path.read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            todo = f"The file of its token, {path}, cannot be read: see --consul-token-file."
-            raise ConsulError(f"{type(error).__name__}: {error}", todo) from error
+            return self._settings.token()
+        except ClusterRefused as error:
+            raise ConsulError("It is asked nothing without its token.", f"{error} See --consul-token-file.") from error
 
 
 def _refusal(status: int, text: str) -> ConsulError:
