@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from yurt.domain.naming import MAIN
 from yurt.domain.records import Outcome
 
 MAX_TEXT = 64 << 10
@@ -14,7 +15,6 @@ _HINTS = {
     Outcome.TIMEOUT: "Raise the function's timeout, or make the work smaller. Logs: yurt logs --call {call}",
     Outcome.CRASHED: "The process that ran the function ended. Logs: yurt logs --call {call}",
     Outcome.OUT_OF_MEMORY: "Raise the function's memory. Logs: yurt logs --call {call}",
-    Outcome.INIT_FAILURE: "No container of the function could start. Logs: yurt logs {function}",
     Outcome.EXPIRED: "Raise max_containers of {function}, or the call's queue_timeout.",
     Outcome.INTERNAL_ERROR: "This is not the function's fault. Call it again.",
 }
@@ -33,6 +33,7 @@ class Ending(msgspec.Struct, frozen=True):
         error: what is known of the error, otherwise.
         run_s: how long user code ran, where it did.
         items: how many items it yielded, where it is a generator's.
+        hint: what to do, where that is not what is to be done after every such outcome.
     """
 
     outcome: Outcome
@@ -40,6 +41,7 @@ class Ending(msgspec.Struct, frozen=True):
     error: Mapping[str, object] = {}
     run_s: float | None = None
     items: int | None = None
+    hint: str | None = None
 
 
 def cancelled(by: str) -> Ending:
@@ -58,6 +60,15 @@ def expired() -> Ending:
     return Ending(
         Outcome.EXPIRED, error={"type": "QueueTimeout", "message": "The call did not begin within its queue_timeout."}
     )
+
+
+def without_start(ending: Ending, address: str, environment: str) -> Ending:
+    """The ending of inputs that no container could be started for; what that says is in the logs of no call."""
+    todo = "No container of the function could start."
+    if ending.outcome is Outcome.TIMEOUT:
+        todo = "Raise the function's startup_timeout, or have it do less as it starts."
+    where = "" if environment == MAIN else f" -e {environment}"
+    return msgspec.structs.replace(ending, hint=f"{todo} Logs: yurt logs {address}{where}")
 
 
 def from_container(said: Mapping[str, object]) -> dict[str, object]:
@@ -91,7 +102,7 @@ def describe(
         error["container_id"] = container_id
     if ending.outcome is not Outcome.CANCELLED:
         error["retries_left"] = 0
-    hint = _HINTS.get(ending.outcome)
-    if hint is not None:
-        error["hint"] = hint.format(call=call_id, function=address)
+    hint = ending.hint or _HINTS.get(ending.outcome, "").format(call=call_id, function=address)
+    if hint:
+        error["hint"] = hint
     return error

@@ -4,6 +4,9 @@ import difflib
 import re
 from collections.abc import Iterable
 
+MAIN = "main"
+"""The environment that is always there, and is meant where none is named."""
+
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """Of apps, functions, environments and secrets."""
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from yurt.domain.errors import FieldError
-from yurt.domain.naming import did_you_mean, pointer
+from yurt.domain.naming import MAIN, did_you_mean, pointer
 from yurt.domain.validation import broken_rule, type_name
 
 MAX_LABEL_CHARS = 50
@@ -172,7 +172,7 @@ def label_of(
         taken: whether another function bears a label.
         kept: what it bears already: it stays, also where a better one has become free.
     """
-    words = [function, app] if environment == "main" else [function, app, environment]
+    words = [function, app] if environment == MAIN else [function, app, environment]
     whole = _NOT_OF_LABELS.sub("-", (given or "--".join(words)).lower())
     if whole.startswith("xn--"):  # the mark of names in other scripts, which these letters would not be
         whole = "xn-" + whole[4:]

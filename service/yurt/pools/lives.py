@@ -11,7 +11,7 @@ import structlog
 
 from yurt.domain import ids
 from yurt.domain.changes import Change, Remove, Save
-from yurt.domain.endings import Ending
+from yurt.domain.endings import Ending, without_start
 from yurt.domain.reasons import Refusal
 from yurt.domain.records import Container, ContainerState, Outcome
 from yurt.domain.startup import REFUSED_RETRY_S, Startup
@@ -246,7 +246,7 @@ class Lives:
         log.info("container_start_failed", container_id=member.id, function_id=pool.live.function_id)
         if member.function.revision == pool.live.revision:
             pool.startup = pool.startup.failed(self._clock.monotonic(), final=final)
-            pool.start_error = ending
+            pool.start_error = ending = without_start(ending, pool.live.address, pool.live.environment)
             serves = any(other.state is ContainerState.READY for other in pool.members.values())
             if pool.startup.gives_up and not serves:
                 pool.endings.fail_queued(ending)

@@ -7,8 +7,8 @@ work: no await, no parsing.
 from collections.abc import Iterable
 
 from yurt.domain.functions import LiveFunction
+from yurt.domain.naming import MAIN
 from yurt.domain.records import App
-from yurt.usecases.environments import MAIN
 from yurt.usecases.principals import Principal
 
 

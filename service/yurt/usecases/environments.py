@@ -2,13 +2,10 @@
 
 from yurt.domain.changes import Remove, Save
 from yurt.domain.errors import FieldError, Forbidden, InUse, Invalid, NotFound
-from yurt.domain.naming import name_problem, shown
+from yurt.domain.naming import MAIN, name_problem, shown
 from yurt.domain.records import App, Environment, Role, Secret
 from yurt.ports import Clock, Store
 from yurt.usecases.principals import Principal
-
-MAIN = "main"
-"""The environment that is always there, and is meant where none is named."""
 
 
 class Environments:

@@ -101,10 +101,10 @@ class Played:
         payload = json.dumps({"type": "Oops", "message": "it broke", **error}).encode()
         self.say(wire.OUTPUT, frame.seq, frame.token, payload, flags=wire.OUTCOMES.index(outcome), run_s=0.1)
 
-    def start_failed(self, message: str = "no module named nothing") -> None:
+    def start_failed(self, message: str = "no module named nothing", outcome: str = "init_failure") -> None:
         """Say that the function could not be loaded."""
         error = json.dumps({"type": "ModuleNotFoundError", "message": message}).encode()
-        self.say(wire.FAILED, payload=error, phase="import", outcome="init_failure")
+        self.say(wire.FAILED, payload=error, phase="import", outcome=outcome)
 
     def hang_up(self) -> None:
         """Break the session."""
@@ -211,7 +211,7 @@ class Rig:
         live = LiveFunction(
             function_id="fu-1",
             app_id="ap-1",
-            environment="main",
+            environment=values.pop("environment", "main"),
             app="demo",
             name="work",
             revision=revision,
@@ -222,7 +222,7 @@ class Rig:
         )
         now = self.clock.now()
         await self.store.journal.write(
-            Save(App("ap-1", "main", "demo", "{}", now, "tk-1")),
+            Save(App("ap-1", live.environment, "demo", "{}", now, "tk-1")),
             Save(Function("fu-1", "ap-1", "work", revision, now, now)),
             Save(Revision("fu-1", revision, "{}", None, now, "tk-1")),
         )
