@@ -12,7 +12,7 @@ from yurt.pools.heart import Heart
 from yurt.pools.inputs import Input, call_of, restore
 from yurt.pools.live_map import LiveMap
 from yurt.pools.span import Span
-from yurt.ports import Clock, PendingInput, Store, StoredCall
+from yurt.ports import Clock, Store, StoredCall
 
 
 class MapView(msgspec.Struct, frozen=True):
@@ -87,21 +87,33 @@ class Views:
     async def of_stored(self, stored: StoredCall) -> View:
         """A call as the store has it; what waits need not be in memory.
 
+        What had not ended as the store was read may have ended since: then it is read once more, so that nothing is
+        told as waiting that has left.
+
         Raises:
-            CallExpired: it is a map that is no longer kept.
+            CallExpired: it is no longer kept.
         """
         if stored.call.kind == CallKind.MAP:
             return await self._of_map(stored)
-        if stored.result is not None:
-            return View(stored.call, stored.result)
-        seq = stored.call.seq
-        item = self._heart.inputs.get(seq)
-        return self.of_input(item or await self._left_in_store(stored.call))
+        if stored.result is None:
+            item = self._heart.inputs.get(stored.call.seq) or await self._left_in_store(stored.call)
+            if item is not None:
+                return self.of_input(item)
+            stored = await self._read_again(stored.call)
+        return View(stored.call, stored.result)
 
-    async def _left_in_store(self, call: Call) -> Input:
-        """An input that waits and is not in memory, with its place in time."""
+    async def _read_again(self, call: Call) -> StoredCall:
+        stored = await self._store.calls.get(call.seq)
+        if stored is None:
+            raise expired(self._tags.call_id(call.seq))
+        return stored
+
+    async def _left_in_store(self, call: Call) -> Input | None:
+        """An input that waits and is not in memory, with its place in time; None if it has ended."""
         found = await self._store.maps.pending([call.seq])
-        item = restore(found[0] if found else PendingInput(call, None, None), self._tags.suffix(call.seq))
+        if not found:
+            return None
+        item = restore(found[0], self._tags.suffix(call.seq))
         if item.start_at is not None and item.start_at <= self._clock.now():
             item.start_at = None
         return item
@@ -111,6 +123,8 @@ class Views:
         if found is not None:
             view = self._of_live_map(found)
             return view if found.open else structs.replace(view, pending_reason=await self._reason_of(found))
+        if stored.result is None:
+            stored = await self._read_again(stored.call)
         known = await self._store.maps.get(stored.call.seq)
         if known is None:
             raise expired(self._tags.call_id(stored.call.seq))
