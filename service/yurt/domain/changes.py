@@ -29,6 +29,7 @@ Record: TypeAlias = (
     | records.Block
     | records.ItemBlock
     | records.Timer
+    | records.Placed
     | records.Redrive
     | records.Target
     | records.Schedule
@@ -57,7 +58,7 @@ class Complete(NamedTuple):
     """An input has ended: out of `pending`, `claims` and `progress`, a row into `results` unless it has one.
 
     `queue`, `caller` and `priority` are the key of its pending row; the queue is its function's, unless it has a
-    `Target`. An input of a map has no such row, and its `queue` is empty here.
+    `Target`. Where it has no such row, as an input of a map, `queue` is empty here.
     """
 
     seq: int
@@ -80,7 +81,7 @@ class AcceptCall(NamedTuple):
     """A call is accepted: a row in `calls` alone.
 
     The inputs of a map come by `AcceptInputs`, those of other calls by `Ready`: of a class at once, with its `Target`,
-    of one with a delay when that is over.
+    of one with a delay when that is over, and not at all where a container takes it at once (see `records.Placed`).
     """
 
     seq: int

@@ -358,6 +358,19 @@ class Timer:
 
 
 @dataclass(frozen=True, slots=True)
+class Placed:
+    """How far it is known that whatever waits has a place. Key: one, which is 1.
+
+    Args:
+        before: every call with a smaller number that has not ended is in `pending`, or held back by a timer. From it
+            on there may be calls that a container was given at once, without a place in the queue.
+    """
+
+    one: int
+    before: int
+
+
+@dataclass(frozen=True, slots=True)
 class Redrive:
     """A call that repeats another one, which had failed. Key: seq, of the new call."""
 

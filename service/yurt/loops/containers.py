@@ -38,6 +38,7 @@ async def watch_containers(heart: Heart, lives: Lives, numbers: Numbers, clock: 
             for pool in list(heart.pools.values()):
                 heart.recovery.release(pool)
             heart.functions.scale(list(heart.pools.values()))
+            heart.settle()
             await numbers.renew()
             if late > SLOW_S:
                 log.info("loop_was_late", late_s=round(late, 3))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from yurt.domain.blame import History, Verdict, container_lost
-from yurt.domain.changes import Change, HoldBack, Save
+from yurt.domain.changes import Change, Save
 from yurt.domain.endings import Ending, cancelled
 from yurt.domain.items import not_again
 from yurt.domain.records import Outcome, Result, Timer, TimerKind
@@ -80,16 +80,12 @@ class Endings:
         if again.delay_s > SHORT_DELAY_S:
             item.timed = True
             timer = Timer(item.seq, TimerKind.START, self._desk.timers.now() + again.delay_s)
-            first = (Save(timer), *self._out_of_queue(item))
+            first = (Save(timer), *self._desk.ledger.out_of_queue(item))
         done = partial(self._retried, item, token, timer or again.delay_s)
         self._desk.ledger.again([(item, again.history)], ending.outcome, said, first, done)
         item.history, item.min_token = again.history, token + 1
         item.member, item.started_at, item.claimed = None, None, False
         self._desk.followers.changed(item.seq)
-
-    @staticmethod
-    def _out_of_queue(item: Input) -> tuple[Change, ...]:
-        return () if item.group is not None else (HoldBack(item.seq, item.queue, item.caller, item.priority),)
 
     def _retried(self, item: Input, token: int, pause: Timer | float, error: Exception | None) -> None:
         """The failed attempt is committed, or was refused by a closing store."""

@@ -244,18 +244,27 @@ class Heart:
         )
 
         def committed(error: Exception | None) -> None:
+            pool.coming -= at_once
             if error is None:
                 self.stored.newest = seq
                 if seq not in self.inputs:  # else it was looked for, and ended, before its acceptance was heard of
                     self.inputs[seq] = item
                     self._accepted(pool, item, timers)
             else:
+                self._ledger.refused(seq)
                 self.followers.forget(seq)
             done(error)
 
         timers = () if call.timing is None else timers_of(item, call.timing, self.timers.now())
-        self._ledger.accept(item, (*more(seq), *map(Save, timers)) if timers else more(seq), committed)
+        at_once = not timers and call.blob is None and call.kind != CallKind.SCHEDULE and pool.has_room()
+        changes = (*more(seq), *map(Save, timers)) if timers else more(seq)
+        self._ledger.accept(item, changes, committed, at_once=at_once)
+        pool.coming += at_once
         return item
+
+    def settle(self) -> None:
+        """Now and then: see to it that a start has few calls to look for."""
+        self._ledger.settle()
 
     def _open_to(self, live: LiveFunction, call: NewCall) -> Pool:
         """The pool that takes a call; raises as `accept` does."""

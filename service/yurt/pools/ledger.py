@@ -8,12 +8,13 @@ import structlog
 from msgspec import structs
 
 from yurt.domain.blame import History
-from yurt.domain.changes import Accept, AcceptCall, Change, Complete, Ready, Remove, Save
+from yurt.domain.changes import Accept, AcceptCall, Change, Complete, HoldBack, Remove, Save
 from yurt.domain.endings import Ending, describe
 from yurt.domain.errors import Unavailable
-from yurt.domain.records import AttemptRecord, Claim, Outcome, Payload, Progress, Result, Target, Timer, TimerKind
+from yurt.domain.records import AttemptRecord, Claim, Outcome, Payload, Progress, Result, Timer, TimerKind
 from yurt.pools.background import Background
 from yurt.pools.inputs import Input
+from yurt.pools.unplaced import Unplaced, place_of
 from yurt.ports import Blobs, Clock, Journal
 
 BLOB_ABOVE_BYTES = 256 << 10
@@ -36,14 +37,18 @@ class Ledger:
         self._clock = clock
         self._background = background
         self._late: deque[tuple[Sequence[Change], Done | None]] = deque()
+        self._unplaced = Unplaced()
 
-    def accept(self, item: Input, more: Sequence[Change], done: Done) -> None:
+    def accept(self, item: Input, more: Sequence[Change], done: Done, *, at_once: bool) -> None:
         """Write that the input is pending, or held back if it has a time to start, together with `more`.
+
+        Args:
+            at_once: a container has room for it, so it needs no place in the queue.
 
         Raises:
             Unavailable: the journal takes nothing now.
         """
-        kind = Accept if item.start_at is None and item.target is None else AcceptCall
+        kind = AcceptCall if at_once or item.start_at is not None or item.target is not None else Accept
         row = kind(
             item.seq,
             item.function_id,
@@ -57,8 +62,33 @@ class Ledger:
             item.blob,
         )
         if item.target is not None:
-            more = (*_of_class(item, item.target), *more)
+            places = () if at_once or item.start_at is not None else (place_of(item),)
+            more = (Save(item.target), *places, *more)
         self._journal.add((row, *more), done)
+        self._unplaced.accepted(item, at_once=at_once)
+
+    def refused(self, seq: int) -> None:
+        """An input was not accepted after all."""
+        self._unplaced.drop(seq)
+
+    def place(self, item: Input, done: Done) -> bool:
+        """Give the input its place in the queue, if it has none; returns whether `done` will be called for that."""
+        if not self._unplaced.drop(item.seq):
+            return False
+        self.soon((place_of(item),), done)
+        return True
+
+    def settle(self) -> None:
+        """Now and then: see to it that a start has few calls to look for."""
+        changes = self._unplaced.settle()
+        if changes:
+            self.soon(changes)
+
+    def out_of_queue(self, item: Input) -> tuple[Change, ...]:
+        """What is to be written with a timer that holds the input back from now on."""
+        if item.group is not None or self._unplaced.drop(item.seq):
+            return ()
+        return (HoldBack(item.seq, item.queue, item.caller, item.priority),)
 
     def now(self, changes: Sequence[Change], done: Done) -> None:
         """Write `changes`.
@@ -131,9 +161,10 @@ class Ledger:
 
     def _write_end(self, item: Input, result: Result, seen: Callable[[Result], None]) -> None:
         value = result.value
+        has_place = not self._unplaced.drop(item.seq) and item.group is None
         row = Complete(
             item.seq,
-            item.queue if item.group is None else "",
+            item.queue if has_place else "",
             item.caller,
             item.priority,
             result.outcome,
@@ -202,6 +233,8 @@ class Ledger:
                 changes += (Save(lost), Save(progress))
             if item.claimed:
                 changes.append(Remove(Claim, (item.seq,)))
+            if self._unplaced.drop(item.seq):
+                changes.append(place_of(item))
         self.soon(changes, done)
 
     def unclaim(self, item: Input, done: Done) -> None:
@@ -214,10 +247,3 @@ class Ledger:
             return
         item.claimed = True
         self.soon((Save(Claim(item.seq, item.member.id, item.token, item.started_at)),))
-
-
-def _of_class(item: Input, target: Target) -> tuple[Change, ...]:
-    """What is written with the call of a class: what it is for, and where its input waits."""
-    if item.start_at is not None:
-        return (Save(target),)
-    return (Save(target), Ready(item.seq, item.queue, item.caller, item.priority))

@@ -46,6 +46,7 @@ class Pool:
         refusal: why the engine starts no container now.
         parked: inputs that may not run yet, for a moment, by seq.
         held_back: how many others wait in the store for a time of their own.
+        coming: how many were accepted because a container has room for them, and are not committed yet.
         recovering: inputs of an earlier life that a container may hold, until that is known.
         traffic: its requests, where the function answers HTTP.
         batcher: puts batches together, where the function is batched.
@@ -62,7 +63,7 @@ class Pool:
         self.free: dict[str, Member] = {}
         self.recovering: dict[int, Input] = {}
         self.parked: set[int] = set()
-        self.held_back = 0
+        self.held_back = self.coming = 0
         self.startup = Startup()
         self.start_error: Ending | None = None
         self.refusal: Refusal | None = None
@@ -92,9 +93,23 @@ class Pool:
             return
         if not self.queue and self._goes_at_once(item):
             return
+        if self.desk.ledger.place(item, partial(self.written, item)):
+            return
         if not self.queue.push(item):
             self.desk.left((item,))
         self.pump()
+
+    def has_room(self) -> bool:
+        """Whether an input that is accepted now will go to a container at once, as far as can be told."""
+        if self.paused or self.queue or self.live.batches is not None:
+            return False
+        room, mean = -self.coming, self.mean_run_s
+        for member in self.members.values():
+            if member.works and member is not self._reserved:
+                room += member.room(mean)
+                if room > 0:
+                    return True
+        return False
 
     def _goes_at_once(self, item: Input) -> bool:
         """Hand an input out past an empty queue, if somebody has room."""
@@ -362,12 +377,12 @@ class Pool:
         self.desk.followers.changed(item.seq)
         if item.claimed and item.items is None:
             item.claimed = False
-            self.desk.ledger.unclaim(item, partial(self.unclaimed, item))
+            self.desk.ledger.unclaim(item, partial(self.written, item))
         else:
             self.enqueue(item)
 
-    def unclaimed(self, item: Input, error: Exception | None) -> None:
-        """It is committed, or was refused by a closing store, that no container holds the input any more."""
+    def written(self, item: Input, error: Exception | None) -> None:
+        """What the store must know before the input waits is committed, or was refused by a closing store."""
         if error is None:
             self.enqueue(item)
 

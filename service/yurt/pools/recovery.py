@@ -102,6 +102,6 @@ class Recovery:
             del pool.recovering[item.seq]
             if item.claimed and item.items is None:
                 item.claimed = False
-                pool.desk.ledger.unclaim(item, partial(pool.unclaimed, item))
+                pool.desk.ledger.unclaim(item, partial(pool.written, item))
             else:
                 pool.enqueue(item)

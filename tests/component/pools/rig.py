@@ -274,6 +274,8 @@ class Rig:
         for pool in list(self.heart.pools.values()):
             self.heart.recovery.release(pool)
         await self.scale()
+        self.heart.settle()
+        await self.settle()
 
     async def greet(
         self, container_id: str, credential: str, instance: str, holds: list[list[object]] | None = None

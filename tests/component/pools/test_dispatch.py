@@ -77,6 +77,7 @@ async def test_what_waits_behind_a_long_input_is_taken_back_and_keeps_its_place(
     assert len(box.talk.of(wire.RECALL)) == 1
     for frame in reversed(behind):
         box.say(wire.RETURN, frame.seq, frame.token)
+    await rig.settle()
     other = await rig.container()
     assert other.inputs[0].seq == items[1].seq
     assert items[1].history.number == 1

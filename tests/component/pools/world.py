@@ -322,6 +322,7 @@ class World:
             rig.heart.recovery.release(pool)
         await rig.later.fire()
         rig.heart.functions.scale(list(rig.heart.pools.values()))
+        rig.heart.settle()
 
     # ------------------------------------------------------------------ the laws
 
@@ -337,6 +338,8 @@ class World:
                 self._check_member(member)
         self._check_items()
         self._check_stored(self.open - self.rig.heart.inputs.keys() - self.rig.results.keys())
+        if not self.held:
+            self._check_places()
         for key, seqs in self.named.items():
             assert len(seqs) == 1, f"the key {key} names the calls {seqs}"
         for box in list(self.boxes.values()):
@@ -381,6 +384,21 @@ class World:
             assert stream is not None, f"the input {seq} is open and in no stream"
             assert stream.more, f"the input {seq} is open and forgotten"
             assert seq > stream.cursor, f"the input {seq} is open, and before {stream.cursor}"
+
+    def _check_places(self) -> None:
+        """Whatever waits has its place in the store, and what has ended has none; the next start finds the rest."""
+        places = {seq for (seq,) in self.database.execute("SELECT seq FROM pending")}
+        timers = {seq for (seq,) in self.database.execute("SELECT seq FROM timers WHERE kind = 'start'")}
+        ((before,),) = self.database.execute("SELECT before FROM placed")
+        ended = self.database.execute("SELECT seq FROM pending WHERE seq IN (SELECT seq FROM results)").fetchall()
+        assert not ended, f"the inputs {ended} have ended and have places"
+        assert not places & timers, f"the inputs {places & timers} wait for a time, and have places"
+        told = "SELECT seq FROM calls WHERE kind <> 'map' AND seq NOT IN (SELECT seq FROM results)"
+        for (seq,) in self.database.execute(told):
+            assert seq in places or seq in timers or seq >= before, f"no start would find the input {seq}"
+            item = self.rig.heart.inputs.get(seq)
+            waits = item is not None and (item in self.pool.queue or seq in self.pool.parked)
+            assert not waits or seq in places or seq in timers, f"the input {seq} waits without a place"
 
     @staticmethod
     def _check_member(member: Member) -> None:

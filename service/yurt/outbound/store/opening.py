@@ -119,6 +119,7 @@ def _open(path: Path, clock: Clock, *, power: bool) -> SqliteWriter:
             migrate(db)
         writer = SqliteWriter(db, clock, power=power)
         writer.next_epoch()
+        writer.place()
     except (sqlite3.Error, StoreAway, ValueError) as error:
         db.close()
         raise StoreRefused(

@@ -11,7 +11,7 @@ from pathlib import Path
 from yurt.outbound.store.errors import StoreRefused
 
 APPLICATION_ID = int.from_bytes(b"YURT", "big")
-NEWEST = 13
+NEWEST = 14
 """The number of the newest migration; its revision is this number in four digits."""
 
 _MAGIC = b"SQLite format 3\0"

@@ -20,6 +20,22 @@ INSERT_PENDING = "INSERT INTO pending VALUES (?2, ?5, -?6, ?1)"
 INSERT_READY = "INSERT OR IGNORE INTO pending VALUES (?2, ?3, -?4, ?1)"
 """Bound to a `Ready`."""
 
+PLACE = (
+    "INSERT INTO pending SELECT coalesce(t.queue, c.function_id), c.caller, -c.priority, c.seq"
+    " FROM calls c LEFT JOIN targets t ON t.seq = c.seq"
+    " WHERE c.seq >= (SELECT before FROM placed) AND c.kind <> 'map'"
+    " AND NOT EXISTS (SELECT 1 FROM results r WHERE r.seq = c.seq)"
+    " AND NOT EXISTS (SELECT 1 FROM timers s WHERE s.seq = c.seq AND s.kind = 'start')"
+    " ON CONFLICT DO NOTHING"
+)
+"""Gives a place to what an earlier life left without one (see `records.Placed`); both databases take it."""
+
+MARK_PLACED = (
+    "INSERT INTO placed SELECT 1, coalesce(max(seq), 0) + 1 FROM calls WHERE true"
+    " ON CONFLICT (one) DO UPDATE SET before = excluded.before"
+)
+"""After `PLACE`: of all calls that there are, none is without one."""
+
 INSERT_INPUT = "INSERT INTO inputs VALUES (?1, ?2, ?3, ?4)"
 """Bound to a `MapInput`."""
 

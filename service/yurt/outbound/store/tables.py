@@ -85,6 +85,7 @@ maps = _of(records.Map, "maps", ("seq",), rowid=True)
 redrives = _of(records.Redrive, "redrives", ("seq",), rowid=True)
 targets = _of(records.Target, "targets", ("seq",), rowid=True)
 timers = _of(records.Timer, "timers", ("seq", "kind"))
+placed = _of(records.Placed, "placed", ("one",), rowid=True)
 schedules = _of(records.Schedule, "schedules", ("id",))
 schedule_marks = _of(records.ScheduleMark, "schedule_marks", ("schedule_id",))
 ticks = _of(records.Tick, "ticks", ("schedule_id", "due_at", "manual"))
@@ -188,6 +189,7 @@ TABLES: dict[type, sa.Table] = {
     records.Block: blocks,
     records.ItemBlock: items,
     records.Timer: timers,
+    records.Placed: placed,
     records.Redrive: redrives,
     records.Target: targets,
     records.Schedule: schedules,

@@ -10,6 +10,7 @@ from typing import Any
 
 import asyncpg
 
+from yurt.outbound.store import statements
 from yurt.outbound.store.errors import StoreAway, StoreDeposed, StoreInUse, StoreRefused
 from yurt.outbound.store.identity import following_epoch
 from yurt.outbound.store.postgres.link import Link, identity_of
@@ -50,6 +51,7 @@ async def open_database(url: str, clock: Clock, installation: str | None = None)
         link.ours = found = await _identity(db, link.place)
         writer = PostgresWriter(link, found, clock, await tracked_inputs(db))
         await writer.next_epoch()
+        await _place(db)
     except StoreInUse as error:
         await link.drop()
         raise StoreRefused(f"{error} Stop that one first, or give this one a database of its own.") from error
@@ -126,6 +128,13 @@ async def _bring_up(db: "asyncpg.Connection[Any]", version: int) -> None:
                 secrets.token_hex(8),
                 secrets.token_bytes(32),
             )
+
+
+async def _place(db: "asyncpg.Connection[Any]") -> None:
+    """Give a place to what earlier lives left without one."""
+    async with db.transaction():
+        await db.execute(statements.PLACE)
+        await db.execute(statements.MARK_PLACED)
 
 
 def migration(version: int) -> str:

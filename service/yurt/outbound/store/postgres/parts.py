@@ -171,9 +171,10 @@ HOLD_BACK = Part(
     ),
     _one,
 )
+_ENDED = (*_HELD, *_typed(results.columns)[1:])
 COMPLETE = Part(
     "ended",
-    (*_HELD, *_typed(results.columns)[1:]),
+    _ENDED,
     (
         (
             "DELETE FROM pending p USING ended e WHERE p.queue = e.queue AND p.caller = e.caller"
@@ -183,6 +184,13 @@ COMPLETE = Part(
     ),
     _one,
 )
+COMPLETE_UNPLACED = Part(
+    "ended_unplaced",
+    _ENDED,
+    (f"INSERT INTO results SELECT {_RESULT} FROM ended_unplaced ON CONFLICT DO NOTHING",),
+    _one,
+)
+"""Of an input without a row in `pending`."""
 TRACKED = Part(
     "tracked",
     (("seq", "bigint"), ("finished_at", "double precision")),
@@ -216,7 +224,7 @@ PARTS: dict[type, Callable[[Any], Part]] = {
     AcceptInputs: lambda _: ACCEPT_INPUTS,
     Ready: lambda _: READY,
     HoldBack: lambda _: HOLD_BACK,
-    Complete: lambda _: COMPLETE,
+    Complete: lambda change: COMPLETE if change.queue else COMPLETE_UNPLACED,
     Save: lambda change: SAVES[type(change.record)],
     Insert: lambda change: INSERTS[type(change.record)],
     Remove: lambda change: REMOVES[change.kind],

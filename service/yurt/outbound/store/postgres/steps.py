@@ -84,7 +84,8 @@ class Steps:
         if self._ends:
             behind = len(self._steps) > 1 or any(end.seq in self._written for end in self._ends)
             place = len(self._steps) if behind else 0
-            self._put(place, PARTS[Complete](self._ends[0]), self._ends)
+            for end in self._ends:
+                self._put(place, PARTS[Complete](end), (end,))
             known = self._tracked.union(self.opened)
             tracked = [end for end in self._ends if end.seq in known]
             for end in tracked:
