@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, NamedTuple, Optional, Protocol, Tuple, T
 from yurt_runner import faults
 from yurt_runner.context import InputCancelled, InputInterrupted, InputTimeout
 from yurt_runner.errors import clean, describe, raised_by_call, trace, wrong_arguments
+from yurt_runner.memory import name_limit
 from yurt_runner.page import TIMEOUT
 from yurt_runner.values import SerializationError, decode, encode
 from yurt_runner.wire import OUTCOMES, OUTPUT, Frame, pack
@@ -109,7 +110,7 @@ def failure(error: BaseException, terms: Terms) -> Result:
         return USER_ERROR, faults.as_json(faults.fault("SerializationError", clean(str(error), 64 << 10)))
     if isinstance(error, TypeError) and raised_by_call(error.__traceback__):
         return USER_ERROR, faults.as_json(wrong_arguments(error, terms.function))
-    return USER_ERROR, faults.as_json(describe(error, terms.source))
+    return USER_ERROR, faults.as_json(name_limit(describe(error, terms.source), terms.memory_mib))
 
 
 def interrupted(reason: int, error: Optional[BaseException], terms: Terms) -> Result:

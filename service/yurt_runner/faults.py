@@ -9,6 +9,17 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 MODULE = "yurt_runner"
 
+_STARVED = (
+    "annot allocate memory",
+    "can't allocate memory",
+    "failed to map segment from shared object",
+    "std::bad_alloc",
+    "Thread creation failed",
+    "pthread_create failed",
+    "can't start new thread",
+)
+"""The stacks of threads are memory, too."""
+
 
 def fault(name: str, message: str, *, traceback: str = "", **extra: Any) -> Dict[str, Any]:
     """The error of an OUTPUT or FAILED frame: what happened, and the fields that go with its outcome."""
@@ -73,14 +84,28 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def crashed(how: Ending, doing: str, last_output: str) -> Dict[str, Any]:
+def crashed(how: Ending, doing: str, last_output: str, kept_mib: Optional[int] = None) -> Dict[str, Any]:
     """The worker ended by itself.
 
     Args:
         doing: what it was at, as "while it ran the function".
         last_output: the end of what it printed.
+        kept_mib: the memory limit that the kernel kept, in MiB, or None.
     """
-    return fault("Crashed", f"The process {how} {doing}.", **how.facts(), last_output=last_output)
+    message = f"The process {how} {doing}."
+    if kept_mib is not None and starved(last_output):
+        message = f"{message} {limit_advice(kept_mib)}"
+    return fault("Crashed", message, **how.facts(), last_output=last_output)
+
+
+def starved(said: str) -> bool:
+    """Whether it is said, as libraries and the loader of libraries say it, that the kernel gave no memory."""
+    return any(words in said for words in _STARVED)
+
+
+def limit_advice(limit_mib: int) -> str:
+    """What may be why a library was given no memory, and what to do."""
+    return f"The memory limit of {limit_mib} MiB may be why: what libraries map counts, used or not; raise `memory`."
 
 
 def out_of_memory(limit_mib: int, *, traceback: str = "") -> Dict[str, Any]:

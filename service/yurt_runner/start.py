@@ -66,6 +66,7 @@ class Definition(NamedTuple):
         startup_timeout_s: for the import of the module, in seconds.
         timeout_s: for the user code of one attempt, in seconds.
         memory_mib: the limit of the worker and its children, in MiB.
+        gpu: whether it has GPUs; then the kernel does not keep the limit.
         cancel_grace_s: between interrupting an input and ending it by force, in seconds.
         beat_s: between two beats, in seconds.
         rows: inputs, or batches, that the worker runs at once.
@@ -76,6 +77,7 @@ class Definition(NamedTuple):
     startup_timeout_s: float
     timeout_s: float
     memory_mib: int
+    gpu: bool
     cancel_grace_s: float
     beat_s: float
     rows: int
@@ -126,6 +128,7 @@ def read_definition(welcome: Dict[str, Any]) -> Definition:
             float(welcome.get("startup_timeout_s", 300)),
             float(welcome.get("timeout_s", 300)),
             int(welcome.get("memory_mib", 512)),
+            bool(welcome.get("gpu")),
             float(welcome.get("cancel_grace_s", 5)),
             float(welcome.get("beat_s", 3)),
             rows_of(welcome),

@@ -420,7 +420,8 @@ class Supervisor:
         if self._worker.page.out_of_memory() and self._definition:
             return Cause("out_of_memory", "out_of_memory", faults.out_of_memory(self._definition.memory_mib))
         doing = "while it was starting" if self._phase == STARTING else "while it ran the function"
-        return Cause("worker_exited", "crashed", faults.crashed(how, doing, self._logs.last_output()))
+        kept_mib = self._definition.memory_mib if self._definition and not self._definition.gpu else None
+        return Cause("worker_exited", "crashed", faults.crashed(how, doing, self._logs.last_output(), kept_mib))
 
     def _leave(self, how: faults.Ending, cause: Cause) -> None:
         """Report what became of everything that is held, and say BYE."""

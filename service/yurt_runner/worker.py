@@ -17,7 +17,7 @@ from yurt_runner.errors import trace
 from yurt_runner.fork import Links
 from yurt_runner.inbox import Inbox, Permitted
 from yurt_runner.load import EntrypointError, find, is_async, is_generator, load, load_error, prepare_path
-from yurt_runner.memory import limit_memory, stack_bytes
+from yurt_runner.memory import limit_memory, name_limit, stack_bytes
 from yurt_runner.printing import Printing
 from yurt_runner.start import rows_of
 from yurt_runner.sync_worker import SyncWorker
@@ -45,7 +45,8 @@ def main(links: Links) -> int:
     memory_mib = int(welcome.get("memory_mib", 512))
     try:
         set_environment(welcome)
-        limit_memory(memory_mib, spare_bytes=links.page.rows * stack_bytes() if links.page.rows > 1 else 0)
+        if not welcome.get("gpu"):  # the libraries of GPUs map far more than they use, which the kernel would count
+            limit_memory(memory_mib, spare_bytes=links.page.rows * stack_bytes() if links.page.rows > 1 else 0)
         fill_source(frame, welcome, source)
         if welcome.get("web"):
             from yurt_runner.web import serve  # asyncio, and more: only for those who use it
@@ -187,5 +188,5 @@ def _failed(error: BaseException, source: str, memory_mib: int, hint: str) -> by
         outcome = "out_of_memory"
         facts = faults.out_of_memory(memory_mib, traceback=trace(error, source))
     else:
-        outcome, facts = "init_failure", load_error(error, source, hint)
+        outcome, facts = "init_failure", name_limit(load_error(error, source, hint), memory_mib)
     return pack(FAILED, payload=faults.as_json(facts), meta=meta(phase="import", outcome=outcome))

@@ -200,6 +200,7 @@ class Sessions:
             timeout_s=function.timeout_s,
             startup_timeout_s=function.startup_timeout_s,
             memory_mib=function.memory_mib,
+            gpu=bool(function.gpu),
             env=dict(env),
             source=source,
             slots=function.max_inputs,

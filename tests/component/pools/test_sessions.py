@@ -149,6 +149,13 @@ async def test_the_welcome_tells_the_container_what_it_runs(rig: Rig) -> None:
     assert said["entrypoint"] == "main:work"
     assert (said["timeout_s"], said["memory_mib"], said["env"]) == (7, 64, {"LEVEL": "info"})
     assert said["reconnect_token"] != box.credential
+    assert said["gpu"] is False
+
+
+async def test_the_welcome_says_that_there_are_gpus(rig: Rig) -> None:
+    await rig.deploy(min_containers=1, gpu=("T4",))
+    await rig.scale()
+    assert json.loads((await rig.boot()).talk.of(wire.WELCOME)[0].meta)["gpu"] is True
 
 
 async def test_why_a_container_could_not_start_stands_in_its_log(rig: Rig) -> None:

@@ -132,6 +132,52 @@ async def test_memory_beyond_the_limit_is_refused_and_the_worker_goes_on(contain
     assert await server.call(2, 1) == ("success", 1 << 20)
 
 
+MAPS = """
+import mmap
+def f(mib):
+    return len(mmap.mmap(-1, mib << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+def g(mib):
+    taken = bytearray(mib << 20)
+    import time
+    time.sleep(600)
+"""
+
+
+async def test_what_libraries_map_is_refused_beyond_the_limit_and_the_error_says_so(container: Container) -> None:
+    server = await container.start(MAPS, memory_mib=128)
+
+    outcome, error = await server.call(1, 1024)
+
+    assert (outcome, error["type"]) == ("user_error", "OSError")
+    assert error["message"].startswith("[Errno 12] Cannot allocate memory. The memory limit of 128 MiB may be why")
+
+
+async def test_a_crash_for_want_of_memory_is_told_with_the_limit(container: Container) -> None:
+    source = "import os, sys\ndef f():\n    os.write(2, b'libgomp: Thread creation failed\\n')\n    os._exit(1)"
+    server = await container.start(source, memory_mib=128)
+
+    outcome, error = await server.call(1)
+
+    assert outcome == "crashed"
+    assert "code 1 while it ran the function. The memory limit of 128 MiB may be why" in error["message"]
+
+
+async def test_with_a_gpu_libraries_map_what_they_like(container: Container) -> None:
+    server = await container.start(MAPS, memory_mib=128, gpu=True)
+
+    assert await server.call(1, 1024) == ("success", 1024 << 20)
+
+
+async def test_with_a_gpu_memory_that_is_used_counts_as_ever(container: Container) -> None:
+    server = await container.start(MAPS, "main:g", memory_mib=128, gpu=True)
+
+    outcome, error = await server.call(1, 200)
+
+    assert (outcome, error["limit_mib"]) == ("out_of_memory", 128)
+    assert (await bye_of(container))["reason"] == "out_of_memory"
+    await container.ended()
+
+
 async def test_arguments_too_large_for_the_limit_are_the_inputs_fault(container: Container) -> None:
     server = await container.start("def f(x): return 1", memory_mib=48)
     await server.send(server.input_frame(1, "x" * (20 << 20)), server.input_frame(2, "x"))

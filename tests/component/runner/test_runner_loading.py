@@ -119,6 +119,13 @@ async def test_memory_during_import_is_told(container: Container) -> None:
     await container.ended()
 
 
+async def test_a_library_that_does_not_fit_into_the_limit_is_told_with_the_limit(container: Container) -> None:
+    error = await failure_of(container, "raise ImportError('libx.so: failed to map segment from shared object')")
+
+    assert error["message"].startswith("libx.so: failed to map segment from shared object. The memory limit of 512 MiB")
+    assert "raise `memory`" in error["message"]
+
+
 @pytest.mark.parametrize("name", ["../out.py", "/tmp/out.py", "a/../../out.py", "a\\b.py"])
 async def test_unsafe_names_are_refused(container: Container, tmp_path: Path, name: str) -> None:
     error = await failure_of(container, {"main.py": "def f(): pass", name: "X = 1"})

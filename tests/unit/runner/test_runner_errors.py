@@ -129,6 +129,22 @@ def test_endings(code: int, facts: dict[str, object], words: str, *, killed: boo
     assert (how.facts(), str(how), how.killed) == (facts, words, killed)
 
 
+@pytest.mark.parametrize(
+    ("last_output", "kept_mib", "named"),
+    [
+        ("terminate called after throwing an instance of 'std::bad_alloc'", 512, True),
+        ("terminate called after throwing an instance of 'std::bad_alloc'", None, False),
+        ("so far", 512, False),
+    ],
+)
+def test_a_crash_names_the_limit_where_that_was_kept_and_may_be_why(
+    last_output: str, kept_mib: int | None, *, named: bool
+) -> None:
+    error = faults.crashed(faults.ending(-6), "while it ran the function", last_output, kept_mib)
+
+    assert ("The memory limit of 512 MiB may be why" in error["message"]) is named
+
+
 def test_errors_are_one_json_object_whatever_they_hold() -> None:
     error = faults.crashed(faults.ending(1), "while it ran the function", 'a "quote" and\nUTF-8 ✓')
 
