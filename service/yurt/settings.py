@@ -306,6 +306,10 @@ class Settings(NomadFields):
         """Those of `requirements_env`, with their values."""
         return {name: os.environ[name] for name in self.requirements_env}
 
+    def driver_variables(self) -> Mapping[str, str]:
+        """Where the server finds the libraries of the GPUs' driver, if the system's loader does not know it."""
+        return {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if os.environ.get(name)}
+
     @field_validator("requirements_env")
     @classmethod
     def _check_requirements_env(cls, names: tuple[str, ...]) -> tuple[str, ...]:

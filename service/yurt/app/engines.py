@@ -63,6 +63,7 @@ def _local(settings: Settings, installation: str, runner: RunnerFile, logs: Logs
             runner_sha256=runner.sha256,
             user=settings.container_user,
             gpu_models=settings.gpu_models,
+            driver_variables=settings.driver_variables(),
             environments=EnvironmentSettings(
                 settings.environments_dir,
                 variables=settings.installer_variables(),

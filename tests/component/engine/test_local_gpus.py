@@ -126,6 +126,22 @@ async def test_a_driver_that_does_not_answer_is_told_to_the_operator(
         assert told in refused.value.message
 
 
+async def test_the_driver_is_found_where_the_server_finds_it(
+    settings: Callable[..., LocalSettings], site: Site, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only_there = f'[ "$LD_LIBRARY_PATH" = {root} ] || {{ echo cannot find libnvidia-ml.so; exit 12; }}\n'
+    install(root, monkeypatch, script=only_there + f"echo GPU-0, {T4}, [N/A]")
+    engine = LocalEngine(settings(stand_ins.OBEDIENT, driver_variables={"LD_LIBRARY_PATH": str(root)}))
+    await engine.open(lambda _: None)
+    try:
+        await engine.start(site.spec("co-1", gpu=("T4",)))
+        await engine.start(site.spec("co-2"))
+        for container_id, path in (("co-1", str(root)), ("co-2", None)):
+            assert (await site.note("facts", container_id))["environ"].get("LD_LIBRARY_PATH") == path
+    finally:
+        await engine.close(stop_all=True)
+
+
 async def test_models_of_the_operator(
     settings: Callable[..., LocalSettings], root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

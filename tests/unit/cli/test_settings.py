@@ -129,6 +129,13 @@ def test_installers_get_the_variables_that_are_named(monkeypatch: pytest.MonkeyP
         load(requirements_env="YURT_SECRET_KEY_FILE")
 
 
+def test_the_driver_is_looked_for_where_the_server_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/usr/local/nvidia/lib64")
+    assert load().driver_variables() == {"LD_LIBRARY_PATH": "/usr/local/nvidia/lib64"}
+    monkeypatch.setenv("LD_LIBRARY_PATH", "")
+    assert load().driver_variables() == {}
+
+
 def test_models_of_gpus_have_a_type() -> None:
     models = load(gpu_models="NVIDIA A40=A10, NVIDIA GeForce RTX 4090 = l40s,").gpu_models
 

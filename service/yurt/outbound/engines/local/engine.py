@@ -89,7 +89,7 @@ class LocalEngine:
         self._settings = settings
         self._places = Places(settings.run_dir, settings.installation, settings.runner_sha256)
         self._launcher = launch.Launcher(settings.python, self._places.runner)
-        self._gpus = Gpus(NvidiaSmi(), settings.gpu_models)
+        self._gpus = Gpus(NvidiaSmi(settings.driver_variables), settings.gpu_models, settings.driver_variables)
         environments = settings.environments or EnvironmentSettings(settings.run_dir / "environments")
         self._keeper = Keeper(environments, settings.installation, say)
         self._live: dict[str, _Live] = {}

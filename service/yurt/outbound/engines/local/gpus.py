@@ -49,7 +49,14 @@ class Probe(Protocol):
 
 
 class NvidiaSmi:
-    """Asks nvidia-smi(1), which comes with the driver. Without it there are no GPUs."""
+    """Asks nvidia-smi(1), which comes with the driver. Without it there are no GPUs.
+
+    Args:
+        driver: variables with which it finds the driver's libraries.
+    """
+
+    def __init__(self, driver: Mapping[str, str]) -> None:
+        self._driver = driver
 
     def look(self) -> Sequence[Gpu]:
         """See `Probe.look`."""
@@ -61,7 +68,7 @@ class NvidiaSmi:
                 [program, *QUERY],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                env={"PATH": os.defpath, "LC_ALL": "C"},
+                env={"PATH": os.defpath, "LC_ALL": "C", **self._driver},
                 timeout=ANSWER_MAY_TAKE_S,
                 check=False,
             )
@@ -90,11 +97,13 @@ class Gpus:
     Args:
         probe: finds them.
         further: the operator's own types by product name.
+        driver: variables with which programs find the driver's libraries.
     """
 
-    def __init__(self, probe: Probe, further: Mapping[str, str]) -> None:
+    def __init__(self, probe: Probe, further: Mapping[str, str], driver: Mapping[str, str]) -> None:
         self._probe = probe
         self._further = further
+        self._driver = driver
         self._found: Sequence[Gpu] = ()
         self._lent: dict[str, tuple[str, ...]] = {}
         self.problem: str | None = None
@@ -144,8 +153,10 @@ class Gpus:
         self._lent.pop(container_id, None)
 
     def variables(self, uuids: Sequence[str]) -> Mapping[str, str]:
-        """What makes programs see just these. On a machine without GPUs there is nothing to say."""
-        return {VARIABLE: ",".join(uuids)} if self._found else {}
+        """What makes programs find the driver and see just these. On a machine without GPUs there is nothing to say."""
+        if not self._found:
+            return {}
+        return {VARIABLE: ",".join(uuids), **(self._driver if uuids else {})}
 
     def _is(self, one: Gpu, name: str) -> bool:
         return gpu.type_of(one.model, self._further) == name

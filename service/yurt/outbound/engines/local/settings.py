@@ -22,6 +22,7 @@ class LocalSettings:
         environments: where and how those for functions with requirements are made; None for a folder of the run
             directory.
         gpu_models: further types of GPUs by their product names.
+        driver_variables: with which the libraries of the GPUs' driver are found, by its own program and in containers.
     """
 
     installation: str
@@ -32,3 +33,4 @@ class LocalSettings:
     environments: EnvironmentSettings | None = None
     user: str | None = "nobody"
     gpu_models: Mapping[str, str] = field(default_factory=dict)
+    driver_variables: Mapping[str, str] = field(default_factory=dict)
