@@ -8,8 +8,11 @@ from yurt.ports import Capabilities, ContainerSpec, Ended, EngineRefused, Observ
 
 
 class FakeEngine:
-    """`yurt.ports.Engine`. Knobs: `refusal` is raised by `start`; `deaf` containers do not end when stopped; `has` is
-    what it says that it has to give."""
+    """`yurt.ports.Engine`.
+
+    Knobs: `refusal` is raised by `start`; `gone` is why `start` would refuse, known beforehand; `deaf` containers do
+    not end when stopped; `has` is what it says that it has to give.
+    """
 
     capabilities = Capabilities(name="fake", isolates=False, honours_image=False, memory_limit=False)
 
@@ -18,6 +21,7 @@ class FakeEngine:
         self.stopped: list[str] = []
         self.alive: set[str] = set()
         self.refusal: EngineRefused | StartFailed | None = None
+        self.gone: EngineRefused | None = None
         self.deaf = False
         self.has = Capacity("this fake")
         self._report: Callable[[Report], None] | None = None
@@ -34,6 +38,10 @@ class FakeEngine:
         self.started.append(spec)
         self.alive.add(spec.container_id)
         return "fake"
+
+    def away(self) -> EngineRefused | None:
+        """What the test said."""
+        return self.gone
 
     async def stop(self, container_id: str, *, grace_s: float) -> None:
         """End a container at once, unless the engine is deaf."""

@@ -115,7 +115,13 @@ class Lives:
     # ------------------------------------------------------------------ begin
 
     def start(self, pool: Pool) -> None:
-        """Begin a container of the pool's current revision: first its row, then the engine."""
+        """Begin a container of the pool's current revision: first its row, then the engine.
+
+        An engine that is away is not asked, and no row is written for it: it would be one a second for hours.
+        """
+        if (away := self._engine.away()) is not None:
+            self._put_off(pool, away)
+            return
         token = secrets.token_urlsafe(32)
         record = Container(
             id=ids.ulid(ids.CONTAINER, self._clock.now(), secrets.token_bytes),
@@ -160,13 +166,17 @@ class Lives:
             self.stop(pool, member, grace_s=0)
 
     def _refused(self, pool: Pool, member: Member, refused: EngineRefused, *, again_s: float = REFUSED_RETRY_S) -> None:
-        told = pool.refusal is not None and pool.refusal.message == refused.message
-        self._explain(pool, refused)
-        pool.startup = pool.startup.refused(self._clock.monotonic(), again_s)
-        if not told:  # it is tried every second for as long as the engine is away
-            log.warning("container_refused", container_id=member.id, code=refused.code, reason=refused.message)
+        self._put_off(pool, refused, again_s=again_s)
         member.startup_failed = True  # though nobody failed: it was never begun, and leaves no row
         self._finish(pool, member, Ended(member.id, refused.message), Remove(Container, (member.id,)))
+
+    def _put_off(self, pool: Pool, why: EngineRefused, *, again_s: float = REFUSED_RETRY_S) -> None:
+        """Try again later, and say so once: an engine may be away for hours."""
+        told = pool.refusal is not None and pool.refusal.message == why.message
+        self._explain(pool, why)
+        pool.startup = pool.startup.refused(self._clock.monotonic(), again_s)
+        if not told:
+            log.warning("container_refused", function_id=pool.live.function_id, code=why.code, reason=why.message)
 
     def _withdrawn(self, pool: Pool, member: Member, refused: EngineRefused) -> None:
         """The container was to end before it began; it leaves no row."""

@@ -177,6 +177,9 @@ class Engine(Protocol):
             StartFailed: it cannot because of the definition.
         """
 
+    def away(self) -> EngineRefused | None:
+        """Why `start` would refuse whatever it is asked now, where that is known without asking anybody."""
+
     async def stop(self, container_id: str, *, grace_s: float) -> None:
         """Ask it to end, and make it end after `grace_s` seconds, children included.
 

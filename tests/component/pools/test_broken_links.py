@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.component.pools.rig import Played, Rig, Talk
 from yurt.domain.endings import Ending
@@ -152,6 +153,26 @@ async def test_an_input_that_must_run_alone_does_not_wait_for_a_quiet_hour(rig: 
         if busy.inputs[answered].seq == suspect.seq:
             break
     assert suspect.seq in {frame.seq for frame in busy.inputs}
+
+
+async def test_while_the_engine_is_away_calls_wait_for_it_and_nothing_is_written(rig: Rig) -> None:
+    pool = await rig.deploy(max_containers=5)
+    items = [await rig.call() for _ in range(5)]
+    rig.engine.gone = EngineRefused("engine_unreachable", "It is away.")
+    with capture_logs() as logs:
+        await rig.tick()
+        written = rig.store.journal.stats().changes
+        for _ in range(10):
+            await rig.tick()
+            reason = rig.heart.pending_reason(items[0])
+            assert reason is not None
+            assert (reason.code, reason.message) == ("engine_unreachable", "It is away.")
+    assert rig.store.journal.stats().changes == written
+    assert [line["event"] for line in logs] == ["container_refused"]
+    assert pool.startup.failures == 0
+    rig.engine.gone = None
+    await rig.tick(1.1)
+    assert len(rig.engine.started) == 1
 
 
 async def test_refused_starts_are_tried_one_at_a_time_and_leave_no_rows(rig: Rig) -> None:

@@ -233,6 +233,10 @@ class LocalEngine:
         processes.send(live.handle, signal.SIGTERM)
         live.force = asyncio.get_running_loop().call_later(grace_s, self._condemn, live)
 
+    def away(self) -> EngineRefused | None:
+        """See `Engine.away`: it is here."""
+        return None
+
     async def capacity(self) -> Capacity:
         """See `Engine.capacity`. GPUs are counted once, at the start."""
         return self._gpus.capacity()

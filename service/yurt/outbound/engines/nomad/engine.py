@@ -127,9 +127,9 @@ class NomadEngine:
         """See `Engine.check`."""
         if self._task is not None and self._task.done():
             return "The Nomad engine has stopped: containers that end are not noticed. Restart the server."
-        return self._away() if self._breaker.is_open else None
+        return self._away_since() if self._breaker.is_open else None
 
-    def _away(self) -> str:
+    def _away_since(self) -> str:
         return f"Nomad is not reachable since {rfc3339(self._breaker.since)}: {self._breaker.reason}."
 
     async def close(self, *, stop_all: bool) -> None:
@@ -167,8 +167,8 @@ class NomadEngine:
             raise EngineRefused("engine_unreachable", "The Nomad engine is not open.")
         if spec.container_id in self._book.containers or spec.container_id in self._starting:
             raise ValueError(f"container {spec.container_id} was started before")
-        if self._breaker.is_open and not self._breaker.may_ask(time.monotonic()):
-            raise EngineRefused("engine_unreachable", self._away())
+        if (away := self.away()) is not None:
+            raise away
         self._starting.add(spec.container_id)
         try:
             self._house.remember(spec.function)
@@ -180,6 +180,12 @@ class NomadEngine:
             self._starting.discard(spec.container_id)
         self._consider(job_id)
         return job_id
+
+    def away(self) -> EngineRefused | None:
+        """See `Engine.away`: now and then a start is what finds out whether Nomad is back."""
+        if self._breaker.is_open and not self._breaker.may_ask(time.monotonic()):
+            return EngineRefused("engine_unreachable", self._away_since())
+        return None
 
     async def _variant(self, function: LiveFunction) -> LiveFunction:
         """The one of a function's variants that can be placed soonest."""
