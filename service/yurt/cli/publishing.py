@@ -21,17 +21,7 @@ async def publish(client: Client, project: Project, *, dry_run: bool = False) ->
     Raises:
         CommandError: a definition is not valid; the message names the place in the manifest.
     """
-    new = not await _is_live(client, project.app)
-    if new and dry_run:
-        unseen = f"There is no app {project.app} yet: its definitions are checked when it is deployed."
-        warnings = [{"code": "not_checked", "message": unseen}]
-        return {
-            "created": sorted(project.definitions),
-            "updated": [],
-            "unchanged": [],
-            "removed": [],
-            "warnings": warnings,
-        }
+    new = not dry_run and not await _is_live(client, project.app)
     if new:
         await _create(client, project)
     try:

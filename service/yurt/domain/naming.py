@@ -31,9 +31,14 @@ def name_problem(name: str) -> str | None:
     return f"{shown(name)} is not a name: use {NAME_RULE}."
 
 
+def is_id(ref: str) -> bool:
+    """Whether an app or a function is meant by its id."""
+    return ref.startswith(_ID_PREFIXES)
+
+
 def app_name_problem(name: str) -> str | None:
     """Why an app cannot bear `name`: as `name_problem`, and it must not read like an id."""
-    if name.startswith(_ID_PREFIXES):
+    if is_id(name):
         return f"{shown(name)} begins like an id; choose a name that does not begin with {' or '.join(_ID_PREFIXES)}."
     return name_problem(name)
 

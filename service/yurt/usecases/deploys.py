@@ -18,7 +18,7 @@ from yurt.domain.definitions import FunctionDefinition, changed_keys, check_defi
 from yurt.domain.errors import FieldError, NotFound, RevisionMoved
 from yurt.domain.functions import LiveFunction
 from yurt.domain.items import no_retries
-from yurt.domain.naming import name_problem, pointer, shown
+from yurt.domain.naming import is_id, name_problem, pointer, shown
 from yurt.domain.overrides import Override
 from yurt.domain.records import App, AppState, Bundle, Function, Revision, Secret
 from yurt.domain.secrets import missing
@@ -74,9 +74,9 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """What a deploy did, or with a dry run would do."""
+    """What a deploy did, or with a dry run would do. `app` is None where that was of one that is not there yet."""
 
-    app: App
+    app: App | None
     steps: tuple[Step, ...]
     removed: tuple[str, ...]
     warnings: tuple[Warned, ...]
@@ -116,7 +116,7 @@ class Deploys:
             at: where the definition of a name stands in the body.
             environment: where a name of an app is looked up.
             prune: delete the app's other functions.
-            dry_run: check and plan alone.
+            dry_run: check and plan alone; by a name that no live app bears, as for an app that is made first.
             if_match: entity tags, of which one must be the current revision's number.
 
         Raises:
@@ -125,14 +125,16 @@ class Deploys:
             RevisionMoved: the current revision is none of `if_match`.
         """
         registry = self._registry
-        app = await registry.live_app(principal, app_ref, environment)
+        draft = self._draft(principal, app_ref, environment) if dry_run else None
+        app = draft or await registry.live_app(principal, app_ref, environment)
         wanted, warnings = await self._read(app, definitions, at)
         if not dry_run:
             for one in wanted:
                 if one.packed is not None:
                     await registry.blobs.put(one.packed)
         async with registry.changing():
-            app = await registry.live_app(principal, app.id, None)
+            if draft is None:
+                app = await registry.live_app(principal, app.id, None)
             if errors := await self._missing_secrets(app, {one.name: one.definition for one in wanted}, at):
                 raise refusal(errors)  # deleted since they were read
             pruned = (
@@ -146,7 +148,24 @@ class Deploys:
             if not dry_run:
                 await self._apply(app, wanted, steps, gone, labels)
         warnings += await self._foreseen(steps, {warned.code for warned in warnings}, at)
-        return Deployed(app, tuple(steps), tuple(sorted(live.name for live in pruned)), tuple(warnings))
+        return Deployed(
+            None if draft else app, tuple(steps), tuple(sorted(live.name for live in pruned)), tuple(warnings)
+        )
+
+    def _draft(self, principal: Principal, ref: str, environment: str | None) -> App | None:
+        """The app that would be made first, or None where the name or the id is not one of an app still to be made.
+
+        Raises:
+            NotFound: there is no such environment.
+            Invalid: no app can have that name.
+        """
+        registry = self._registry
+        if is_id(ref) or registry.catalog.app(principal, ref, environment) is not None:
+            return None
+        if problem := name_problem(ref):
+            raise refusal([FieldError("/name", problem)])
+        place, now = registry.environments.resolve(principal, environment), registry.clock.now()
+        return App(ids.ulid(ids.APP, now, registry.random_bytes), place, ref, "{}", now, principal.token_id)
 
     async def repeat(self, principal: Principal, view: FunctionView, number: int) -> FunctionView:
         """Make the definition of revision `number` the current one again, as a new revision. Only inside `changing`.

@@ -259,6 +259,31 @@ async def test_a_dry_run_stores_nothing(house: House, deployed: Make) -> None:
     assert await house.registry.store.records.find(Bundle, {}) == []
 
 
+async def test_a_dry_run_of_an_app_that_is_not_there_checks_all_and_makes_none(house: House) -> None:
+    functions = {"resize": plain(), "crop": plain(image="x")}
+    dry = await house.functions.put_all(ROOT, "thumbs", functions, dry_run=True)
+    assert dry.app is None
+    assert [(step.view.live.address, step.changed) for step in dry.steps] == [
+        ("thumbs:resize", None),
+        ("thumbs:crop", None),
+    ]
+    assert [warned.code for warned in dry.warnings] == ["image_ignored"]
+    assert (list(house.catalog.apps()), house.blobs.kept, house.pools.told) == ([], {}, [])
+    wrong = {"resize": plain(gpu="H1OO"), "crop": plain(entrypoint="main:nothing"), "flip": plain(secrets=["key"])}
+    with pytest.raises(Invalid) as refused:
+        await house.functions.put_all(ROOT, "thumbs", wrong, dry_run=True)
+    assert [error.pointer for error in refused.value.errors] == [
+        "/functions/resize/gpu",
+        "/functions/crop/entrypoint",
+        "/functions/flip/secrets/0",
+    ]
+    with pytest.raises(Invalid, match="is not a name"):
+        await house.functions.put_all(ROOT, "my app", functions, dry_run=True)
+    for dry_run, app, environment in ((False, "thumbs", None), (True, "ap-0", None), (True, "thumbs", "nowhere")):
+        with pytest.raises(NotFound):
+            await house.functions.put_all(ROOT, app, functions, environment=environment, dry_run=dry_run)
+
+
 async def test_deleting_frees_the_name_and_is_idempotent_by_id(house: House, deployed: Make) -> None:
     await deployed("thumbs", "resize")
     function_id = (await house.functions.get(ROOT, "thumbs:resize")).function.id

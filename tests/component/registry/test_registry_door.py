@@ -220,6 +220,23 @@ async def test_what_is_wrong_with_a_definition_is_told_at_once(door: Door) -> No
     assert [warning["code"] for warning in image.json["warnings"]] == ["image_ignored"]
 
 
+async def test_a_dry_run_of_an_app_that_is_not_there(door: Door) -> None:
+    path = "/v1/apps/thumbs/functions?dry_run=true"
+    dry = await door.ask("PUT", path, {"functions": {"resize": plain()}})
+    registry_shapes.Deploy.model_validate(dry.json)
+    nothing: list[str] = []
+    assert dry.json == {
+        "created": ["resize"],
+        "updated": nothing,
+        "unchanged": nothing,
+        "removed": nothing,
+        "warnings": nothing,
+    }
+    refused = await door.ask("PUT", path, {"functions": {"resize": plain(gpu="H1OO")}})
+    assert (refused.status, pointers(refused)) == (422, ["/functions/resize/gpu"])
+    assert (await door.ask("GET", "/v1/apps")).json["data"] == []
+
+
 async def test_a_deploy_of_many(door: Door, house: House) -> None:
     app_id = (await door.ask("POST", "/v1/apps", {"name": "thumbs"})).json["app_id"]
     path = "/v1/apps/thumbs/functions"

@@ -67,7 +67,11 @@ _IF_MATCH = Header(
 class DeployQuery(PlaceQuery):
     """Whether to do it."""
 
-    dry_run: bool = Field(default=False, description="Check everything and say what would change, and change nothing.")
+    dry_run: bool = Field(
+        default=False,
+        description="Check everything and say what would change, and change nothing; by a name that no live app bears, "
+        "as for a new app.",
+    )
 
 
 async def _put_all(ctx: Context[DeployQuery, bytes]) -> web.StreamResponse:
@@ -99,7 +103,7 @@ def _deployed(done: Deployed, places: WebPlaces) -> Deploy:
     lives = [step.view.live for step in done.steps]
     urls = {live.name: places.urls(live.web.label)[:1] for live in lives if live.web is not None}
     return Deploy(
-        app_id=done.app.id,
+        app_id=None if done.app is None else done.app.id,
         created=[step.view.function.name for step in done.steps if step.changed is None],
         updated=[
             shapes.Updated(

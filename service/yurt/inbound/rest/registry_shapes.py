@@ -150,7 +150,7 @@ class Updated(Shown):
 class Deploy(Shown):
     """What a deploy did, or with `dry_run` would do."""
 
-    app_id: str
+    app_id: str | None = Field(None, description="Left out by a dry run of an app that is not there yet.")
     created: list[str]
     updated: list[Updated]
     unchanged: list[str]
