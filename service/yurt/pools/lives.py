@@ -429,6 +429,8 @@ class Lives:
         elif member.state is ContainerState.STARTING:
             self._watch_start(pool, member, now)
         elif member.ready and not member.fencing:
+            # Also one that leaves, whatever the engine says of its node: an agent that is away says nothing of what
+            # runs there, and what it is to finish would else run twice, and beyond max_containers.
             if now - member.last_seen > LEASE_S:
                 self.fence(pool, member, f"Nothing was heard of the container for {LEASE_S:.0f} s.")
             else:
