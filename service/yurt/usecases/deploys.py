@@ -1,62 +1,31 @@
 """Deploys: from definitions as they came to committed revisions, one or many in one transaction.
 
-Reading (what does each definition say, is its source right) comes first and changes nothing; planning compares with
-what lives, one deploy at a time; applying is one journal write, after which the catalog and the pools are told.
+Reading comes first and changes nothing; planning compares with what lives, one deploy at a time; applying is one
+journal write, after which the catalog and the pools are told.
 """
 
 import asyncio
-import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
 
-from yurt.domain import bundle, ids
-from yurt.domain.capacity import Shortage, choose
+from yurt.domain import ids
 from yurt.domain.changes import Change, Save
-from yurt.domain.definitions import FunctionDefinition, changed_keys, check_definition, parse_stored, refusal
+from yurt.domain.definitions import changed_keys, parse_stored, refusal
 from yurt.domain.errors import FieldError, NotFound, RevisionMoved
 from yurt.domain.functions import LiveFunction
-from yurt.domain.items import no_retries
 from yurt.domain.naming import is_id, name_problem, pointer, shown
 from yurt.domain.overrides import Override
-from yurt.domain.records import App, AppState, Bundle, Function, Revision, Secret
-from yurt.domain.secrets import missing
-from yurt.domain.source_tree import SourceError, SourceErrors, SourceTree
-from yurt.domain.web import Kind
+from yurt.domain.records import App, Bundle, Function, Revision
 from yurt.ports import EngineRefused
 from yurt.usecases.catalog import Catalog
 from yurt.usecases.labels import LabelPlan
 from yurt.usecases.principals import Principal
+from yurt.usecases.reading import Reading, Wanted, Warned
 from yurt.usecases.registry import FunctionView, Registry
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Warned:
-    """Something that was accepted and will not do what its author may expect.
-
-    Args:
-        code: for machines, such as `image_ignored`.
-        pointer: the field, as in errors.
-    """
-
-    code: str
-    function: str
-    pointer: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A definition that was read and found right. `packed` are the bytes of inline files, still to be kept."""
-
-    name: str
-    definition: FunctionDefinition
-    definition_json: str
-    bundle: str | None
-    packed: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +60,7 @@ class Deploys:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
+        self._reading = Reading(registry)
 
     async def deploy(
         self,
@@ -127,7 +97,7 @@ class Deploys:
         registry = self._registry
         draft = self._draft(principal, app_ref, environment) if dry_run else None
         app = draft or await registry.live_app(principal, app_ref, environment)
-        wanted, warnings = await self._read(app, definitions, at)
+        wanted, warnings = await self._reading.read(app, definitions, at)
         if not dry_run:
             for one in wanted:
                 if one.packed is not None:
@@ -135,7 +105,7 @@ class Deploys:
         async with registry.changing():
             if draft is None:
                 app = await registry.live_app(principal, app.id, None)
-            if errors := await self._missing_secrets(app, {one.name: one.definition for one in wanted}, at):
+            if errors := await self._reading.missing_secrets(app, {one.name: one.definition for one in wanted}, at):
                 raise refusal(errors)  # deleted since they were read
             pruned = (
                 [] if not prune else [f for f in registry.catalog.functions_of(app.id) if f.name not in definitions]
@@ -178,7 +148,7 @@ class Deploys:
         if old is None:
             raise NotFound(f"{view.live.address} has no revision {number}; the latest is {view.function.revision}.")
         wanted = Wanted(view.function.name, parse_stored(old.definition_json), old.definition_json, old.bundle)
-        gone = await self._missing_secrets(view.app, {wanted.name: wanted.definition}, lambda _: ())
+        gone = await self._reading.missing_secrets(view.app, {wanted.name: wanted.definition}, lambda _: ())
         if gone:
             message = f"needs what is gone: {gone[0].message}"
             raise refusal([FieldError("/revision", message)])
@@ -198,142 +168,7 @@ class Deploys:
         """Commit deletions. Only inside `changing`."""
         await self._apply(app, [], [], gone, LabelPlan(self._registry.labels, [one.id for one in gone]))
 
-    # ------------------------------------------------------------------ read
-
-    async def _read(
-        self, app: App, definitions: Mapping[str, object], at: Callable[[str], tuple[str, ...]]
-    ) -> tuple[list[Wanted], list[Warned]]:
-        errors: list[FieldError] = []
-        read: dict[str, FunctionDefinition] = {}
-        for name, value in definitions.items():
-            if problem := name_problem(name):
-                errors.append(FieldError(pointer(*at(name)), problem))
-            found = check_definition(value, at=at(name), default_max=self._registry.default_max)
-            if isinstance(found, FunctionDefinition):
-                read[name] = found
-                errors += self._beyond_engine(found, at(name))
-            else:
-                errors += found
-        trees: dict[str, SourceTree] = {}
-        bundles: dict[str, tuple[str | None, bytes | None]] = {}
-        for name, definition in read.items():
-            try:
-                bundles[name] = await self._source(app, definition, trees)
-            except SourceErrors as found_errors:
-                errors += [_source_error(error, definition, at(name)) for error in found_errors.errors]
-            except SourceError as error:
-                errors.append(_source_error(error, definition, at(name)))
-        errors += await self._missing_secrets(app, read, at)
-        if errors:
-            raise refusal(errors)
-        wanted = [
-            Wanted(name, definition, json.dumps(definitions[name], ensure_ascii=False), *bundles[name])
-            for name, definition in read.items()
-        ]
-        warnings = [warned for name, one in read.items() for warned in self._warnings(app, name, one, at(name))]
-        return wanted, warnings + await self._gpu_warnings(read, at)
-
-    async def _gpu_warnings(
-        self, read: Mapping[str, FunctionDefinition], at: Callable[[str], tuple[str, ...]]
-    ) -> list[Warned]:
-        """One for each function whose GPUs the engine does not have, whoever else asks."""
-        asking = {name: one.gpu for name, one in read.items() if one.gpu}
-        if not asking:
-            return []
-        capacity = await self._registry.capacity()
-        if capacity.reason is not None and not capacity.gpus:
-            return []  # not known now
-        lacking = {name: choose(gpus, capacity) for name, gpus in asking.items()}
-        return [
-            Warned(found.code, name, pointer(*at(name), "gpu"), f"{found.message} Calls of the function will wait.")
-            for name, found in lacking.items()
-            if isinstance(found, Shortage) and found.code == "no_such_gpu"
-        ]
-
-    def _beyond_engine(self, definition: FunctionDefinition, at: tuple[str, ...]) -> Iterator[FieldError]:
-        """What a definition asks for and this server's engine cannot give."""
-        if definition.requirements and not self._registry.requirements:
-            message = "is not supported by this engine yet: put the packages into the function's image"
-            yield FieldError(pointer(*at, "requirements"), message, "not_supported")
-        if definition.answers_http and not self._registry.finds_servers:
-            key = "kind" if definition.web is None else "web"
-            message = "is not supported by this engine yet: it does not find the servers of its containers"
-            yield FieldError(pointer(*at, key), message, "not_supported")
-
-    async def _missing_secrets(
-        self, app: App, definitions: Mapping[str, FunctionDefinition], at: Callable[[str], tuple[str, ...]]
-    ) -> list[FieldError]:
-        """One error for each secret that a definition names and the app's environment does not have."""
-        if not any(definition.secrets for definition in definitions.values()):
-            return []
-        found = await self._registry.store.records.find(Secret, {"environment": app.environment})
-        known = {secret.name for secret in found}
-        return [
-            error
-            for name, definition in definitions.items()
-            for error in missing(definition.secrets, known, app.environment, (*at(name), "secrets"))
-        ]
-
-    async def _source(
-        self, app: App, definition: FunctionDefinition, trees: dict[str, SourceTree]
-    ) -> tuple[str | None, bytes | None]:
-        """The sha256 of a definition's source and, where it is inline, its archive, with the entrypoint checked.
-
-        Raises:
-            SourceError, SourceErrors: the source does not have what the definition names, or was not uploaded.
-        """
-        source = definition.source
-        if source is None:
-            return None, None
-        if source.bundle is not None:
-            if source.bundle not in trees:
-                trees[source.bundle] = await self._uploaded(app, source.bundle)
-            _check_entrypoint(trees[source.bundle], definition)
-            return source.bundle, None
-        files = {path: text.encode() for path, text in (source.files or {}).items()}
-        packed = await asyncio.to_thread(bundle.pack, files)
-        sha256 = bundle.name_of(packed)
-        if sha256 not in trees:
-            trees[sha256] = self._tree({path: len(text) for path, text in files.items()}, files.__getitem__)
-        _check_entrypoint(trees[sha256], definition)
-        return sha256, packed
-
-    async def _uploaded(self, app: App, sha256: str) -> SourceTree:
-        if await self._registry.store.records.get(Bundle, app.environment, sha256) is None:
-            message = f"was not uploaded to environment {app.environment}: send it with PUT /v1/bundles/{sha256} first"
-            raise SourceError(message, path="")
-        archive = await asyncio.to_thread(bundle.Archive, await self._registry.blobs.get(sha256))
-        return self._tree(archive.sizes, archive.read)
-
-    def _tree(self, sizes: Mapping[str, int], read: Callable[[str], bytes]) -> SourceTree:
-        return SourceTree(sizes, read, self._registry.python())
-
-    def _warnings(self, app: App, name: str, definition: FunctionDefinition, at: tuple[str, ...]) -> Iterator[Warned]:
-        """What is accepted, and will not be as the definition says on this engine, or in this app."""
-        if definition.image is not None and not self._registry.honours_image:
-            message = "This engine ignores images: the function runs with the interpreter of its containers."
-            yield Warned("image_ignored", name, pointer(*at, "image"), message)
-        if definition.schedule is not None and app.state is AppState.EPHEMERAL:
-            message = "The app is ephemeral: its schedules run only when they are told to, with yurt schedule run."
-            yield Warned("schedule_inactive", name, pointer(*at, "schedule"), message)
-        if definition.answers_http:
-            for code, key, message in self._web_warnings(definition):
-                yield Warned(code, name, pointer(*at, *key), message)
-
-    def _web_warnings(self, definition: FunctionDefinition) -> Iterator[tuple[str, tuple[str, ...], str]]:
-        """Of a function that answers HTTP: code, key and message of each."""
-        if not self._registry.web.urls("label"):
-            message = "Nobody can reach it: start the server with --web-url or --gateway-listen."
-            yield "web_unreachable", ("kind",), message
-        if "concurrency" not in definition.model_fields_set:
-            message = "Each container answers one request at a time: say with concurrency.max_inputs how many it can."
-            yield "one_at_a_time", ("concurrency",), message
-        if definition.port is not None and not self._registry.isolates:
-            message = (
-                "The containers of this engine share the ports of their machine: one alone can listen on this one, and "
-                "a new revision cannot start beside it. Leave port out, and listen on the port that PORT names."
-            )
-            yield "port_shared", ("port",), message
+    # ------------------------------------------------------------------ plan
 
     async def _foreseen(
         self, steps: Sequence[Step], said: Collection[str], at: Callable[[str], tuple[str, ...]]
@@ -346,8 +181,6 @@ class Deploys:
             for live, reason in zip(lives, reasons, strict=True)
             if reason is not None and reason.code not in said
         ]
-
-    # ------------------------------------------------------------------ plan
 
     async def _plan(
         self, principal: Principal, app: App, wanted: Wanted, labels: LabelPlan, if_match: Collection[str] | None
@@ -473,42 +306,6 @@ def _check_match(app: App, name: str, current: Function | None, if_match: Collec
     )
 
 
-def _check_entrypoint(tree: SourceTree, definition: FunctionDefinition) -> None:
-    entrypoint, kind = definition.entrypoint, definition.kind
-    if (spec := definition.of_class) is not None:
-        scheduled, batched = definition.schedule is not None, definition.batching is not None
-        errors = tree.check_class(entrypoint, spec, scheduled=scheduled, batched=batched)
-        if errors:
-            raise SourceErrors(errors)
-        for name in tree.generators(entrypoint, spec):
-            _check_generator(definition, f"{entrypoint}.{name}")
-        return
-    if kind in {Kind.ASGI, Kind.WSGI}:
-        tree.check_app(entrypoint)
-    else:
-        tree.check(entrypoint)
-    if definition.factory:
-        tree.check_alone(entrypoint, "factory")
-    if kind is Kind.WEB_SERVER:
-        tree.check_alone(entrypoint, "kind")
-    if definition.schedule is not None:
-        tree.check_alone(entrypoint, "schedule")
-    if definition.batching is not None:
-        tree.check_batched(entrypoint)
-    if tree.is_generator(entrypoint):
-        _check_generator(definition, entrypoint)
-
-
-def _check_generator(definition: FunctionDefinition, name: str) -> None:
-    if definition.retries.max_retries:
-        raise SourceError(no_retries(name), key="retries")
-    if definition.batching is not None:
-        raise SourceError(f"{name} is a generator; a batched function returns a list", key="batching")
-    if definition.web is not None:
-        message = f"{name} is a generator, and an endpoint returns its answer: to stream, use kind asgi"
-        raise SourceError(message, key="web")
-
-
 def _kind_errors(steps: Sequence[Step], catalog: Catalog, at: Callable[[str], tuple[str, ...]]) -> list[FieldError]:
     """One error for each function that would become something of which its pending calls cannot be run.
 
@@ -528,11 +325,3 @@ def _use_of(live: LiveFunction) -> str:
     if live.web is not None:
         return "a function that answers HTTP"
     return "a function that is called" if live.of_class is None else "a class"
-
-
-def _source_error(error: SourceError, definition: FunctionDefinition, at: tuple[str, ...]) -> FieldError:
-    inline = definition.source is not None and definition.source.files is not None
-    where: tuple[str | int, ...] = error.key
-    if error.path is not None:
-        where = ("source", "files", error.path) if inline else ("source", "bundle")
-    return FieldError(pointer(*at, *where), error.message, "invalid" if error.supported else "not_supported")

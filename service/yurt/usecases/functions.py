@@ -12,8 +12,9 @@ from yurt.domain.errors import FieldError, YurtError
 from yurt.domain.functions import LiveFunction, Scaling
 from yurt.domain.overrides import Override, defined_scaling, effective_scaling, override_problem
 from yurt.domain.records import App, Function, Revision
-from yurt.usecases.deploys import Deployed, Deploys, Warned
+from yurt.usecases.deploys import Deployed, Deploys
 from yurt.usecases.principals import Principal
+from yurt.usecases.reading import Warned
 from yurt.usecases.registry import FunctionView, Registry
 
 _log = structlog.get_logger(__name__)

@@ -26,7 +26,7 @@ from yurt.inbound.rest.registry_shapes import (
     Revision,
 )
 from yurt.inbound.rest.times import TimeOrAge, read_since
-from yurt.usecases.deploys import Warned
+from yurt.usecases.reading import Warned
 from yurt.usecases.registry import FunctionView
 
 _TAG = "Functions"

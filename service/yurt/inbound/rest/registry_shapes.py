@@ -20,8 +20,8 @@ from yurt.domain.records import AppState
 from yurt.domain.times import rfc3339
 from yurt.domain.web import Kind
 from yurt.inbound.rest.models import Name, Query, Shown, Time
-from yurt.usecases.deploys import Warned
 from yurt.usecases.functions import Autoscaling
+from yurt.usecases.reading import Warned
 from yurt.usecases.registry import FunctionView
 
 APP_ID = "ap-01kag5vvn0c6c3xz2v1jqhd4rt"
