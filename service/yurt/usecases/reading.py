@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from yurt.domain.capacity import Shortage, choose
 from yurt.domain.definitions import FunctionDefinition, check_definition, refusal
 from yurt.domain.errors import FieldError
+from yurt.domain.modules import SourceError
 from yurt.domain.naming import name_problem, pointer
 from yurt.domain.records import App, AppState, Secret
 from yurt.domain.secrets import missing
-from yurt.domain.source_tree import SourceError, SourceErrors, SourceTree
+from yurt.domain.source_tree import SourceErrors, SourceTree
 from yurt.usecases.registry import Registry
 from yurt.usecases.sources import Sources, source_error
 

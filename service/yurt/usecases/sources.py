@@ -7,9 +7,10 @@ from yurt.domain import bundle
 from yurt.domain.definitions import FunctionDefinition
 from yurt.domain.errors import FieldError
 from yurt.domain.items import no_retries
+from yurt.domain.modules import SourceError
 from yurt.domain.naming import pointer
 from yurt.domain.records import App, Bundle
-from yurt.domain.source_tree import SourceError, SourceErrors, SourceTree
+from yurt.domain.source_tree import SourceErrors, SourceTree
 from yurt.domain.web import Kind
 from yurt.usecases.registry import Registry
 

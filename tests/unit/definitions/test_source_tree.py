@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from yurt.domain.source_tree import MAX_MODULE_BYTES, Shape, SourceError, SourceTree, parse_module
+from yurt.domain.modules import Shape, SourceError, parse_module
+from yurt.domain.source_tree import MAX_MODULE_BYTES, SourceTree
 
 
 def no_file(path: str) -> bytes:
