@@ -27,16 +27,12 @@ class Shape(StrEnum):
     UNKNOWN = "unknown"
 
 
-CALLED = frozenset({Shape.FUNCTION, Shape.GENERATOR})
-"""What can be served as a function."""
-
-
 @dataclass(frozen=True, slots=True)
 class Binding:
     """One name at the top of a module, or of a class in it.
 
     Args:
-        is_async, required: of functions; the latter are its arguments without default, in their order.
+        required: of functions, the arguments without default, in their order.
         arguments: of functions, all that can be given by name, or None where it takes any.
         body: of classes.
         takes: of functions, how many arguments they name.
@@ -45,7 +41,6 @@ class Binding:
 
     shape: Shape
     line: int
-    is_async: bool = False
     required: tuple[str, ...] = ()
     arguments: tuple[str, ...] | None = None
     body: "Body | None" = None
@@ -68,10 +63,6 @@ class Module:
     bindings: Mapping[str, Binding]
     open: bool
 
-    def public_functions(self) -> list[str]:
-        """Names of functions without a leading underscore, in the order of the file."""
-        return [n for n, b in self.bindings.items() if b.shape in CALLED and not n.startswith("_")]
-
 
 class SourceError(Exception):
     """The source contradicts the entrypoint.
@@ -79,7 +70,6 @@ class SourceError(Exception):
     Args:
         message: what is wrong and what would be right.
         path: the file at fault, or None where it is a key of the definition.
-        supported: False where the code is right and the server does not have the feature.
         key: which key of the definition, where no file is at fault; with its place where that is a list.
     """
 
@@ -88,14 +78,12 @@ class SourceError(Exception):
         message: str,
         *,
         path: str | None = None,
-        supported: bool = True,
         key: str | tuple[str | int, ...] = "entrypoint",
     ) -> None:
         super().__init__(message)
         self.message = message
         self.path = path
         self.key = (key,) if isinstance(key, str) else key
-        self.supported = supported
 
 
 def parse_module(text: bytes, path: str) -> Module | None:
@@ -161,8 +149,7 @@ def _function(found: _Def) -> Binding:
     more = (("*", arguments.vararg), ("**", arguments.kwarg))
     unnamed = tuple(stars + arg.arg for stars, arg in more if arg is not None)
     by_name = None if arguments.kwarg else tuple(arg.arg for arg in (*arguments.args, *arguments.kwonlyargs))
-    is_async = isinstance(found, ast.AsyncFunctionDef)
-    return Binding(shape, found.lineno, is_async, required, by_name, takes=takes, unnamed=unnamed)
+    return Binding(shape, found.lineno, required, by_name, takes=takes, unnamed=unnamed)
 
 
 def _body(found: ast.ClassDef) -> Body:

@@ -62,7 +62,7 @@ def source_error(error: SourceError, definition: FunctionDefinition, at: tuple[s
     where: tuple[str | int, ...] = error.key
     if error.path is not None:
         where = ("source", "files", error.path) if inline else ("source", "bundle")
-    return FieldError(pointer(*at, *where), error.message, "invalid" if error.supported else "not_supported")
+    return FieldError(pointer(*at, *where), error.message)
 
 
 def _check_entrypoint(tree: SourceTree, definition: FunctionDefinition) -> None:
