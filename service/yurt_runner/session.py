@@ -11,7 +11,7 @@ from typing import Optional, Protocol, Tuple
 
 from yurt_runner.faults import complain
 from yurt_runner.loop import READ, WRITE, Loop
-from yurt_runner.start import read_address
+from yurt_runner.start import Start, read_address
 from yurt_runner.websocket import NORMAL, PROTOCOL_ERROR, Refused, WebSocket
 from yurt_runner.wire import PROTOCOL, ProtocolError
 
@@ -61,12 +61,12 @@ class Handler(Protocol):
 class Session:
     """One session over any number of connections."""
 
-    def __init__(self, loop: Loop, url: str, container_id: str, token: str, grace_s: float, handler: Handler) -> None:
-        address = read_address(url)
-        self._loop, self._handler, self._grace_s = loop, handler, grace_s
-        self._address = address
-        self._path = f"{address.path}/v1/containers/{container_id}/session"
-        self.credential = token
+    def __init__(self, loop: Loop, start: Start, handler: Handler) -> None:
+        address = read_address(start.url)
+        self._loop, self._handler, self._grace_s = loop, handler, start.grace_s
+        self._address, self._local = address, start.socket
+        self._path = f"{address.path}/v1/containers/{start.container_id}/session"
+        self.credential = start.start_token
         self.welcomed = False
         self._socket: Optional[socket.socket] = None
         self._web: Optional[WebSocket] = None
@@ -114,12 +114,7 @@ class Session:
 
     def _dial(self) -> None:
         try:
-            family, kind, proto, _, address = self._resolved()
-            self._socket = sock = socket.socket(family, kind, proto)
-            sock.settimeout(0)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_PEER_MS)
-            sock.connect_ex(address)
+            sock = self._connect_here() if self._local else self._connect()
         except OSError:
             self._lost()
             return
@@ -128,6 +123,22 @@ class Session:
         self._out += self._web.request
         self._loop.watch(sock.fileno(), self._ready, READ | WRITE)
         self._loop.after("dial", DIAL_TIMEOUT_S, self._lost)
+
+    def _connect_here(self) -> socket.socket:
+        """On one machine a socket in the file system is quicker than a port, by a twentieth of a short call."""
+        self._socket = sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(0)
+        sock.connect(self._local)
+        return sock
+
+    def _connect(self) -> socket.socket:
+        family, kind, proto, _, address = self._resolved()
+        self._socket = sock = socket.socket(family, kind, proto)
+        sock.settimeout(0)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_PEER_MS)
+        sock.connect_ex(address)
+        return sock
 
     def _resolved(self) -> Tuple[int, int, int, str, Tuple[object, ...]]:
         """Where to dial: the host's addresses in turn. As bytes, so that no codec for names is loaded."""

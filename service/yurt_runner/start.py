@@ -46,6 +46,7 @@ class Start(NamedTuple):
         start_token: the first credential; it comes by pipe or from a file, so that no process list shows it.
         grace_s: how long the runner lives without a control plane, in seconds.
         scratch: a folder of the container's own.
+        socket: the path of the socket at which the control plane waits for sessions; empty for none: at `url`.
         web_host: where the server of a function that answers HTTP listens, unless it is one of the user's own.
         web_port: on which port; 0 lets the system choose.
     """
@@ -55,6 +56,7 @@ class Start(NamedTuple):
     start_token: str
     grace_s: float
     scratch: str
+    socket: str = ""
     web_host: str = "127.0.0.1"
     web_port: int = 0
 
@@ -100,6 +102,7 @@ def read_start(text: str) -> Start:
             _read_token(path) if path is not None else str(values["start_token"]),
             float(values.get("grace_s", 60)),
             str(values["scratch"]),
+            str(values.get("socket", "")),
             str(values.get("web_host", "127.0.0.1")),
             int(values.get("web_port", 0)),
         )

@@ -79,7 +79,7 @@ class Supervisor:
         self._loop = loop = Loop()
         self._ledger = Ledger()
         self._courier = Courier()
-        self._session = Session(loop, start.url, start.container_id, start.start_token, start.grace_s, self)
+        self._session = Session(loop, start, self)
         self._logs = LogBook(worker.stdout, worker.stderr, worker.page, worker.secret)
         self._pipe = Pipe(loop, worker, self._from_worker, self._worker_broken)
         self._watch = Watch(worker.pid, worker.page, self._ledger, started=self._started, force=self._force)

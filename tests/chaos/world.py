@@ -107,7 +107,9 @@ def world(store: str, engine: str) -> Iterator[World]:
         if fleet is not None:
             environment = {**fleet.stack.environment(), "NOMAD_TOKEN": ""}
         postgres = kept.enter_context(installed_server()) if store == "postgres" else None
-        place = Path(kept.enter_context(tempfile.TemporaryDirectory(prefix="yurt-chaos-")))
+        # In a place with a long name sessions go through the server's port, where they are cut; else through a socket.
+        prefix = "yurt-chaos-" + ("through-the-port-" * 6 if postgres is not None else "")
+        place = Path(kept.enter_context(tempfile.TemporaryDirectory(prefix=prefix)))
         if postgres is not None:
             flags = ("--store", postgres.url(postgres.database()))
         elif store == "power":

@@ -1,9 +1,10 @@
 """The engine that the settings name, and what else comes with it."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from yurt.outbound.discovery import LocalDiscovery
-from yurt.outbound.engines.local import EnvironmentSettings, LocalEngine, LocalSettings
+from yurt.outbound.engines.local import EnvironmentSettings, LocalEngine, LocalSettings, session_socket
 from yurt.outbound.runner_file import RunnerFile, build_runner
 from yurt.ports import Clock, Discovery, Engine, Identities, LogLine, Logs
 from yurt.settings import Settings
@@ -18,6 +19,7 @@ class Origin:
         identities: knows the credentials that the engine gives them, where it does.
         runner: what they run, for those who fetch it from this server.
         discovery: tells where their servers are.
+        socket: where containers of this machine reach the server instead, if they do.
     """
 
     engine: Engine
@@ -25,6 +27,7 @@ class Origin:
     runner: RunnerFile
     identities: Identities | None = None
     discovery: Discovery = field(default_factory=LocalDiscovery)
+    socket: Path | None = None
 
 
 def make_origin(settings: Settings, installation: str, url: str, logs: Logs, clock: Clock) -> Origin:
@@ -47,10 +50,13 @@ def make_origin(settings: Settings, installation: str, url: str, logs: Logs, clo
         public = settings.public_url or url
         engine = cluster.engine(settings, installation, public, runner)
         return Origin(engine, public, runner, engine.identities, cluster.discovery(settings, installation))
-    return Origin(_local(settings, installation, runner, logs, clock), url, runner)
+    socket = session_socket(settings.run_dir, installation)
+    return Origin(_local(settings, installation, runner, socket, logs, clock), url, runner, socket=socket)
 
 
-def _local(settings: Settings, installation: str, runner: RunnerFile, logs: Logs, clock: Clock) -> LocalEngine:
+def _local(
+    settings: Settings, installation: str, runner: RunnerFile, socket: Path | None, logs: Logs, clock: Clock
+) -> LocalEngine:
     def say(function_id: str, container_id: str, text: str) -> None:
         logs.append([LogLine(clock.now(), "system", container_id, function_id, 0, 0, text)])
 
@@ -63,6 +69,7 @@ def _local(settings: Settings, installation: str, runner: RunnerFile, logs: Logs
             runner_sha256=runner.sha256,
             user=settings.container_user,
             gpu_models=settings.gpu_models,
+            socket=socket,
             driver_variables=settings.driver_variables(),
             environments=EnvironmentSettings(
                 settings.environments_dir,

@@ -12,12 +12,13 @@ import socket
 import sys
 from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
 
 import structlog
 from aiohttp import web
 
 from yurt.app.compose import Outside, Parts, compose, deliveries, retention
-from yurt.app.engines import make_origin
+from yurt.app.engines import Origin, make_origin
 from yurt.app.web import reached_at, web_ports
 from yurt.clock import SystemClock
 from yurt.domain.records import Secret
@@ -142,7 +143,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Supe
     supervisor.run("gateway", parts.gateway.watch())
     supervisor.run("discovery", outside.origin.discovery.run(parts.visits.found))
     _settle_memory()
-    await _open_doors(parts, listener, stack, ports.shared)
+    await _open_doors(parts, origin, listener, stack, ports.shared)
     if own is not None and ports.own is not None:
         await _open_gateway(parts, own, ports.own, stack)
     stack.push_async_callback(_stop_engine, parts)
@@ -174,6 +175,20 @@ def _listen(wanted: Address, flag: str) -> socket.socket:
     except OSError as error:
         listener.close()
         raise OSError(f"{wanted} cannot be listened on: {error.strerror}. Choose another with {flag}.") from error
+    return listener
+
+
+def _listen_at(path: Path) -> socket.socket:
+    """Listen in the file system, for every user of this machine, as on a port of the loopback."""
+    path.unlink(missing_ok=True)  # a dead server's: this one alone has the store whose installation names the path
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        listener.bind(str(path))
+        path.chmod(0o666)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise OSError(f"{path} cannot be listened on: {error.strerror}. Choose another --run-dir.") from error
     return listener
 
 
@@ -215,12 +230,26 @@ async def _open_gateway(parts: Parts, own: socket.socket, sites: Sites, stack: A
     log.info("serving_web", url=_url(own), host=own.getsockname()[0])
 
 
-async def _open_doors(parts: Parts, listener: socket.socket, stack: AsyncExitStack, shared: Sites | None) -> None:
+async def _open_session_socket(parts: Parts, path: Path, stack: AsyncExitStack) -> None:
+    """Wait for containers of this machine; they come back to the same path when the server starts again."""
+    listener = _listen_at(path)
+    stack.callback(listener.close)
+    runner = DoorRunner(parts.door, shutdown_timeout=1.0)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.SockSite(runner, listener, backlog=BACKLOG).start()
+
+
+async def _open_doors(
+    parts: Parts, origin: Origin, listener: socket.socket, stack: AsyncExitStack, shared: Sites | None
+) -> None:
     share = SharedPort(parts.gateway, shared) if shared is not None else None
     runner = DoorRunner(parts.door, shutdown_timeout=1.0, share=share)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     await web.SockSite(runner, listener, backlog=BACKLOG).start()
+    if origin.socket is not None:
+        await _open_session_socket(parts, origin.socket, stack)
     parts.health.phase = Phase.SERVING
     for note in parts.health.notes:
         log.warning("engine_note", note=note)

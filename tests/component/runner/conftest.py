@@ -46,6 +46,7 @@ class Container:
 
     def __init__(self, server: FakeServer, runner_file: Path, scratch: Path) -> None:
         self.server = server
+        self.socket = ""
         self._runner_file, self._scratch = runner_file, scratch
         self.process: asyncio.subprocess.Process | None = None
 
@@ -62,6 +63,7 @@ class Container:
             "start_token": START_TOKEN,
             "grace_s": grace_s,
             "scratch": str(self._scratch),
+            "socket": self.socket,
         }
         await self.execute(json.dumps(line).encode() + b"\n", python=python)
 

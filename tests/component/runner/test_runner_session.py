@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from aiohttp import web
 
 from tests.component.runner.conftest import HELD, Container
 from tests.component.runner.fake_server import RECONNECT_TOKEN, START_TOKEN
@@ -255,3 +256,22 @@ async def test_a_runner_can_be_told_by_its_environment_where_to_dial(container: 
     await container.server.frame(wire.READY)
     assert container.server.credentials == [START_TOKEN]
     assert await container.server.call(1) == ("success", {"YURT_START": None, "SECRET": None, "KEPT": "k"})
+
+
+async def test_a_session_goes_through_a_socket_of_its_own_and_finds_it_again(
+    container: Container, tmp_path: Path
+) -> None:
+    server, path = container.server, tmp_path / "server.sock"
+    server.port, container.socket = 1, str(path)  # nobody listens on that port
+    await container.begin("def f(x):\n    return x")
+    for connection in (1, 2):
+        await asyncio.sleep(0.05)  # it dials meanwhile, and finds nobody
+        app = web.AppRunner(server.application(), shutdown_timeout=1)
+        await app.setup()
+        await web.UnixSite(app, path).start()
+        await until(lambda: server.connections == connection, "a session")  # noqa: B023
+        await server.frame(wire.READY)
+        await server.send(server.input_frame(connection, "x" * 300_000))
+        assert len((await server.frame(wire.OUTPUT, connection)).payload) == 300_002
+        await app.cleanup()
+        path.unlink(missing_ok=True)

@@ -205,9 +205,9 @@ class LocalEngine:
         try:
             self._places.note(spec.container_id, GPUS, lent)
             self._places.note(spec.container_id, ENVIRONMENT, filter(None, [self._keeper.used_by(spec.container_id)]))
-            scratch = self._places.scratch(spec.container_id)
-            more = self._gpus.variables(lent)
-            pid = launcher.start(spec, self._settings.installation, scratch, output, more)
+            settings = self._settings
+            home = launch.Home(settings.installation, self._places.scratch(spec.container_id), settings.socket)
+            pid = launcher.start(spec, home, output, self._gpus.variables(lent))
         finally:
             os.close(output)
         try:

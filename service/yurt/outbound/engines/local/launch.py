@@ -41,6 +41,21 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class Home:
+    """Where a container is at home.
+
+    Args:
+        installation: whose it is.
+        scratch: its own directory, which exists.
+        socket: where its server waits for sessions; None for its port.
+    """
+
+    installation: str
+    scratch: Path
+    socket: Path | None
+
+
+@dataclass(frozen=True, slots=True)
 class Launcher:
     """One way to run the interpreter.
 
@@ -133,13 +148,12 @@ class Launcher:
         """
         return self._run("-c", IDENTITY).stdout.decode(errors="replace").strip()
 
-    def start(self, spec: ContainerSpec, installation: str, scratch: Path, output: int, more: Mapping[str, str]) -> int:
+    def start(self, spec: ContainerSpec, home: Home, output: int, more: Mapping[str, str]) -> int:
         """Start a container's runner; returns its pid.
 
         Args:
             spec: the container.
-            installation: whose it is.
-            scratch: its own directory, which exists.
+            home: where it is at home.
             output: a descriptor for what the runner itself prints.
             more: further variables of its environment.
 
@@ -149,7 +163,7 @@ class Launcher:
         reader, writer = os.pipe()
         try:
             # A pipe takes 64 KiB at once; this is far less, and the end of file follows it.
-            os.write(writer, _greeting(spec, scratch))
+            os.write(writer, _greeting(spec, home))
             os.close(writer)
             writer = -1
             process = subprocess.Popen(  # noqa: S603 - the operator's interpreter and our runner
@@ -157,8 +171,8 @@ class Launcher:
                 stdin=reader,
                 stdout=output,
                 stderr=output,
-                env={**self._environment(spec, installation, scratch), **more},
-                cwd=scratch,
+                env={**self._environment(spec, home), **more},
+                cwd=home.scratch,
                 umask=0o077,
                 start_new_session=True,
                 user=self._user,
@@ -194,25 +208,27 @@ class Launcher:
         path = f"{self.python.parent}:/usr/local/bin:/usr/bin:/bin"
         return {"PATH": path, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
 
-    def _environment(self, spec: ContainerSpec, installation: str, scratch: Path) -> dict[str, str]:
+    def _environment(self, spec: ContainerSpec, home: Home) -> dict[str, str]:
         return {
             **self._common(),
-            "HOME": os.fspath(scratch),
-            "TMPDIR": os.fspath(scratch / "tmp"),
-            INSTALLATION: installation,
+            "HOME": os.fspath(home.scratch),
+            "TMPDIR": os.fspath(home.scratch / "tmp"),
+            INSTALLATION: home.installation,
             CONTAINER: spec.container_id,
         }
 
 
-def _greeting(spec: ContainerSpec, scratch: Path) -> bytes:
+def _greeting(spec: ContainerSpec, home: Home) -> bytes:
     """The one line that a runner reads first. It bears the credential, so it goes through a pipe and nowhere else."""
     facts = {
         "url": spec.url,
         "container_id": spec.container_id,
         "start_token": spec.start_token,
         "grace_s": spec.grace_s,
-        "scratch": os.fspath(scratch),
+        "scratch": os.fspath(home.scratch),
     }
+    if home.socket is not None:
+        facts["socket"] = os.fspath(home.socket)
     return json.dumps(facts).encode() + b"\n"
 
 

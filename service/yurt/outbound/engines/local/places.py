@@ -7,6 +7,7 @@
                                    first, so that it stands for "this container is ours"; <container>.ref, its identity;
                                    <container>.gpu and .env, the GPUs and the environment that it has
       trash/                       0700, scratch directories on their way out
+      <installation>.sock          0666, where the server waits for sessions: who may speak there, a token says
 
 Another installation's containers and notes are never touched.
 """
@@ -23,6 +24,16 @@ GPUS, ENVIRONMENT = ".gpu", ".env"
 """What a container can be noted to have been given."""
 
 LAST_OUTPUT_BYTES = 4096
+
+
+SOCKET_PATH_BYTES = 107
+"""What the kernel takes (unix(7), `sun_path`)."""
+
+
+def session_socket(run_dir: Path, installation: str) -> Path | None:
+    """The path of the socket at which a server waits for its containers; None if it would be longer than may be."""
+    path = run_dir / f"{installation}.sock"
+    return path if len(os.fsencode(path)) <= SOCKET_PATH_BYTES else None
 
 
 class RunDirRefused(Exception):

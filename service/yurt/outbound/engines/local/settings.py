@@ -22,6 +22,7 @@ class LocalSettings:
         environments: where and how those for functions with requirements are made; None for a folder of the run
             directory.
         gpu_models: further types of GPUs by their product names.
+        socket: where the server waits for sessions; None for its port.
         driver_variables: with which the libraries of the GPUs' driver are found, by its own program and in containers.
     """
 
@@ -33,4 +34,5 @@ class LocalSettings:
     environments: EnvironmentSettings | None = None
     user: str | None = "nobody"
     gpu_models: Mapping[str, str] = field(default_factory=dict)
+    socket: Path | None = None
     driver_variables: Mapping[str, str] = field(default_factory=dict)
