@@ -1,7 +1,7 @@
 """How calls look to clients: results are spliced in as they came."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import msgspec
 from pydantic import ConfigDict, Field
@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 from yurt.domain.errors import NotAcceptable
 from yurt.domain.ids import Tags
 from yurt.domain.reasons import PendingReason
-from yurt.domain.records import AttemptRecord, Call, CallKind, CallStatus, Result, status_of
+from yurt.domain.records import AttemptRecord, Call, CallKind, CallStatus, Result, Target, status_of
 from yurt.domain.times import rfc3339
 from yurt.inbound.rest.models import Shown, Time
 from yurt.ports import LogLine
@@ -131,6 +131,38 @@ class FunctionCall(_AnyCall):
     """A call, looked at from outside."""
 
 
+class Asked(Protocol):
+    """A call as it was asked for: one in memory, or the store's record of it."""
+
+    @property
+    def seq(self) -> int:
+        """Its number."""
+
+    @property
+    def function_id(self) -> str:
+        """Whose call it is."""
+
+    @property
+    def kind(self) -> str:
+        """How it came to be."""
+
+    @property
+    def created_at(self) -> float:
+        """When it was accepted."""
+
+    @property
+    def priority(self) -> int:
+        """Among its caller's inputs."""
+
+    @property
+    def target(self) -> Target | None:
+        """What it is for, where its function is a class."""
+
+    @property
+    def metadata_json(self) -> str | None:
+        """A JSON object of strings."""
+
+
 class Shaper:
     """Turns calls into what goes out.
 
@@ -153,7 +185,7 @@ class Shaper:
         """The sequence number behind a visible id, or None for one that is not this store's."""
         return self._tags.seq(visible)
 
-    def ended(self, call: Call, result: Result, value: bytes | None) -> dict[str, object]:
+    def ended(self, call: Asked, result: Result, value: bytes | None) -> dict[str, object]:
         """A call that has ended; `value` is the JSON text of what it returned."""
         out = self._head(call, status_of(result.outcome), result.attempts)
         if result.revision is not None:
@@ -215,7 +247,7 @@ class Shaper:
         envelope = msgspec.json.decode(await calls.bytes_of(call.args), type=dict[str, msgspec.Raw])
         return {"args": envelope.get("args", msgspec.Raw(b"[]")), "kwargs": envelope.get("kwargs", msgspec.Raw(b"{}"))}
 
-    def _head(self, call: Call, status: CallStatus, attempts: int) -> dict[str, object]:
+    def _head(self, call: Asked, status: CallStatus, attempts: int) -> dict[str, object]:
         out: dict[str, object] = {
             "call_id": self._tags.call_id(call.seq),
             "function_id": call.function_id,

@@ -31,7 +31,6 @@ from yurt.inbound.rest.operations import Answer, Header, Operation, RawJsonBody
 from yurt.inbound.rest.prefer import Preference, read_prefer
 from yurt.inbound.rest.room import FREE_BYTES
 from yurt.inbound.rest.streams import EVENT_SCHEMA
-from yurt.pools.inputs import call_of
 from yurt.usecases.begun import COMMIT_TIMEOUT_S, Begun
 from yurt.usecases.keys import MAX_KEY_CHARS
 
@@ -207,7 +206,7 @@ async def _body(ctx: Context[InvokeQuery, bytes], begun: Begun) -> bytes:
             value = await services.calls.value_of(result)
         else:
             value = None if result.value is None else await services.calls.bytes_of(result.value)
-        return encode(services.shaper.ended(call_of(item), result, value))
+        return encode(services.shaper.ended(item, result, value))
     return await _whole(ctx, begun)
 
 

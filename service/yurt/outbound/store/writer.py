@@ -106,9 +106,18 @@ class SqliteWriter:
             raise StoreAway(str(error)) from error
 
     def _together(self, adds: Sequence[Sequence[Change]]) -> None:
+        if len(adds) == 1 and len(adds[0]) == 1 and self._is_one_row(adds[0][0]):
+            self._apply(adds[0])  # a transaction by itself: two statements less of a lone call's time
+            return
         self._db.execute(statements.BEGIN)
         self._apply(chain.from_iterable(adds))
         self._db.execute(statements.COMMIT)
+
+    def _is_one_row(self, change: Change) -> bool:
+        """Whether `_apply` makes one statement of it."""
+        if isinstance(change, Complete):
+            return not change.queue and change.seq not in self._tracked
+        return isinstance(change, AcceptCall)
 
     def _one_by_one(self, adds: Sequence[Sequence[Change]]) -> dict[int, Exception]:
         refused: dict[int, Exception] = {}
