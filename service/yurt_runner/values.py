@@ -79,10 +79,10 @@ def depth_exceeds(data: bytes, limit: int) -> bool:
         data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
     brackets = b"".join(data.split(b'"')[::2]).translate(_TO_SQUARE, _NO_BRACKETS)
     for _ in range(limit):
-        brackets = brackets.replace(b"[]", b"")
         if not brackets:
-            return False
-    return True
+            break
+        brackets = brackets.replace(b"[]", b"")
+    return bool(brackets)
 
 
 _TO_SQUARE = bytes.maketrans(b"{}", b"[]")

@@ -172,6 +172,7 @@ def test_the_greatest_depth_is_allowed() -> None:
     assert encode(nested(MAX_DEPTH)) == b"[" * MAX_DEPTH + b"]" * MAX_DEPTH
 
 
+@example('"[', 0)
 @given(plain, st.integers(0, 40))
 def test_depth_is_counted_as_a_reader_would(value: object, wrap: int) -> None:
     for _ in range(wrap):
