@@ -10,7 +10,7 @@ import os
 import socket
 from _thread import LockType, allocate_lock
 from contextlib import suppress
-from typing import NamedTuple
+from typing import NamedTuple, Tuple
 
 from yurt_runner.logs import new_secret
 from yurt_runner.page import Page
@@ -46,6 +46,7 @@ class Links(NamedTuple):
     """The worker's ends of the same.
 
     Args:
+        unread: the supervisor's ends of `stdout` and `stderr`: they tell whether it has read everything.
         sending: held while a thread writes to `sock`, where there are several.
         crediting: held while one reads from `credits`.
     """
@@ -55,6 +56,7 @@ class Links(NamedTuple):
     credits: socket.socket
     stdout: int
     stderr: int
+    unread: Tuple[int, int]
     page: Page
     secret: bytes
     sending: LockType
@@ -74,9 +76,8 @@ def fork_worker() -> Worker:
     if pid == 0:
         for end in (sock, permits, granted):
             end.close()
-        for fd in (out_read, err_read, life_write):
-            os.close(fd)
-        ends = (worker_sock, worker_permits, worker_granted, out_write, err_write)
+        os.close(life_write)
+        ends = (worker_sock, worker_permits, worker_granted, out_write, err_write, (out_read, err_read))
         _be_worker(Links(*ends, page, secret, allocate_lock(), allocate_lock()), life_read)
     worker_sock.close()
     worker_granted.close()

@@ -5,10 +5,9 @@ They are captured at the descriptor, so that C code and children are heard too; 
 
 from __future__ import annotations
 
-import fcntl
 import os
+import select
 import sys
-import termios
 from io import TextIOWrapper
 from typing import Tuple
 
@@ -23,6 +22,11 @@ class Printing:
         self._fds: Tuple[int, int] = (links.stdout, links.stderr)
         self._page, self._secret = links.page, links.secret
         self._reads = 0
+        self._look = select.poll()
+        for fd in (1, 2):
+            self._look.register(fd, 0)  # found only where user code has closed it
+        for fd in links.unread:
+            self._look.register(fd, select.POLLIN)
         self._open_text(1)
         self._open_text(2)
 
@@ -34,33 +38,36 @@ class Printing:
         """An input has ended: hand over what it printed, and tell where that ends.
 
         A marker is needed only if something lies unread, or if there was a read since the input began: most inputs
-        print nothing, and pay for two looks at the pipes.
+        print nothing, and pay for one look at the pipes. It precedes that at the reads, which would miss one between.
         """
         self._flush()
+        found = self._look.poll(0)
         reads = self._page.reads()
-        if reads != self._reads or reads % 2 or any(self._lies_unread(fd) for fd in self._fds):
+        if found or reads != self._reads or reads % 2:
+            for fd, events in found:
+                if events & select.POLLNVAL:
+                    self._reopen(fd)
             for fd in self._fds:
                 os.write(fd, marker(self._secret, seq, token))
 
-    @staticmethod
-    def _lies_unread(fd: int) -> bool:
-        return any(fcntl.ioctl(fd, termios.FIONREAD, b"\0\0\0\0"))
-
     def _flush(self) -> None:
-        """Flush both, and put right what user code has closed."""
+        """Flush both, and put right what user code has done to them."""
         for fd, stream in ((1, sys.stdout), (2, sys.stderr)):
-            if not self._flushed(fd, stream):
-                os.dup2(self._fds[fd - 1], fd)
-                self._open_text(fd)
+            if not self._flushed(stream):
+                self._reopen(fd)
 
     @staticmethod
-    def _flushed(fd: int, stream: object) -> bool:
+    def _flushed(stream: object) -> bool:
         try:
-            os.get_inheritable(fd)  # the cheapest way to ask whether it is open
             stream.flush()  # type: ignore[attr-defined]  # user code may have put anything there
         except (OSError, ValueError, AttributeError):
             return False
         return True
+
+    def _reopen(self, fd: int) -> None:
+        if fd in {1, 2}:
+            os.dup2(self._fds[fd - 1], fd)
+            self._open_text(fd)
 
     def _open_text(self, fd: int) -> None:
         """By line, so that lines are seen at once; what UTF-8 cannot hold is escaped rather than raised."""
