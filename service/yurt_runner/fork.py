@@ -22,7 +22,7 @@ class Worker(NamedTuple):
     Args:
         pid: of the worker, which leads a session and a process group of its own.
         sock: frames, both ways.
-        permits: a (seq, token) goes in for each input that may begin.
+        permits: a packet goes in for each input that may begin (see `pipe`).
         credits: a `yields.GRANT` goes in for a generator that may go further.
         unused: the worker's own end of `permits`: what is read back here was not begun and never will be.
         stdout: the read end of its standard output; `stderr` likewise.
@@ -67,7 +67,7 @@ def fork_worker() -> Worker:
     """Fork. Returns in the supervisor only; the worker runs `yurt_runner.worker.main` and ends."""
     page, secret = Page(), new_secret()
     sock, worker_sock = socket.socketpair()
-    permits, worker_permits = socket.socketpair()
+    permits, worker_permits = socket.socketpair(type=socket.SOCK_SEQPACKET)
     granted, worker_granted = socket.socketpair(type=socket.SOCK_SEQPACKET)
     out_read, out_write = os.pipe()
     err_read, err_write = os.pipe()
@@ -86,6 +86,7 @@ def fork_worker() -> Worker:
     for fd in (out_read, err_read):
         os.set_blocking(fd, False)
     sock.settimeout(0)
+    permits.settimeout(0)
     granted.settimeout(0)
     return Worker(pid, sock, permits, granted, worker_permits, out_read, err_read, life_write, page, secret)
 

@@ -1,18 +1,22 @@
-"""What the worker gets: frames, and the permits to begin with them. See `pipe` for the other end."""
+"""What the worker gets: permits to begin, and the frames that are too large to travel with them. `pipe` sends both."""
 
 from __future__ import annotations
 
 import os
 import socket
 from collections import deque
-from typing import Deque, Optional, Protocol, Tuple
+from typing import Deque, Optional, Protocol
 
 from yurt_runner.fork import Links
 from yurt_runner.splitter import Splitter
-from yurt_runner.wire import PAIR, Frame
+from yurt_runner.wire import Frame, unpack
 
 READ_BYTES = 64 << 10
 """Below what makes the allocator map memory for each read, and unmap it again."""
+SMALL_BYTES = 1500
+"""The largest frame that is its own permit. The kernel counts 2304 bytes for such a packet, and has room for 90."""
+PERMIT = 0
+"""The kind of a frame that stands for the input with its seq and token, which comes through the stream."""
 
 
 class Permitted(Protocol):
@@ -51,13 +55,15 @@ class Inbox:
         Inputs that precede it in the stream lost their permit: they were recalled or cancelled.
         """
         try:
-            permit = self.permits.recv(PAIR.size, 0 if wait else socket.MSG_DONTWAIT)
+            packet = self.permits.recv(SMALL_BYTES, 0 if wait else socket.MSG_DONTWAIT)
         except BlockingIOError:
             return None
-        if not permit:
+        if not packet:
             os._exit(0)
-        key: Tuple[int, int] = PAIR.unpack(permit)
+        (permit,) = unpack(packet)
+        if permit.kind != PERMIT:
+            return permit
         while True:
             frame = self.frame()
-            if (frame.seq, frame.token) == key:
+            if (frame.seq, frame.token) == (permit.seq, permit.token):
                 return frame

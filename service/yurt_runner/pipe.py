@@ -1,21 +1,24 @@
 """The supervisor's side of the socketpair with the worker, and of the permits that go beside it.
 
-An input is sent as a frame; it may begin only when its permit has been taken. A permit that is still there can be read
-back by the supervisor: then the input has not begun and never will, and the worker skips its frame. So the worker may
-have many inputs at hand, and yet a recall is exact.
+An input may begin only when its permit has been taken. A permit is a packet: the input itself if that is small, so that
+it is one step for both sides, else what names it, and the input is sent as frames of the stream. A permit that is still
+there can be read back by the supervisor: then the input has not begun and never will, and the worker skips its frames.
+So the worker may have many inputs at hand, and yet a recall is exact.
 """
 
 from __future__ import annotations
 
 import socket
+from collections import deque
 from contextlib import suppress
-from typing import Callable, Iterable, List
+from typing import Callable, Deque, Iterable, List, Tuple
 
 from yurt_runner.fork import Worker
+from yurt_runner.inbox import PERMIT, SMALL_BYTES
 from yurt_runner.ledger import Held, Key
 from yurt_runner.loop import READ, WRITE, Loop
 from yurt_runner.splitter import Splitter
-from yurt_runner.wire import PAIR, Frame, ProtocolError
+from yurt_runner.wire import Frame, ProtocolError, pack, unpack
 
 READ_BYTES = 64 << 10
 """Below what makes the allocator map memory for each read, and unmap it again."""
@@ -35,6 +38,7 @@ class Pipe:
         self._loop, self._worker, self._received, self._broken = loop, worker, received, broken
         self._splitter = Splitter()
         self._out = bytearray()
+        self._permits: Deque[Tuple[Key, bytes]] = deque()  # those for which there was no room
         self._watched = True
         self._waits_to_write = False
         loop.watch(worker.sock.fileno(), self._ready)
@@ -46,14 +50,30 @@ class Pipe:
 
     def hand(self, inputs: Iterable[Held]) -> None:
         """Send inputs, and batches by their first members, with a permit for each."""
-        permits = bytearray()
         for held in inputs:
-            self._out += held.frames()
-            permits += PAIR.pack(*held.key)
-        if permits:
+            frames = held.frames()
+            if len(frames) <= SMALL_BYTES and len(held.unit) == 1:
+                self._permits.append((held.key, frames))
+            else:
+                self._out += frames
+                self._permits.append((held.key, pack(PERMIT, *held.key)))
+        if self._out:
             self._flush()
-            with suppress(OSError):  # the worker has ended: that is told apart
-                self._worker.permits.send(permits)  # always fits: 1,000 permits are 16 KiB
+        self._permit()
+
+    def _permit(self, _: int = 0) -> None:
+        """Send what permits there is room for, and the others once there is."""
+        fd = self._worker.permits.fileno()
+        try:
+            while self._permits:
+                self._worker.permits.send(self._permits[0][1])
+                self._permits.popleft()
+        except BlockingIOError:
+            self._loop.watch(fd, self._permit, WRITE)
+        except OSError:
+            self._loop.forget(fd)  # the worker has ended: that is told apart
+        else:
+            self._loop.forget(fd)
 
     def grant(self, credit: bytes) -> None:
         """Let a generator go further."""
@@ -67,12 +87,13 @@ class Pipe:
         was taken back is handed again as a whole, if it is to run after all.
         """
         keys: List[Key] = []
-        while True:
-            try:
-                permit = self._worker.unused.recv(PAIR.size, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                return keys
-            keys.append(PAIR.unpack(permit))
+        with suppress(BlockingIOError):
+            while True:
+                (permit,) = unpack(self._worker.unused.recv(SMALL_BYTES, socket.MSG_DONTWAIT))
+                keys.append((permit.seq, permit.token))
+        keys += [key for key, _ in self._permits]
+        self._permits.clear()
+        return keys
 
     def drain(self) -> None:
         """Read what the worker had sent before it ended. A child may hold its end open: that is not waited for."""
