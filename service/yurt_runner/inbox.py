@@ -38,7 +38,7 @@ class Inbox:
     def __init__(self, links: Links) -> None:
         self._sock, self.permits = links.sock, links.permits
         self._splitter = Splitter()
-        self._frames: Deque[Frame] = deque()
+        self._frames: Deque[bytes] = deque()
 
     def frame(self) -> Frame:
         """The next frame; waits for it. Ends the process when the supervisor has gone."""
@@ -47,7 +47,8 @@ class Inbox:
             if not data:
                 os._exit(0)
             self._frames.extend(self._splitter.feed(data))
-        return self._frames.popleft()
+        (frame,) = unpack(self._frames.popleft())
+        return frame
 
     def permitted(self, *, wait: bool = True) -> Optional[Frame]:
         """The next input that may begin, or None if there is none yet and `wait` is false.

@@ -18,7 +18,7 @@ from yurt_runner.inbox import PERMIT, SMALL_BYTES
 from yurt_runner.ledger import Held, Key
 from yurt_runner.loop import READ, WRITE, Loop
 from yurt_runner.splitter import Splitter
-from yurt_runner.wire import Frame, ProtocolError, pack, unpack
+from yurt_runner.wire import ProtocolError, pack, unpack
 
 READ_BYTES = 64 << 10
 """Below what makes the allocator map memory for each read, and unmap it again."""
@@ -28,12 +28,12 @@ class Pipe:
     """Frames to and from the worker, without blocking.
 
     Args:
-        received: called with the frames that came.
+        received: called with the frames that came, each whole.
         broken: called once when the worker has closed its end, or sends what is not a frame.
     """
 
     def __init__(
-        self, loop: Loop, worker: Worker, received: Callable[[List[Frame]], None], broken: Callable[[], None]
+        self, loop: Loop, worker: Worker, received: Callable[[List[bytes]], None], broken: Callable[[], None]
     ) -> None:
         self._loop, self._worker, self._received, self._broken = loop, worker, received, broken
         self._splitter = Splitter()

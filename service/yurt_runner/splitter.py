@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import List
+from typing import List, Union
 
-from yurt_runner.wire import HEAD, MAX_MESSAGE_BYTES, Frame, ProtocolError
+from yurt_runner.wire import HEAD, MAX_MESSAGE_BYTES, ProtocolError
 
 
 class Splitter:
@@ -13,32 +13,35 @@ class Splitter:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> List[Frame]:
-        """The frames that `data` completes.
+    def feed(self, data: bytes) -> List[bytes]:
+        """The frames that `data` completes, each whole.
 
         Raises:
             ProtocolError: a frame is larger than `MAX_MESSAGE_BYTES`.
         """
-        buffer = self._buffer
-        buffer += data
-        if len(buffer) < HEAD.size or len(buffer) < HEAD.size + sum(HEAD.unpack_from(buffer)[:2]):
-            self._check(buffer)
-            return []
-        whole = memoryview(bytes(buffer))
-        frames, at = [], 0
-        while len(whole) - at >= HEAD.size:
-            meta_size, size, kind, flags, slot, seq, token = HEAD.unpack_from(whole, at)
-            start = at + HEAD.size
-            body = start + meta_size
-            if body + size > len(whole):
+        if self._buffer:
+            self._buffer += data
+            if len(self._buffer) < _size(self._buffer, 0):
+                return []
+            data = bytes(self._buffer)
+            self._buffer.clear()
+        frames: List[bytes] = []
+        at, end = 0, len(data)
+        while at < end:
+            behind = at + _size(data, at)
+            if behind > end:
+                self._buffer += data[at:]
                 break
-            meta, payload = bytes(whole[start:body]), bytes(whole[body : body + size])
-            frames.append(Frame(kind, flags, slot, seq, token, meta, payload))
-            at = body + size
-        del buffer[:at]
+            frames.append(data[at:behind])  # a frame that is all there is, as one mostly is, is not copied
+            at = behind
         return frames
 
-    @staticmethod
-    def _check(buffer: bytearray) -> None:
-        if len(buffer) >= HEAD.size and sum(HEAD.unpack_from(buffer)[:2]) > MAX_MESSAGE_BYTES:
-            raise ProtocolError("a frame is too large")
+
+def _size(data: Union[bytes, bytearray], at: int) -> int:
+    """Of the frame that begins there; of its head, while that is not whole."""
+    if len(data) - at < HEAD.size:
+        return HEAD.size
+    size: int = sum(HEAD.unpack_from(data, at)[:2])
+    if size > MAX_MESSAGE_BYTES:
+        raise ProtocolError("a frame is too large")
+    return HEAD.size + size

@@ -325,22 +325,23 @@ class Supervisor:
         else:
             self._loop.at("look", again_at, self._look)
 
-    def _from_worker(self, frames: List[w.Frame]) -> None:
+    def _from_worker(self, frames: List[bytes]) -> None:
         self._heard = now = self._loop.now()
         self._logs.drain(now)
         self._ship_logs()
         began = False  # an input may have begun, behind one that has ended
         for frame in frames:
-            if frame.kind == w.ITEM and (frame.seq, frame.token) in self._ledger.handed:
-                self._courier.take((frame.seq, frame.token), frame.payload)
-            elif frame.kind == w.OUTPUT:
+            _, _, kind, _, _, seq, token = w.HEAD.unpack_from(frame)
+            key = (seq, token)
+            if kind == w.OUTPUT:
                 began = True
-                self._say_all(self._courier.rest((frame.seq, frame.token)))
-                raw = w.pack(w.OUTPUT, frame.seq, frame.token, frame.payload, meta=frame.meta, flags=frame.flags)
-                if self._ledger.finish((frame.seq, frame.token), raw):
-                    self._say(raw)
-            elif frame.kind in {w.READY, w.FAILED} and self._phase == STARTING:
-                self._started_up(frame)
+                self._say_all(self._courier.rest(key))
+                if self._ledger.finish(key, frame):
+                    self._say(frame)
+            elif kind == w.ITEM and key in self._ledger.handed:
+                self._courier.take(key, w.unpack(frame)[0].payload)
+            elif kind in {w.READY, w.FAILED} and self._phase == STARTING:
+                self._started_up(kind, frame)
         self._say_all(self._courier.due())
         if self._phase == SERVING and self._alive:
             self._feed()
@@ -348,11 +349,11 @@ class Supervisor:
                 self._loop.after("look", 0.01, self._look)
             self._stop_if_drained()
 
-    def _started_up(self, frame: w.Frame) -> None:
+    def _started_up(self, kind: int, frame: bytes) -> None:
         self._loop.drop("startup")
-        self._startup = w.pack(frame.kind, payload=frame.payload, meta=frame.meta)
-        self._say(self._startup)
-        if frame.kind == w.READY:
+        self._startup = frame
+        self._say(frame)
+        if kind == w.READY:
             self._phase = SERVING
         else:
             self._end_worker(Cause("startup_failed"))
