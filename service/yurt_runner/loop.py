@@ -11,6 +11,7 @@ from typing import Callable, Dict, Iterable, Optional, Tuple
 
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
+NEVER = float("inf")
 
 
 class Loop:
@@ -21,6 +22,7 @@ class Loop:
         self._epoll = select.epoll()
         self._watched: Dict[int, Callable[[int], None]] = {}
         self._timers: Dict[str, Tuple[float, Callable[[], None]]] = {}
+        self._due_from = NEVER  # no timer is due before; sooner than the next one where that was put off
         self._signal_ends: Optional[Tuple[socket.socket, socket.socket]] = None  # kept open
 
     def watch(self, fd: int, callback: Callable[[int], None], events: int = READ) -> None:
@@ -39,6 +41,7 @@ class Loop:
     def at(self, name: str, when: float, callback: Callable[[], None]) -> None:
         """Call `callback` once at `when` (monotonic); replaces the timer of that name."""
         self._timers[name] = (when, callback)
+        self._due_from = min(self._due_from, when)
 
     def after(self, name: str, seconds: float, callback: Callable[[], None]) -> None:
         """`at`, from now on."""
@@ -48,7 +51,7 @@ class Loop:
         """`at`, unless the timer of that name is set for sooner."""
         before = self._timers.get(name)
         if before is None or before[0] > when:
-            self._timers[name] = (when, callback)
+            self.at(name, when, callback)
 
     def drop(self, name: str) -> None:
         """Forget the timer of that name, if there is one."""
@@ -90,14 +93,18 @@ class Loop:
 
     def turn(self) -> None:
         """Wait for the next event or timer, and call back for everything that is due."""
-        next_due = min((when for when, _ in self._timers.values()), default=None)
-        timeout = None if next_due is None else max(0.0, next_due - self.now())
+        timeout = None if self._due_from == NEVER else max(0.0, self._due_from - self.now())
         for fd, events in self._epoll.poll(timeout):
             callback = self._watched.get(fd)
             if callback:  # an earlier callback of this turn may have forgotten it
                 callback(events)
         now = self.now()
+        if now >= self._due_from:
+            self._call_timers(now)
+
+    def _call_timers(self, now: float) -> None:
         for name, (when, due) in list(self._timers.items()):
             if when <= now and self._timers.get(name) == (when, due):
                 del self._timers[name]
                 due()
+        self._due_from = min((when for when, _ in self._timers.values()), default=NEVER)

@@ -273,6 +273,18 @@ def test_a_timer_is_set_for_sooner_and_never_for_later() -> None:
     assert fired == ["soon"]
 
 
+def test_a_timer_that_was_put_off_waits_and_others_do_not() -> None:
+    now, fired = [0.0], []
+    loop = Loop(now=lambda: now[0])
+    loop.at("a", 5.0, lambda: fired.append("too soon"))
+    loop.at("a", 9.0, lambda: fired.append("a"))
+    for now[0] in (5.0, 8.0, 9.0):
+        loop.at("b", now[0], partial(fired.append, f"b at {now[0]:g}"))
+        loop.turn()
+
+    assert fired == ["b at 5", "b at 8", "a", "b at 9"]
+
+
 def test_timers_replace_each_other_and_fire_once() -> None:
     loop, fired = Loop(), []
     loop.after("a", 0, lambda: fired.append("first"))
