@@ -124,7 +124,7 @@ class Ledger:
     def add(self, frame: Frame) -> bool:
         """Take an INPUT. False: it is here already."""
         key = (frame.seq, frame.token)
-        if key in self.handed or key in self.done or self._waits(key):
+        if key in self.handed or key in self.done or (self.waiting and self._waits(key)):
             if not frame.flags & MORE:
                 self.close_batch()
             return False

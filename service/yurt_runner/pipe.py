@@ -61,19 +61,20 @@ class Pipe:
             self._flush()
         self._permit()
 
-    def _permit(self, _: int = 0) -> None:
+    def _permit(self) -> None:
         """Send what permits there is room for, and the others once there is."""
-        fd = self._worker.permits.fileno()
         try:
             while self._permits:
                 self._worker.permits.send(self._permits[0][1])
                 self._permits.popleft()
         except BlockingIOError:
-            self._loop.watch(fd, self._permit, WRITE)
+            self._loop.watch(self._worker.permits.fileno(), self._permit_more, WRITE)
         except OSError:
-            self._loop.forget(fd)  # the worker has ended: that is told apart
-        else:
-            self._loop.forget(fd)
+            pass  # the worker has ended: that is told apart
+
+    def _permit_more(self, _: int) -> None:
+        self._loop.forget(self._worker.permits.fileno())
+        self._permit()
 
     def grant(self, credit: bytes) -> None:
         """Let a generator go further."""

@@ -92,8 +92,9 @@ class Session:
 
     def send(self, message: bytes) -> None:
         """Send one message; it is lost if the connection breaks."""
-        if self._web and self.open:
-            self._write(self._web.pack(message))
+        web = self._web
+        if web and web.opened and not web.closed:
+            self._write(web.pack(message))
 
     def welcome(self, credential: str) -> None:
         """The server has taken the runner in; `credential` is good for the dials to come."""
@@ -175,7 +176,8 @@ class Session:
             self._handler.connected()
         for message in messages:
             self._handler.message(message)
-        self._answer(web)
+        if web.replies:
+            self._answer(web)
         closed = web.closed
         if closed:
             self._handler.closed()

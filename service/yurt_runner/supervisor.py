@@ -273,7 +273,9 @@ class Supervisor:
             self._say(frame)
 
     def _send_outbox(self) -> None:
-        if self._outbox:
+        if len(self._outbox) == 1:
+            self._session.send(self._outbox.pop())
+        elif self._outbox:
             frames, self._outbox = self._outbox, []
             for message in w.messages(frames, MESSAGE_BYTES):
                 self._session.send(message)
@@ -346,7 +348,7 @@ class Supervisor:
         if self._phase == SERVING and self._alive:
             self._feed()
             if began and self._ledger.rows == 1 and self._loop.has("look"):
-                self._loop.after("look", 0.01, self._look)
+                self._loop.at("look", now + 0.01, self._look)
             self._stop_if_drained()
 
     def _started_up(self, kind: int, frame: bytes) -> None:

@@ -14,6 +14,8 @@ from yurt_runner.wire import MAX_MESSAGE_BYTES, ProtocolError
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
+WHOLE = 128 | BINARY
+"""The first byte of a message in one piece."""
 NORMAL, PROTOCOL_ERROR = 1000, 1002
 
 MAX_ANSWER_BYTES = 64 << 10
@@ -108,7 +110,7 @@ class WebSocket:
             self.opened = True
         messages: List[bytes] = []
         at = 0
-        while not self.closed:
+        while at < len(self._buffer) and not self.closed:
             head = self._head(at)
             if head is None:
                 break
@@ -116,7 +118,11 @@ class WebSocket:
             if len(self._buffer) < start + size:
                 break
             at = start + size
-            self._take(first, bytes(self._buffer[start:at]), messages)
+            payload = bytes(self._buffer[start:at])
+            if first == WHOLE and not self._parts:
+                messages.append(payload)
+            else:
+                self._take(first, payload, messages)
         del self._buffer[:at]
         return messages
 
@@ -132,12 +138,12 @@ class WebSocket:
             raise ProtocolError("a frame uses an extension that was not agreed on")
         if first & 8 and (size > 125 or not first & 128):
             raise ProtocolError("a control frame is too long or in pieces")
-        width = {126: 2, 127: 8}.get(size, 0)
-        if width:
+        if size > 125:
+            width = 2 if size == 126 else 8
             if len(buffer) < start + width:
                 return None
             size, start = int.from_bytes(buffer[start : start + width], "big"), start + width
-        if size + sum(map(len, self._parts)) > self._limit:
+        if size + (sum(map(len, self._parts)) if self._parts else 0) > self._limit:
             raise ProtocolError(f"a message is larger than {self._limit} bytes")
         return first, start, size
 
