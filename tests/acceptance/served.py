@@ -146,6 +146,15 @@ class Served:
         assert answer.status == 200, answer.text
         return answer.json
 
+    async def waits_with(self, call_id: str, code: str) -> Any:
+        """What a call waits for, once that is `code`."""
+        async with asyncio.timeout(60):
+            while True:
+                found = (await self.ask("GET", f"/v1/function-calls/{call_id}")).json.get("pending_reason", {})
+                if found.get("code") == code:
+                    return found
+                await asyncio.sleep(0.05)
+
     async def logs(self, path: str, wanted: str) -> list[Any]:
         """The log lines below `path`, once one contains `wanted`."""
         async with asyncio.timeout(60):

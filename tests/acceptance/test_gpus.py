@@ -1,6 +1,5 @@
 """GPUs on a real server, of a machine that only says that it has some."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -24,16 +23,6 @@ async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
         yield served
 
 
-async def reason(server: Served, call_id: str, code: str) -> dict[str, object]:
-    async with asyncio.timeout(20):
-        while True:
-            call = (await server.ask("GET", f"/v1/function-calls/{call_id}")).json
-            found: dict[str, object] = call.get("pending_reason", {})
-            if found.get("code") == code:
-                return found
-            await asyncio.sleep(0.05)
-
-
 async def test_who_has_gpus_and_who_waits_for_them(server: Served) -> None:
     await server.deploy("first", SOURCE, "seen", gpu="h100:2", scaledown_window=600)
     await server.deploy("second", SOURCE, "seen", gpu=["T4", "H100"])
@@ -48,7 +37,7 @@ async def test_who_has_gpus_and_who_waits_for_them(server: Served) -> None:
     assert f"first:seen ({held['container_id']}): 2" in shown.out
 
     spawned = (await server.ask("POST", "/v1/functions/second:seen/spawn", {})).json["call_id"]
-    waits = await reason(server, spawned, "no_capacity")
+    waits = await server.waits_with(spawned, "no_capacity")
     assert waits["message"] == "second:seen asks for T4 or H100. All 2 H100 of this machine are in use."
     assert waits["details"] == {"gpu": "H100:1", "total": 2, "free": 0}
     assert (await server.ask("DELETE", "/v1/apps/first")).status == 204
@@ -62,8 +51,8 @@ async def test_a_gpu_that_is_not_there_is_said_at_the_deploy_and_by_the_call(ser
     made = await server.ask("PUT", "/v1/apps/app/functions/seen", definition)
     assert [(one["code"], one["pointer"]) for one in made.json["warnings"]] == [("no_such_gpu", "/gpu")]
     spawned = (await server.ask("POST", "/v1/functions/app:seen/spawn", {})).json["call_id"]
-    waits = await reason(server, spawned, "no_such_gpu")
-    assert "This machine has no T4:2: it has 2 H100;" in str(waits["message"])
+    waits = await server.waits_with(spawned, "no_such_gpu")
+    assert "This machine has no T4:2: it has 2 H100;" in waits["message"]
 
 
 async def test_who_else_holds_gpus_is_not_told_across_environments(server: Served) -> None:
