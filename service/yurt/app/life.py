@@ -53,6 +53,10 @@ BACKLOG = 4096
 GC_THRESHOLD = 100_000
 """New container objects between two looks of the collector: those of some hundred calls."""
 
+SWITCH_S = 0.0005
+"""How long the loop and the threads keep each other waiting for their turns, in seconds. By default that is 5 ms, which
+is ten calls, and the thread that commits at the level `power` waits for its turn with every row."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -142,7 +146,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> tuple[Parts, Supe
     supervisor.run("request-log", parts.requests.run())
     supervisor.run("gateway", parts.gateway.watch())
     supervisor.run("discovery", outside.origin.discovery.run(parts.visits.found))
-    _settle_memory()
+    _settle()
     await _open_doors(parts, origin, listener, stack, ports.shared)
     if own is not None and ports.own is not None:
         await _open_gateway(parts, own, ports.own, stack)
@@ -156,8 +160,9 @@ async def _keys(settings: Settings, store: Store) -> KeyRing:
     return open_ring(settings.data_dir, given=given, file=settings.secret_key_file, needed=needed)
 
 
-def _settle_memory() -> None:
+def _settle() -> None:
     """What is there now stays: the collector need not look at it, nor at the rest after every 700 new objects."""
+    sys.setswitchinterval(SWITCH_S)
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 20, 20)
