@@ -215,6 +215,8 @@ class Heart:
     ) -> Input:
         """Accept a call: durable first, then queued; `done` is called after the commit, or with what refused it.
 
+        One whose caller waits for its end may begin before that, where a container takes it at once.
+
         Args:
             more: given the call's sequence number, what to write in the same transaction.
 
@@ -244,6 +246,10 @@ class Heart:
         )
 
         def committed(error: Exception | None) -> None:
+            if later:
+                self._written_late(item, error)
+                done(error)
+                return
             pool.coming -= at_once
             if error is None:
                 self.stored.newest = seq
@@ -258,9 +264,22 @@ class Heart:
         timers = () if call.timing is None else timers_of(item, call.timing, self.timers.now())
         at_once = not timers and call.blob is None and call.kind != CallKind.SCHEDULE and pool.has_room()
         changes = (*more(seq), *map(Save, timers)) if timers else more(seq)
-        self._ledger.accept(item, changes, committed, at_once=at_once)
-        pool.coming += at_once
+        later = at_once and call.waits and not changes and self._ledger.prompt
+        self._ledger.accept(item, changes, committed, at_once=at_once, later=later)
+        if later:
+            self.inputs[seq] = item
+            pool.enqueue(item)
+        else:
+            pool.coming += at_once
         return item
+
+    def _written_late(self, item: Input, error: Exception | None) -> None:
+        """An input that was begun before its acceptance is written; or that is refused, and then it never was."""
+        if error is not None:
+            item.ending = item.over = True
+            self._ledger.refused(item.seq)
+            self._forget(item)
+            self.followers.forget(item.seq)
 
     def settle(self) -> None:
         """Now and then: see to it that a start has few calls to look for."""
@@ -460,6 +479,7 @@ class Heart:
     def close(self) -> None:
         """Accept nothing more, start nothing more, hand nothing more out: what runs may end."""
         self._closed = True
+        self._ledger.write_all()
         self.functions.close()
         for pool in self.pools.values():
             pool.pause()

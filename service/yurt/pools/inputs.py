@@ -20,7 +20,8 @@ UNTRIED = History()
 class NewCall(msgspec.Struct, frozen=True):
     """A call to accept. `args` or `blob` holds the envelope `{"args": […], "kwargs": {…}}`.
 
-    `target` is set for classes; its number is still to be.
+    `target` is set for classes; its number is still to be. `waits` says that its caller waits for its end, and is told
+    nothing of it before.
     """
 
     kind: str
@@ -31,6 +32,7 @@ class NewCall(msgspec.Struct, frozen=True):
     priority: int = 0
     timing: Timing | None = None
     target: Target | None = None
+    waits: bool = False
 
 
 class Holder(Protocol):

@@ -157,6 +157,7 @@ class ItemDesk:
             item.claimed = True
             changes += (Save(Claim(item.seq, item.member.id, item.token, item.started_at or self._clock.now())),)
         live.added = Amount(block.end, block.total_bytes)
+        self._ledger.write(item.seq)
         self._ledger.soon(changes, partial(self._stored, item, live, block))
 
     def _stored(self, item: Input, live: LiveItems, block: ItemBlock, error: Exception | None) -> None:

@@ -15,6 +15,7 @@ from yurt.domain.records import AttemptRecord, Claim, Outcome, Payload, Progress
 from yurt.pools.background import Background
 from yurt.pools.inputs import Input
 from yurt.pools.unplaced import Unplaced, place_of
+from yurt.pools.unwritten import Done, Unwritten
 from yurt.ports import Blobs, Clock, Journal
 
 BLOB_ABOVE_BYTES = 256 << 10
@@ -24,7 +25,9 @@ BLOB_RETRY_S = 1.0
 RETRY_S = 0.25
 """How soon what a full journal did not take is offered again, in seconds."""
 
-Done = Callable[[Exception | None], None]
+WRITE_WITHIN_S = 0.02
+"""How long the acceptance of a call may wait for its result, in seconds; twice as long at most."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -38,12 +41,15 @@ class Ledger:
         self._background = background
         self._late: deque[tuple[Sequence[Change], Done | None]] = deque()
         self._unplaced = Unplaced()
+        self._unwritten = Unwritten()
+        self._writes_soon = False
 
-    def accept(self, item: Input, more: Sequence[Change], done: Done, *, at_once: bool) -> None:
+    def accept(self, item: Input, more: Sequence[Change], done: Done, *, at_once: bool, later: bool = False) -> None:
         """Write that the input is pending, or held back if it has a time to start, together with `more`.
 
         Args:
             at_once: a container has room for it, so it needs no place in the queue.
+            later: it may be written with its result.
 
         Raises:
             Unavailable: the journal takes nothing now.
@@ -64,8 +70,43 @@ class Ledger:
         if item.target is not None:
             places = () if at_once or item.start_at is not None else (place_of(item),)
             more = (Save(item.target), *places, *more)
-        self._journal.add((row, *more), done)
+        if later:
+            self._unwritten.add(item.seq, (row, *more), done)
+            self._write_soon()
+        else:
+            self._journal.add((row, *more), done)
         self._unplaced.accepted(item, at_once=at_once)
+
+    @property
+    def prompt(self) -> bool:
+        """Whether the journal commits now what it is given."""
+        return self._journal.prompt
+
+    def _write_soon(self) -> None:
+        if not self._writes_soon:
+            self._writes_soon = True
+            self._background.run("write-acceptances", self._write_old())
+
+    async def _write_old(self) -> None:
+        """Write what does not end soon."""
+        try:
+            while self._unwritten:
+                await self._clock.sleep(WRITE_WITHIN_S)
+                for one in self._unwritten.due():
+                    self.soon(*one)
+        finally:
+            self._writes_soon = False
+
+    def write(self, seq: int) -> None:
+        """Write the acceptance of an input, if it is not: something else of it is to be written."""
+        one = self._unwritten.take(seq)
+        if one is not None:
+            self.soon(*one)
+
+    def write_all(self) -> None:
+        """Write every acceptance that is not written."""
+        for one in self._unwritten.all():
+            self.soon(*one)
 
     def refused(self, seq: int) -> None:
         """An input was not accepted after all."""
@@ -75,6 +116,7 @@ class Ledger:
         """Give the input its place in the queue, if it has none; returns whether `done` will be called for that."""
         if not self._unplaced.drop(item.seq):
             return False
+        self.write(item.seq)
         self.soon((place_of(item),), done)
         return True
 
@@ -82,6 +124,7 @@ class Ledger:
         """Now and then: see to it that a start has few calls to look for."""
         changes = self._unplaced.settle()
         if changes:
+            self.write_all()
             self.soon(changes)
 
     def out_of_queue(self, item: Input) -> tuple[Change, ...]:
@@ -100,6 +143,7 @@ class Ledger:
 
     async def flush(self) -> None:
         """Return when everything written so far is committed or refused."""
+        self.write_all()
         await self._journal.flush()
 
     @property
@@ -179,7 +223,11 @@ class Ledger:
             result.items,
         )
 
+        accepted = self._unwritten.take(item.seq)
+
         def done(error: Exception | None) -> None:
+            if accepted is not None:
+                accepted.done(error)
             if error is None:
                 seen(result)
             else:
@@ -188,6 +236,8 @@ class Ledger:
         rows: tuple[Change, ...] = (row,) if item.group is None else (row, *item.group.before_end(item, result))
         if item.timed:
             rows += tuple(Remove(Timer, (item.seq, kind)) for kind in TimerKind)
+        if accepted is not None:
+            rows = (*accepted.changes, *rows)
         self.soon(rows, done)
 
     def soon(self, changes: Sequence[Change], done: Done | None = None) -> None:
@@ -225,6 +275,7 @@ class Ledger:
         now = self._clock.now()
         changes: list[Change] = list(first)
         for item, history in items:
+            self.write(item.seq)
             if history != item.history:
                 container_id = item.member.id if item.member is not None else None
                 number, started = item.history.number, item.started_at
@@ -246,4 +297,5 @@ class Ledger:
         if item.claimed or item.member is None or item.started_at is None:
             return
         item.claimed = True
+        self.write(item.seq)
         self.soon((Save(Claim(item.seq, item.member.id, item.token, item.started_at)),))

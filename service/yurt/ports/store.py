@@ -96,6 +96,10 @@ class Journal(Protocol):
     def stats(self) -> JournalStats:
         """What it has done, and what waits."""
 
+    @property
+    def prompt(self) -> bool:
+        """Whether it commits now what is added, as far as it knows."""
+
 
 class Records(Protocol):
     """Reads of records, always as committed."""

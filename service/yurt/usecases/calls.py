@@ -89,12 +89,14 @@ class Calls:
         key: str | None = None,
         *,
         more: More = _nothing_more,
+        waits: bool = False,
     ) -> Begun:
         """Ask for a call. `Begun.wait_accepted` and `Begun.wait` tell what became of it.
 
         Args:
             key: the caller's name for the call.
             more: what to write with a call that has no key.
+            waits: the caller is told nothing before the call's end.
 
         Raises:
             Invalid: the key was used with another body, or it does not fit the function, which is a class or is not.
@@ -105,7 +107,7 @@ class Calls:
             target = envelope.target or aimed(live, envelope.method, envelope.parameters)
             envelope = structs.replace(envelope, target=target)
         if key is None:
-            await self._accept(principal, live, envelope, kind, begun, more)
+            await self._accept(principal, live, envelope, kind, begun, more, waits=waits)
             self._heart.hurry()
             return begun
         name = Named(principal.token_id, live.function_id, key)
@@ -141,6 +143,8 @@ class Calls:
         begun: Begun,
         more: More = _nothing_more,
         decided: Callable[[Exception | None], None] | None = None,
+        *,
+        waits: bool = False,
     ) -> None:
         args: bytes | None = envelope.payload
         blob = None
@@ -155,6 +159,7 @@ class Calls:
             envelope.priority,
             envelope.timing,
             envelope.target,
+            waits,
         )
         if envelope.callback_url is not None:
             more = _both(more, self._callbacks.order(envelope.callback_url, live.environment))

@@ -236,10 +236,11 @@ class Rig:
         *,
         target: Target | None = None,
         timing: Timing | None = None,
+        waits: bool = False,
     ) -> Input:
         """Have a call accepted; its result will be in `results`."""
         pool = self.heart.pools["fu-1"]
-        new = NewCall("invoke", caller, args, target=target, timing=timing)
+        new = NewCall("invoke", caller, args, target=target, timing=timing, waits=waits)
         item = self.heart.accept(pool.live, new, lambda _: (), lambda error: None)
         self.heart.followers.wait(item.seq, partial(self.results.__setitem__, item.seq))
         await self.store.journal.flush()

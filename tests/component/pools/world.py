@@ -141,7 +141,7 @@ class World:
             args, blob = None, "0" * 64
             self.rig.blobs.kept[blob] = b"{}"
         caller, priority = f"tk-{self.rng.randrange(3)}", self.rng.choice([0, 0, 0, 5])
-        new = NewCall("invoke", caller, args, blob, priority=priority)
+        new = NewCall("invoke", caller, args, blob, priority=priority, waits=self.rng.random() < 0.5)
 
         def done(error: Exception | None) -> None:
             if error is None:

@@ -50,6 +50,10 @@ class HeldJournal:
     def stats(self) -> JournalStats:
         return self._inner.stats()
 
+    @property
+    def prompt(self) -> bool:
+        return False
+
     def let_go(self) -> None:
         """Commit what was held."""
         while self.held:

@@ -35,6 +35,10 @@ class MemoryStore:
     def hurry(self) -> None:
         raise NotImplementedError
 
+    @property
+    def prompt(self) -> bool:
+        return not self.away
+
     async def write(self, *changes: Change) -> None:
         await asyncio.sleep(0)
         if self.away:

@@ -63,11 +63,11 @@ class InvokeQuery(CallQuery):
     )
 
 
-async def _begin(ctx: Context[CallQuery, bytes], kind: CallKind) -> Begun:
+async def _begin(ctx: Context[CallQuery, bytes], kind: CallKind, *, waits: bool = False) -> Begun:
     live = await find_live(ctx, ctx.path["function_id"], ctx.query.environment)
     envelope = read_envelope(ctx.body)
     key = read_key(ctx)
-    begun = await ctx.services.calls.begin(ctx.principal, live, envelope, kind, key)
+    begun = await ctx.services.calls.begin(ctx.principal, live, envelope, kind, key, waits=waits)
     if len(ctx.body) > FREE_BYTES:  # it is stored, and the call may take an hour
         ctx.body = b""
         ctx.room.leave(ctx.request)
@@ -95,7 +95,7 @@ async def _invoke(ctx: Context[InvokeQuery, bytes]) -> web.StreamResponse:
 async def _invoke_and_wait(ctx: Context[InvokeQuery, bytes]) -> web.StreamResponse:
     prefer = read_prefer(ctx.header("Prefer"))
     media = stream_wanted(ctx.header("Accept"))
-    begun = await _begin(ctx, CallKind.INVOKE)
+    begun = await _begin(ctx, CallKind.INVOKE, waits=media is None and prefer.wait_s is None)
     if media is not None and prefer.wait_s != 0:
         return await _stream(ctx, begun, media, prefer)
     if prefer.wait_s is not None:

@@ -128,6 +128,11 @@ class JournalBase:
                 f"The store cannot be written now ({self._away}). It may still be written later."
             ) from error
 
+    @property
+    def prompt(self) -> bool:
+        """Whether it commits now what is added, as far as it knows."""
+        return self._away is None and not (self._held or self._closed) and len(self._waiting) < MAX_WAITING
+
     def stats(self) -> JournalStats:
         """Figures for the metrics."""
         waiting = len(self._waiting)
