@@ -67,7 +67,7 @@ class SessionLink:
         """Say that an output is committed, with the next frames or soon."""
         self._acks.append(wire.PAIR.pack(seq, token))
         if self._timer is None:
-            self._timer = self._loop.call_later(ACK_DELAY_S, self._turn)
+            self._timer = self._loop.call_later(ACK_DELAY_S, self._late)
 
     def flush(self) -> None:
         """Send what waits now, and not at the end of the turn, if it is little and nothing is on its way."""
@@ -79,6 +79,12 @@ class SessionLink:
         for message in self._take():
             transport.write(_head(len(message)) + message)
         self._waiting_bytes = 0
+
+    def _late(self) -> None:
+        """No acknowledgement waits for longer. One timer serves all until then: most have left with inputs."""
+        self._timer = None
+        if self._acks:
+            self._turn()
 
     def _turn(self) -> None:
         """The end of a turn in which there was something to send, or the time of what need not leave at once."""
@@ -133,9 +139,6 @@ class SessionLink:
             self._waiting_bytes += len(acks)
             frames.append(acks)
             self._acks.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         return wire.messages(frames, MESSAGE_BYTES)
 
     def stop(self) -> None:
