@@ -96,6 +96,11 @@ class NomadDouble:
         if self._runner is not None:
             await self._runner.cleanup()
 
+    @property
+    def streams(self) -> int:
+        """How many event streams run, and would be cut."""
+        return len(self._streams)
+
     def cut_streams(self) -> None:
         """End the event streams that run."""
         for cut in self._streams:
