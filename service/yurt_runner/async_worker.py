@@ -68,7 +68,7 @@ class AsyncWorker:
     async def _serve(self, frame: Frame, row: int) -> None:
         since, key = time.monotonic(), (frame.seq, frame.token)
         self._links.page.begin(*key, since, row)
-        self._printing.begin()
+        self._printing.begin(*key)
         context.running.set((frame.meta, since + self._terms.timeout_s, *key))
         result = await self._attempt(frame, key)
         if os.getpid() != self._pid:

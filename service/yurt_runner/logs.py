@@ -5,7 +5,9 @@ read, the end of what was read is its. And where an input ends with output unrea
 page counts reads), the worker writes a marker into both pipes: what precedes it belongs to that input.
 
 Where several inputs run at once (the page has several rows), markers stand before and after what Python code prints,
-and say whose is what follows, (0, 0) for "nobody knows". That is the only running input's, where there is but one.
+and say whose is what follows, (0, 0) for "nobody knows". That is the input's whose code runs alone, as the page says
+before and after a read. Where that changes with output unread, or while a read was under way, the worker writes a
+marker that says whose was what precedes it, of what nobody knew (`BEFORE`).
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from yurt_runner.page import Page
 from yurt_runner.wire import PAIR
 
 NO_INPUT = (0, 0)
+BEFORE = 1 << 63
+"""With the number of an input: the marker is of what precedes it, as far as that bears no mark."""
 READ_BYTES = 64 << 10
 MAX_LINE_BYTES = 16 << 10
 MAX_BATCH_BYTES = 1 << 20
@@ -85,6 +89,7 @@ class Stream:
         self._rest = b""  # a marker's beginning, or bytes whose owner is not yet known
         self._owner: Key = NO_INPUT  # the best guess for them
         self._voice: Key = NO_INPUT  # whose is what follows, where the last marker said so
+        self._held: List[Tuple[Key, bool, bytes]] = []  # owner, whether a marker said so, text
         self._line = bytearray()
         self._line_key: Key = NO_INPUT
         self._cut = False
@@ -93,7 +98,7 @@ class Stream:
     @property
     def unsettled(self) -> bool:
         """Whether it holds bytes whose owner is not yet known."""
-        return bool(self._rest)
+        return bool(self._rest or self._held)
 
     def read(self, now: float) -> Optional[bool]:
         """Read once. True: there may be more. False: not now. None: the pipe has ended.
@@ -122,33 +127,67 @@ class Stream:
         return len(data) == READ_BYTES
 
     def _read_voices(self, now: float) -> Optional[bool]:
-        """As `read`, where several inputs run at once."""
+        """As `read`, where several inputs run at once.
+
+        The page's count is odd from before the first look at who runs alone until after the second: a worker that
+        changes it meanwhile sees that, and a marker follows.
+        """
+        self._page.count_read()
+        before = self._page.alone()
         try:
             data = os.read(self.fd, READ_BYTES)
         except BlockingIOError:
             return False
+        finally:
+            after = self._page.alone()
+            self._page.count_read()
         if not data:
             return None
-        marks = self._page.marks()
-        sole = marks[0].key if len(marks) == 1 else None
-        self._owner = self._voice if self._voice != NO_INPUT else sole or NO_INPUT
+        older = len(self._held)
+        self._hear(data, after.key or NO_INPUT)
+        if before.turn == after.turn or all(marked for _, marked, _ in self._held):
+            older = len(self._held)
+        self._release(now, older)
+        return len(data) == READ_BYTES
+
+    def _hear(self, data: bytes, alone: Key) -> None:
+        """Cut what was read at its markers; what has none is the input's that runs alone, unless one follows."""
         self._rest += data
         size = len(self._secret) + PAIR.size
         while 0 <= (at := self._rest.find(self._secret)) <= len(self._rest) - size:
-            self._text(now, self._owner, self._rest[:at])
-            self._voice = PAIR.unpack_from(self._rest, at + len(self._secret))
-            self._owner = self._voice if self._voice != NO_INPUT else sole or NO_INPUT
+            self._hold(self._rest[:at], alone)
+            seq, token = PAIR.unpack_from(self._rest, at + len(self._secret))
+            if seq & BEFORE:
+                key = (seq - BEFORE, token)
+                self._held = [(owner if marked else key, True, text) for owner, marked, text in self._held]
+            else:
+                self._voice = (seq, token)
             self._rest = self._rest[at + size :]
-        self._take_unmarked(now)
-        return len(data) == READ_BYTES
+        at = self._unmarked_end()
+        self._hold(self._rest[:at], alone)
+        self._owner = alone if self._voice == NO_INPUT else self._voice
+        self._rest = self._rest[at:]
+
+    def _hold(self, text: bytes, alone: Key) -> None:
+        if text:
+            marked = self._voice != NO_INPUT
+            self._held.append((self._voice if marked else alone, marked, text))
+
+    def _release(self, now: float, count: int) -> None:
+        """The first so many that are held get the owner that was found, or guessed, for them."""
+        for key, _, text in self._held[:count]:
+            self._text(now, key, text)
+        del self._held[:count]
 
     def settle(self, now: float) -> None:
         """Bytes whose owner stayed unknown go to whatever ran when they were read."""
+        self._release(now, len(self._held))
         if self._rest:
             self._take_unmarked(now)
 
     def finish(self, now: float) -> None:
         """Nothing follows: what is left is a line too."""
+        self._release(now, len(self._held))
         self._text(now, self._owner, self._rest)
         self._rest = b""
         self._end_line(now)
@@ -167,15 +206,19 @@ class Stream:
 
     def _take_unmarked(self, now: float) -> None:
         """All of the rest but what may be the beginning of a marker."""
+        at = self._unmarked_end()
+        self._text(now, self._owner, self._rest[:at])
+        self._rest = self._rest[at:]
+
+    def _unmarked_end(self) -> int:
+        """Where the rest may begin a marker."""
         at = self._rest.find(self._secret)
         if at < 0:
             at = len(self._rest)
             for size in range(min(len(self._secret) - 1, at), 0, -1):
                 if self._rest.endswith(self._secret[:size]):
-                    at -= size
-                    break
-        self._text(now, self._owner, self._rest[:at])
-        self._rest = self._rest[at:]
+                    return at - size
+        return at
 
     def _text(self, now: float, key: Key, data: bytes) -> None:
         if not data:

@@ -1,8 +1,8 @@
 """The memory page that supervisor and worker share, so that each knows at once what the other does.
 
-The worker writes what it runs, a row for each input (or batch) that it may run at once (`Mark`); the supervisor reads
-it for timeouts, for `started`, and to know what a dead worker was doing. The supervisor writes whom to interrupt, and
-how often it has read the log pipes.
+The worker writes what it runs, a row for each input (or batch) that it may run at once (`Mark`), and in one more which
+of them runs alone; the supervisor reads it for timeouts, for `started`, to know whose output it reads, and what a dead
+worker was doing. The supervisor writes whom to interrupt, and how often it has read the log pipes.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ _READS_AT, _MEMORY_AT, _LEAVE_AT, _ASKS_AT = 0, 8, 9, 16
 _ROWS_AT, _ROW_BYTES, _END, _ASK_AT = 64, 64, 32, 40
 _WORDS_OF_ROW = _ROW_BYTES // 8
 _FIRST_SEQ = _ROWS_AT // 8 + 1
+_ALONE_ROW = MAX_ROWS
 
 CANCEL = 1
 TIMEOUT = 2
@@ -59,9 +60,9 @@ class Page:
     """
 
     def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, _ROWS_AT + MAX_ROWS * _ROW_BYTES)  # a page is real once it is written
+        self._memory = mmap.mmap(-1, _ROWS_AT + (MAX_ROWS + 1) * _ROW_BYTES)  # a page is real once it is written
         self._words = memoryview(self._memory).cast("Q")
-        self._turns = [0] * MAX_ROWS
+        self._turns = [0] * (MAX_ROWS + 1)
         self.rows = 1
 
     def begin(self, seq: int, token: int, since: float, row: int = 0) -> None:
@@ -91,6 +92,14 @@ class Page:
         seqs = self._words[_FIRST_SEQ : _FIRST_SEQ + self.rows * _WORDS_OF_ROW : _WORDS_OF_ROW].tolist()
         found = (self.mark(row) for row, seq in enumerate(seqs) if seq)
         return [mark for mark in found if mark.seq]
+
+    def set_alone(self, seq: int, token: int) -> None:
+        """Worker with several rows: the code of that input alone runs; (0, 0) for none's, or that of several."""
+        self.begin(seq, token, 0.0, _ALONE_ROW)
+
+    def alone(self) -> Mark:
+        """Supervisor: what `set_alone` said last."""
+        return self.mark(_ALONE_ROW)
 
     def ask(self, seq: int, token: int, reason: int) -> None:
         """Supervisor: (seq, token) is to be interrupted, for `CANCEL` or `TIMEOUT`. A signal follows.
@@ -133,6 +142,7 @@ class Page:
         """Worker: nothing runs any more, in any row."""
         for row in range(self.rows):
             self.begin(0, 0, 0.0, row)
+        self.set_alone(0, 0)
 
     def set_out_of_memory(self) -> None:
         """Worker: it ends because it ran out of memory outside of user code."""

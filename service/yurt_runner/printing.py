@@ -30,7 +30,7 @@ class Printing:
         self._open_text(1)
         self._open_text(2)
 
-    def begin(self) -> None:
+    def begin(self, seq: int, token: int) -> None:  # noqa: ARG002 - where several run, it is told which
         """An input begins."""
         self._reads = self._page.reads()
 
@@ -41,14 +41,22 @@ class Printing:
         print nothing, and pay for one look at the pipes. It precedes that at the reads, which would miss one between.
         """
         self._flush()
-        found = self._look.poll(0)
+        found = self._found()
         reads = self._page.reads()
         if found or reads != self._reads or reads % 2:
-            for fd, events in found:
-                if events & select.POLLNVAL:
-                    self._reopen(fd)
-            for fd in self._fds:
-                os.write(fd, marker(self._secret, seq, token))
+            self._mark(seq, token)
+
+    def _found(self) -> bool:
+        """Whether something lies unread. A descriptor that user code has closed is put right."""
+        found = self._look.poll(0)
+        for fd, events in found:
+            if events & select.POLLNVAL:
+                self._reopen(fd)
+        return bool(found)
+
+    def _mark(self, seq: int, token: int) -> None:
+        for fd in self._fds:
+            os.write(fd, marker(self._secret, seq, token))
 
     def _flush(self) -> None:
         """Flush both, and put right what user code has done to them."""

@@ -36,7 +36,7 @@ class SyncWorker:
     def _serve(self, frame: Frame, pid: int) -> None:
         page, since = self._links.page, time.monotonic()
         page.begin(frame.seq, frame.token, since)
-        self._printing.begin()
+        self._printing.begin(frame.seq, frame.token)
         token = context.running.set((frame.meta, since + self._terms.timeout_s, frame.seq, frame.token))
         result = self._attempt(frame)
         context.running.reset(token)

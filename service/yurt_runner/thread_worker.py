@@ -147,6 +147,7 @@ class ThreadWorker:
     def _serve(self, lane: Lane, frame: Frame) -> None:
         page, since = self._links.page, time.monotonic()
         page.begin(frame.seq, frame.token, since, lane.row)
+        self._printing.begin(frame.seq, frame.token)
         context.running.set((frame.meta, since + self._terms.timeout_s, frame.seq, frame.token))
         result = self._attempt(lane, frame)
         if os.getpid() != self._pid:

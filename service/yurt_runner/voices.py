@@ -2,6 +2,9 @@
 
 Each stream collects the lines of each input apart, by the context that the printing code runs in, and writes whole
 lines between two markers (see `logs`). So lines of two inputs never mix, and never lose their input.
+
+What others print, such as children, bears no mark: it is the input's whose code runs alone. The page says whose that
+is, and a marker, where that changes before the supervisor has read everything.
 """
 
 from __future__ import annotations
@@ -10,11 +13,11 @@ import io
 import os
 import sys
 import threading
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Set, Tuple
 
 from yurt_runner import context
 from yurt_runner.fork import Links
-from yurt_runner.logs import NO_INPUT, marker
+from yurt_runner.logs import BEFORE, NO_INPUT, marker
 from yurt_runner.printing import Printing
 
 MAX_WRITE_BYTES = 4096 - 2 * 32
@@ -33,10 +36,16 @@ class Voices(Printing):
     def __init__(self, links: Links) -> None:
         self._streams: Tuple[_Stream, ...] = tuple(_Stream(fd, links.secret) for fd in (1, 2))
         super().__init__(links)
+        self._running: Set[Key] = set()
+        self._alone: Key = NO_INPUT
+        self._changing = threading.Lock()
         os.register_at_fork(after_in_child=self._forked)
 
-    def begin(self) -> None:
-        """An input begins; nothing is to be done."""
+    def begin(self, seq: int, token: int) -> None:
+        """An input begins."""
+        with self._changing:
+            self._running.add((seq, token))
+            self._tell_alone()
 
     def end(self, seq: int, token: int) -> None:
         """An input has ended: what it printed without ending its line is a line too."""
@@ -44,6 +53,29 @@ class Voices(Printing):
             stream.end((seq, token))
         if sys.stdout.closed or sys.stderr.closed:
             self._flush()
+        with self._changing:
+            if (seq, token) == NO_INPUT and not self._running:
+                self._look_back()  # what was printed before the first input is not the first input's
+            self._running.discard((seq, token))
+            self._tell_alone()
+
+    def _tell_alone(self) -> None:
+        """Tell whose code runs alone; whose did, of what it printed and nobody has read.
+
+        So an input looks at the pipes as it ends alone, or as it joins one that ran alone: on average once at most.
+        """
+        alone = next(iter(self._running)) if len(self._running) == 1 else NO_INPUT
+        if alone == self._alone:
+            return
+        if self._alone != NO_INPUT:
+            self._look_back()
+        self._alone = alone
+        self._page.set_alone(*alone)
+
+    def _look_back(self) -> None:
+        """Tell whose is what lies unread, or is being read; that comes second, or a read between would be missed."""
+        if self._found() or self._page.reads() % 2:
+            self._mark(self._alone[0] | BEFORE, self._alone[1])
 
     def _open_text(self, fd: int) -> None:
         """Anew: user code may have closed what was there."""

@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yurt_runner.logs import MAX_BATCH_BYTES, MAX_LINE_BYTES, TAIL_BYTES, Batch, LogBook, marker, new_secret
+from yurt_runner.logs import (
+    BEFORE,
+    MAX_BATCH_BYTES,
+    MAX_LINE_BYTES,
+    NO_INPUT,
+    TAIL_BYTES,
+    Batch,
+    LogBook,
+    marker,
+    new_secret,
+)
 from yurt_runner.page import Page
 
 SECRET = b"0123456789abcdef"
@@ -229,8 +239,6 @@ def test_every_voice_finds_its_input_wherever_the_stream_is_cut(said: list[tuple
     """Input 0 is nobody: a child, or a thread without a context."""
     pipes = Pipes()
     pipes.page.rows = 4
-    pipes.page.begin(1, 1, 0.0, 0)
-    pipes.page.begin(2, 2, 0.0, 1)
     stream = b""
     for seq, text in said:
         line = text.encode() + b"\n"
@@ -248,11 +256,69 @@ def test_every_voice_finds_its_input_wherever_the_stream_is_cut(said: list[tuple
 
 def test_what_nobody_says_is_the_only_running_inputs(pipes: Pipes) -> None:
     pipes.page.rows = 4
-    pipes.page.begin(5, 5, 0.0, 2)
+    pipes.page.set_alone(5, 5)
     os.write(pipes.out, b"of a child\n")
     pipes.read()
-    pipes.page.begin(6, 6, 0.0, 1)
+    pipes.page.set_alone(*NO_INPUT)
     os.write(pipes.out, b"of whom?\n")
     pipes.read()
 
     assert pipes.lines() == [(5, "of a child"), (0, "of whom?")]
+
+
+def test_what_was_read_after_its_input_had_ended_is_still_its_own(pipes: Pipes) -> None:
+    pipes.page.rows = 4
+    pipes.page.set_alone(5, 5)
+    said = marker(SECRET, 6, 6) + b"of another\n" + marker(SECRET, *NO_INPUT)
+    os.write(pipes.out, b"of a child\n" + said + b"of another child\n" + marker(SECRET, 5 | BEFORE, 5))
+    pipes.page.set_alone(7, 7)
+    os.write(pipes.out, b"of the next\n")
+    pipes.read()
+
+    assert pipes.lines() == [(5, "of a child"), (6, "of another"), (5, "of another child"), (7, "of the next")]
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_what_is_read_while_its_input_ends_waits_for_a_marker(
+    pipes: Pipes, monkeypatch: pytest.MonkeyPatch, *, marked: bool
+) -> None:
+    """Without one it is of whoever ran alone as it was read."""
+    read = os.read
+
+    def read_while_it_ends(fd: int, most: int) -> bytes:
+        data = read(fd, most)
+        assert pipes.page.reads() % 2, "the worker would not know"
+        pipes.page.set_alone(7, 7)
+        return data
+
+    pipes.page.rows = 4
+    pipes.page.set_alone(5, 5)
+    os.write(pipes.out, b"of a child\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "read", read_while_it_ends)
+        pipes.read()
+    assert pipes.book.pending
+    assert pipes.lines() == []
+    pipes.page.set_alone(*NO_INPUT)
+    os.write(pipes.out, marker(SECRET, 5 | BEFORE, 5) * marked + b"of whom?\n")
+    pipes.read()
+
+    assert pipes.lines() == [(5 if marked else 7, "of a child"), (0, "of whom?")]
+
+
+@pytest.mark.parametrize("last", ["settle", "finish"])
+def test_what_no_marker_follows_is_given_away_in_time(pipes: Pipes, monkeypatch: pytest.MonkeyPatch, last: str) -> None:
+    read = os.read
+
+    def read_while_it_begins(fd: int, most: int) -> bytes:
+        pipes.page.set_alone(7, 7)
+        return read(fd, most)
+
+    pipes.page.rows = 4
+    os.write(pipes.out, b"of a child\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "read", read_while_it_begins)
+        pipes.read()
+    getattr(pipes.book, last)(1.0)
+
+    assert pipes.lines() == [(7, "of a child")]
