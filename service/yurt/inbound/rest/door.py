@@ -4,7 +4,6 @@ It sees every request: it names it, turns errors into problems, and notes its li
 endpoint that admits, authenticates and reads, in that order, so that a handler only ever sees what is right.
 """
 
-import asyncio
 import itertools
 import secrets
 import time
@@ -118,14 +117,9 @@ class Door:
             return response
         finally:
             took_s = time.perf_counter() - began
-            # After the answer has left, which aiohttp sees to next: nobody need wait for this.
-            asyncio.get_running_loop().call_soon(self._note, request, trace, status, took_s, call_id)
-
-    def _note(self, request: web.BaseRequest, trace: Trace, status: int, took_s: float, call_id: str) -> None:
-        """Count a request, and log it."""
-        self._observe(trace.operation_id, status, took_s)
-        if status >= 400 or trace.operation_id not in _QUIET:
-            self._log.add(_line(request, trace, status, took_s, call_id))
+            self._observe(trace.operation_id, status, took_s)
+            if status >= 400 or trace.operation_id not in _QUIET:
+                self._log.add(_line(request, trace, status, took_s, call_id))
 
     def _nothing_there(self, request: web.BaseRequest) -> NoReturn:
         methods = self._routes.methods(request.rel_url.raw_path)
