@@ -1,8 +1,9 @@
 """The operations on calls of several inputs: map, and read their results."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import takewhile
 from typing import Any
 
 import msgspec
@@ -203,9 +204,7 @@ async def _results(
     while True:
         rows = await output.ready()
         if found.failed is not None:
-            index = found.span.index(found.failed.seq)
-            before = [row for row in rows if row[0] != index and status_of(row[1].outcome) is not CallStatus.TERMINATED]
-            await response.write(await _lines(ctx, [*before, (index, found.failed)]))
+            await response.write(await _lines(ctx, ended_by(found.span.index(found.failed.seq), found.failed, rows)))
             return
         if rows:
             await response.write(await _lines(ctx, rows))
@@ -219,6 +218,20 @@ async def _results(
                     await output.news()
             except TimeoutError:
                 await response.write(b"\n")
+
+
+def ended_by(index: int, failed: Result, rows: Iterable[tuple[int, Result]]) -> list[tuple[int, Result]]:
+    """The last results of an answer that a failure ends: what comes before it, and the failure.
+
+    Others may have failed in the same moment, and what is left is cancelled: none of that is shown.
+
+    Args:
+        index: of the input that failed.
+        failed: how.
+        rows: the next results with their indices, in their order.
+    """
+    before = takewhile(lambda row: row[0] != index, rows)
+    return [*(row for row in before if status_of(row[1].outcome) is not CallStatus.TERMINATED), (index, failed)]
 
 
 async def _write_summary(ctx: Context[Any, Any], upload: maps.Upload, response: web.StreamResponse) -> None:
