@@ -226,24 +226,9 @@ class Heart:
             TooManyPending: the function's queue is full, or it has too many.
             Unavailable: the server is stopping, or the journal takes nothing now.
         """
-        pool, target = self._open_to(live, call), call.target
-        seq = self._numbers.next()
-        if target is not None:
-            target = replace(target, seq=seq)
-        item = Input(
-            seq=seq,
-            suffix=self._tags.suffix(seq),
-            function_id=live.function_id,
-            app_id=live.app_id,
-            kind=call.kind,
-            caller=call.caller,
-            priority=call.priority,
-            created_at=self._clock.now(),
-            metadata_json=call.metadata_json,
-            args=call.args,
-            blob=call.blob,
-            target=target,
-        )
+        pool = self._open_to(live, call)
+        item = self._input_of_call(live, call)
+        seq = item.seq
 
         def committed(error: Exception | None) -> None:
             if later:
@@ -272,6 +257,24 @@ class Heart:
         else:
             pool.coming += at_once
         return item
+
+    def _input_of_call(self, live: LiveFunction, call: NewCall) -> Input:
+        """The input of a new call, with its number."""
+        seq = self._numbers.next()
+        return Input(
+            seq=seq,
+            suffix=self._tags.suffix(seq),
+            function_id=live.function_id,
+            app_id=live.app_id,
+            kind=call.kind,
+            caller=call.caller,
+            priority=call.priority,
+            created_at=self._clock.now(),
+            metadata_json=call.metadata_json,
+            args=call.args,
+            blob=call.blob,
+            target=None if call.target is None else replace(call.target, seq=seq),
+        )
 
     def _written_late(self, item: Input, error: Exception | None) -> None:
         """An input that was begun before its acceptance is written; or that is refused, and then it never was."""
