@@ -68,7 +68,7 @@ def test_the_key_is_of_the_list_and_the_interpreter(texts: list[str], random: "s
     [
         "WARNING: Retrying (Retry(total=4)) after connection broken by 'NewConnectionError': Connection refused",
         "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device",
-        "  cause: error sending request for url (http://127.0.0.1:9/requests/)",
+        "  cause: error sending request for url (http://index.invalid/requests/)",
         "pip._vendor.urllib3.exceptions.ReadTimeoutError: Read timed out.",
         "ERROR: HTTP error 503 while getting it: 503 Server Error: Service Unavailable for url",
         "error: HTTP status server error (502 Bad Gateway) for url",
